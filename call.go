@@ -1,0 +1,467 @@
+package youproxy
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/go-json-experiment/json"
+)
+
+// effect is what a call does to the account. It decides the timeout, the
+// retries, and whether the call waits for its turn.
+type effect uint8
+
+const (
+	spend effect = iota // may cost money: sent once
+	write               // changes the account, costs nothing, and may be repeated
+	read                // changes nothing
+)
+
+// endpoints is every call the package knows, by its label: method and path
+// below the API key.
+var endpoints = map[string]effect{
+	"GET /balance":          read,
+	"POST /calculate/order": read,
+	"POST /order":           spend,
+}
+
+// effectOf gives the effect of a call by its label. Of a call that is not in the
+// table only a GET is taken to spend nothing.
+func effectOf(op string) effect {
+	if e, ok := endpoints[op]; ok {
+		return e
+	}
+	if strings.HasPrefix(op, http.MethodGet+" ") {
+		return read
+	}
+	return spend
+}
+
+// apiCall is one call, made ready to be sent as often as its effect allows.
+type apiCall struct {
+	op     string // its label, as errors and logs name it
+	effect effect
+	method string
+	path   string // below the API key
+	query  string // encoded
+	body   []byte // nil for none
+	reply  any    // a pointer to a struct for readEnvelope, a *rawReply, or nil
+}
+
+// rawReply takes a whole reply as it came.
+type rawReply struct{ data []byte }
+
+// The pauses between the attempts of a call that spends nothing.
+const (
+	firstPause    = 300 * time.Millisecond
+	longestPause  = 5 * time.Second
+	maxRetryAfter = 30 * time.Second
+)
+
+// call makes a call of the table and reads its reply.
+func (c *Client) call(ctx context.Context, op, query string, body []byte, reply any) (envelope, error) {
+	method, path, _ := strings.Cut(op, " ")
+	return c.do(ctx, &apiCall{
+		op: op, effect: effectOf(op), method: method, path: path, query: query, body: body, reply: reply,
+	})
+}
+
+// post makes a call of the table with body as JSON.
+func (c *Client) post(ctx context.Context, op string, body, reply any) (envelope, error) {
+	payload, err := json.Marshal(body)
+	if err != nil {
+		return envelope{}, notSent(op, fmt.Errorf("the request cannot be written as JSON: %w", err))
+	}
+	return c.call(ctx, op, "", payload, reply)
+}
+
+// do is the one way every call takes.
+func (c *Client) do(ctx context.Context, call *apiCall) (envelope, error) {
+	switch {
+	case c == nil || c.core == nil:
+		return envelope{}, notSent(call.op, errors.New("the client is empty: make one with New"))
+	case ctx == nil:
+		return envelope{}, notSent(call.op, errors.New("the context is nil"))
+	}
+	if call.effect != spend {
+		return c.core.repeat(ctx, call)
+	}
+	leave, err := c.core.lane.enter(ctx)
+	if err != nil {
+		return envelope{}, notSent(call.op, fmt.Errorf("%w while waiting for another purchase to end", err))
+	}
+	defer leave()
+	r := c.core.try(ctx, call, 1)
+	return r.envelope, r.err
+}
+
+func notSent(op string, err error) error {
+	return &CallError{Op: op, Outcome: OutcomeNotSent, Err: err}
+}
+
+// lane lets the calls that spend take turns.
+type lane chan struct{}
+
+func newLane() lane { return make(lane, 1) }
+
+func (l lane) enter(ctx context.Context) (leave func(), err error) {
+	if err := contextError(ctx, nil); err != nil {
+		return nil, err
+	}
+	select {
+	case l <- struct{}{}:
+		return func() { <-l }, nil
+	case <-ctx.Done():
+		return nil, contextError(ctx, nil)
+	}
+}
+
+// contextError gives err, made to match the context's error where the context is
+// over; a context may have a cause of its own, which is kept.
+func contextError(ctx context.Context, err error) error {
+	over := ctx.Err()
+	if over == nil {
+		return err
+	}
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if errors.Is(err, over) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", over, err)
+}
+
+// result is what came of one attempt.
+type result struct {
+	envelope
+	status int
+	err    error
+	again  bool          // it may be worth another attempt
+	wait   time.Duration // which the service asked for
+}
+
+// errAgain asks for another attempt; it is never shown.
+var errAgain = errors.New("again")
+
+// repeat makes a call that spends nothing until it succeeds, fails for good, or
+// the attempts or the context are over.
+func (c *core) repeat(ctx context.Context, call *apiCall) (envelope, error) {
+	var last result
+	attempts := 0
+	pauses := backoff.NewExponentialBackOff()
+	pauses.InitialInterval, pauses.MaxInterval, pauses.Multiplier = firstPause, longestPause, 2
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		attempts++
+		last = c.try(ctx, call, attempts)
+		switch {
+		case last.err == nil:
+			return struct{}{}, nil
+		case !last.again || last.wait > maxRetryAfter || ctx.Err() != nil:
+			return struct{}{}, backoff.Permanent(errAgain)
+		case last.wait > 0:
+			return struct{}{}, &backoff.RetryAfterError{Duration: last.wait}
+		default:
+			return struct{}{}, errAgain
+		}
+	}, backoff.WithBackOff(pauses), backoff.WithMaxTries(uint(c.config.readRetries)+1), backoff.WithMaxElapsedTime(0))
+	if err != nil && ctx.Err() != nil && !errors.Is(last.err, ctx.Err()) {
+		waiting := fmt.Errorf("%w while waiting to repeat it", contextError(ctx, nil))
+		return last.envelope, &CallError{
+			Op: call.op, HTTPStatus: last.status, Outcome: OutcomeOf(last.err),
+			Err: fmt.Errorf("%w after: %w", waiting, last.err),
+		}
+	}
+	return last.envelope, last.err
+}
+
+// try makes one attempt and tells the logger and the observer of it.
+func (c *core) try(ctx context.Context, call *apiCall, number int) result {
+	started := time.Now()
+	r := c.send(ctx, call)
+	c.report(ctx, CallEvent{
+		Op: call.op, Attempt: number, HTTPStatus: r.status,
+		Duration: time.Since(started), Outcome: OutcomeOf(r.err), Err: r.err,
+	})
+	return r
+}
+
+func (c *core) report(ctx context.Context, e CallEvent) {
+	if c.config.observer != nil {
+		c.config.observer(ctx, e)
+	}
+	if c.config.logger == nil {
+		return
+	}
+	level := slog.LevelDebug
+	if e.Err != nil {
+		level = slog.LevelWarn
+	}
+	if !c.config.logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("op", e.Op),
+		slog.Int("attempt", e.Attempt),
+		slog.Int("status", e.HTTPStatus),
+		slog.Duration("duration", e.Duration),
+		slog.String("outcome", e.Outcome.String()),
+	}
+	var code ErrorCode
+	if errors.As(e.Err, &code) {
+		attrs = append(attrs, slog.Int("code", int(code)))
+	}
+	c.config.logger.LogAttrs(ctx, level, "youproxy call", attrs...)
+}
+
+// send makes one attempt: request, reply, result.
+func (c *core) send(ctx context.Context, call *apiCall) result {
+	if err := contextError(ctx, nil); err != nil {
+		return result{err: notSent(call.op, err)}
+	}
+	timeout := c.config.timeouts.Read
+	if call.effect == spend {
+		timeout = c.config.timeouts.Spend
+	}
+	attemptCtx, cancel := context.WithTimeoutCause(ctx, timeout, timeoutError(timeout))
+	defer cancel()
+	a := &attempt{spend: call.effect == spend, cleartx: c.config.base.Scheme == "http", stop: cancel}
+
+	resp, err := c.chain.RoundTrip(c.request(attemptCtx, call, a))
+	if err == nil && resp == nil {
+		err = errNoResponse
+	}
+	if err != nil {
+		if resp != nil && resp.Body != nil {
+			_ = resp.Body.Close()
+		}
+		return c.lost(ctx, attemptCtx, call, a, err)
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if a.has(followed) {
+		return result{status: resp.StatusCode, err: &CallError{
+			Op: call.op, HTTPStatus: resp.StatusCode,
+			Err: fmt.Errorf("the transport followed a redirect: %w", ErrRedirect),
+		}}
+	}
+	return c.open(ctx, attemptCtx, resp, call)
+}
+
+// timeoutError is why an attempt ends at its timeout.
+type timeoutError time.Duration
+
+func (e timeoutError) Error() string { return "no complete reply within " + time.Duration(e).String() }
+func (timeoutError) Unwrap() error   { return context.DeadlineExceeded }
+func (timeoutError) Timeout() bool   { return true }
+
+func (c *core) request(ctx context.Context, call *apiCall, a *attempt) *http.Request {
+	header := http.Header{
+		"Accept":     jsonMediaType,
+		"User-Agent": c.config.userAgent,
+	}
+	req := &http.Request{
+		Method: call.method,
+		URL: &url.URL{
+			Scheme:   c.config.base.Scheme,
+			Host:     c.config.base.Host,
+			Path:     c.config.base.Path + apiPath + keyPlaceholder + call.path,
+			RawQuery: call.query,
+		},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: header,
+		Host:   c.config.base.Host,
+	}
+	if call.body != nil {
+		header["Content-Type"] = jsonMediaType
+		req.ContentLength = int64(len(call.body))
+		req.Body = newBody(call.body, a)
+		req.GetBody = func() (io.ReadCloser, error) { return newBody(call.body, a), nil }
+	}
+	return req.WithContext(context.WithValue(ctx, attemptKey{}, a))
+}
+
+// lost classifies an attempt to which no reply came.
+func (c *core) lost(ctx, attemptCtx context.Context, call *apiCall, a *attempt, err error) result {
+	a.end()
+	outcome := OutcomeUnknown
+	if a.unsent() || !a.has(asked|readBody) && isDialError(err) {
+		outcome = OutcomeNotSent
+	}
+	switch {
+	case ctx.Err() != nil:
+	case a.has(strayed):
+		err = errOtherHost
+	case a.has(repeated):
+		err = errSecondSend
+	}
+	err = redactError(c.redact, whyOver(ctx, attemptCtx, err))
+	return result{
+		err:   &CallError{Op: call.op, Outcome: outcome, Err: err},
+		again: !a.has(strayed) && !isCertificateError(err),
+	}
+}
+
+// whyOver makes err tell that the context, or the time for one attempt, is over.
+func whyOver(ctx, attemptCtx context.Context, err error) error {
+	if ctx.Err() == nil && errors.Is(attemptCtx.Err(), context.DeadlineExceeded) {
+		return context.Cause(attemptCtx)
+	}
+	return contextError(ctx, err)
+}
+
+func isDialError(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns)
+}
+
+func isCertificateError(err error) bool {
+	var cert *tls.CertificateVerificationError
+	return errors.As(err, &cert)
+}
+
+// open reads a reply and decides what it means: the table of outcomes.
+func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *apiCall) result {
+	status := resp.StatusCode
+	in := c.limitReply(resp)
+	e, err := readReply(in, call.reply)
+	in.drain()
+	switch {
+	case in.tooLarge:
+		err = ErrReplyTooLarge
+	case in.err != nil:
+		err = fmt.Errorf("the reply broke off after %d bytes: %w", in.read, whyOver(ctx, attemptCtx, in.err))
+	}
+
+	r := result{envelope: e, status: status, wait: retryAfter(resp), again: in.err != nil && ctx.Err() == nil}
+	switch status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		r.again = true
+	}
+	fail := func(outcome Outcome, err error) result {
+		r.err = &CallError{Op: call.op, HTTPStatus: status, Outcome: outcome, RetryAfter: r.wait, Err: redactError(c.redact, err)}
+		return r
+	}
+	unreadable := func() error { return c.describe(in, &e, err) }
+
+	complete := err == nil
+	class := status / 100
+	switch {
+	case class == 3:
+		return fail(OutcomeUnknown, ErrRedirect)
+	case (status == http.StatusRequestTimeout || class == 5) && complete && e.refused:
+		return fail(OutcomeUnknown, c.refusal(call.op, status, &e))
+	case status == http.StatusRequestTimeout || class == 5:
+		return fail(OutcomeUnknown, unreadable())
+	case (class == 2 || class == 4) && complete && e.refused:
+		r.err = c.refusal(call.op, status, &e)
+		return r
+	case class == 4 && !e.success:
+		return fail(OutcomeRejected, unreadable())
+	case class != 2 || !complete || !e.success || e.fault != nil:
+		return fail(OutcomeUnknown, unreadable())
+	}
+	if m, ok := call.reply.(mustCarry); ok {
+		if missing := m.missing(&e); missing != "" {
+			return fail(OutcomeUnknown, fmt.Errorf("the reply says success, but its %q is missing or cannot be read", missing))
+		}
+	}
+	return r
+}
+
+func (c *core) limitReply(resp *http.Response) *replyReader {
+	limit, lookahead := c.config.maxReply, c.config.maxReply
+	if limit == 0 {
+		limit, lookahead = defaultMaxReply, maxReplyValue
+	}
+	if resp.StatusCode/100 != 2 {
+		limit = min(limit, maxErrorPage)
+	}
+	in := newReplyReader(resp.Body, limit, lookahead)
+	in.tooLarge = resp.ContentLength > limit
+	return in
+}
+
+func readReply(in *replyReader, reply any) (envelope, error) {
+	raw, ok := reply.(*rawReply)
+	if !ok {
+		return readEnvelope(in.dec, reply)
+	}
+	in.dec = nil
+	data, err := io.ReadAll(in)
+	if err != nil {
+		return envelope{}, err
+	}
+	raw.data = data
+	return readEnvelope(newReplyReader(bytes.NewReader(data), int64(len(data)), int64(len(data))).dec, nil)
+}
+
+// refusal makes the service's no an error.
+func (c *core) refusal(op string, status int, e *envelope) *APIError {
+	refused := &APIError{Op: op, HTTPStatus: status, Balance: e.money()}
+	if refused.Balance != nil {
+		refused.Balance.Currency = c.redact(refused.Balance.Currency)
+	}
+	if e.fault != nil {
+		refused.Code = ErrorCode(e.fault.Code)
+		refused.Message = c.redact(string(e.fault.Message))
+	}
+	return refused
+}
+
+// describe says what is wrong with a reply, with the beginning of one that is no
+// JSON.
+func (c *core) describe(in *replyReader, e *envelope, err error) error {
+	switch {
+	case in.tooLarge || in.err != nil:
+		return err
+	case in.read == 0:
+		return errors.New("the reply is empty")
+	}
+	if head := in.excerpt(); head != "" {
+		return fmt.Errorf("the reply is not the service's JSON: %s", shortQuote(c.redact(head)))
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("the reply is malformed: %w", err)
+	case e.success && e.fault != nil:
+		return fmt.Errorf("the reply says both success and error %d %s", e.fault.Code, shortQuote(c.redact(string(e.fault.Message))))
+	case e.success:
+		return errors.New(`the reply says "success": true`)
+	case e.fault != nil:
+		return fmt.Errorf(`the reply has no "success", but error %d %s`, e.fault.Code, shortQuote(c.redact(string(e.fault.Message))))
+	}
+	return errors.New(`the reply has no "success"`)
+}
+
+// retryAfter reads the header of that name, in seconds or as a date.
+func retryAfter(resp *http.Response) time.Duration {
+	value := strings.TrimSpace(resp.Header.Get("Retry-After"))
+	if value == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		const most = int64(math.MaxInt64 / time.Second)
+		return time.Duration(min(max(seconds, 0), most)) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(time.Until(date).Round(time.Second), 0)
+	}
+	return 0
+}

@@ -1,0 +1,375 @@
+package youproxy
+
+import (
+	"context"
+	"net/netip"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/shopspring/decimal"
+)
+
+// OrderRequest is one of [IPv4OrderRequest], [IPv6OrderRequest],
+// [MobileOrderRequest] and [ISPOrderRequest], or a pointer to one.
+type OrderRequest interface {
+	// ProxyType is what the request orders.
+	ProxyType() ProxyType
+	// Validate reports every rule the request breaks in one [*ValidationError],
+	// or nil.
+	Validate() error
+
+	order() *order
+}
+
+// IPv4OrderRequest orders IPv4 proxies. Every field is required but AuthIP,
+// which goes with [AuthTypeIP], and PromoCode.
+type IPv4OrderRequest struct {
+	Country        string     // ISO 3166-1 alpha-3, such as "USA"
+	Quantity       int        // proxies, 1 or more
+	RentPeriodDays int        // 1 or more; the service tells which periods it sells
+	Goal           string     // what the proxies are for, in free text; the service refuses some
+	AuthType       AuthType   // how the proxies recognise their user
+	AuthIP         netip.Addr // the address to authorise, with AuthTypeIP only
+	PromoCode      string     // optional; one the service does not accept is no error to it
+}
+
+// IPv6OrderRequest orders IPv6 proxies. Every field is required but AuthIP,
+// which goes with [AuthTypeIP], and PromoCode.
+type IPv6OrderRequest struct {
+	Country        string     // ISO 3166-1 alpha-3, such as "USA"
+	Quantity       int        // proxies, 1 or more
+	RentPeriodDays int        // 1 or more; the service tells which periods it sells
+	Goal           string     // what the proxies are for, in free text; the service refuses some
+	AuthType       AuthType   // how the proxies recognise their user
+	AuthIP         netip.Addr // the address to authorise, with AuthTypeIP only
+	Protocol       Protocol   // what the proxies speak
+	PromoCode      string     // optional; one the service does not accept is no error to it
+}
+
+// MobileOrderRequest orders mobile proxies. Every field is required but AuthIP,
+// which goes with [AuthTypeIP], and PromoCode.
+type MobileOrderRequest struct {
+	Country        string     // ISO 3166-1 alpha-3, such as "USA"
+	Quantity       int        // proxies, 1 or more
+	RentPeriodDays int        // 1 or more; the service tells which periods it sells
+	Goal           string     // what the proxies are for, in free text; the service refuses some
+	AuthType       AuthType   // how the proxies recognise their user
+	AuthIP         netip.Addr // the address to authorise, with AuthTypeIP only
+	MobileOperator string     // the operator's tag, such as "verizon"
+	RotationTime   int        // seconds between changes of address, not 0
+	PromoCode      string     // optional; one the service does not accept is no error to it
+}
+
+// ISPOrderRequest orders ISP proxies. Every field is required but AuthIP, which
+// goes with [AuthTypeIP], and PromoCode.
+type ISPOrderRequest struct {
+	Country        string     // ISO 3166-1 alpha-3, such as "USA"
+	Quantity       int        // proxies, 1 or more
+	RentPeriodDays int        // 1 or more; the service tells which periods it sells
+	Goal           string     // what the proxies are for, in free text; the service refuses some
+	AuthType       AuthType   // how the proxies recognise their user
+	AuthIP         netip.Addr // the address to authorise, with AuthTypeIP only
+	PromoCode      string     // optional; one the service does not accept is no error to it
+}
+
+// ProxyType is [ProxyTypeIPv4].
+func (IPv4OrderRequest) ProxyType() ProxyType { return ProxyTypeIPv4 }
+
+// ProxyType is [ProxyTypeIPv6].
+func (IPv6OrderRequest) ProxyType() ProxyType { return ProxyTypeIPv6 }
+
+// ProxyType is [ProxyTypeMobile].
+func (MobileOrderRequest) ProxyType() ProxyType { return ProxyTypeMobile }
+
+// ProxyType is [ProxyTypeISP].
+func (ISPOrderRequest) ProxyType() ProxyType { return ProxyTypeISP }
+
+// Validate reports every rule the request breaks in one [*ValidationError], or
+// nil. Whether a country or a period is on sale is for the service to say.
+func (r IPv4OrderRequest) Validate() error { return r.order().validate() }
+
+// Validate reports every rule the request breaks in one [*ValidationError], or
+// nil. Whether a country or a period is on sale is for the service to say.
+func (r IPv6OrderRequest) Validate() error { return r.order().validate() }
+
+// Validate reports every rule the request breaks in one [*ValidationError], or
+// nil. Whether a country, a period or an operator is on sale is for the service
+// to say.
+func (r MobileOrderRequest) Validate() error { return r.order().validate() }
+
+// Validate reports every rule the request breaks in one [*ValidationError], or
+// nil. Whether a country or a period is on sale is for the service to say.
+func (r ISPOrderRequest) Validate() error { return r.order().validate() }
+
+// order is what the four requests have in common, as it is sent to the service.
+// The price of an order is asked with its terms alone.
+type order struct {
+	orderTerms
+	AuthType AuthType `json:"authType"`
+	AuthIP   string   `json:"authIp,omitzero"`
+	Protocol Protocol `json:"protocol,omitzero"`
+
+	request string // the name of the request's type
+	authIP  netip.Addr
+}
+
+type orderTerms struct {
+	ProxyType      ProxyType `json:"proxyType"`
+	Quantity       int       `json:"quantity"`
+	RentPeriodDays int       `json:"rentPeriodDays"`
+	Country        string    `json:"country"`
+	Goal           string    `json:"goal"`
+	PromoCode      string    `json:"promoCode,omitzero"`
+	RotationTime   int       `json:"rotationTime,omitzero"` // never 0 where it is wanted
+	MobileOperator string    `json:"mobileOperator,omitzero"`
+}
+
+func (r IPv4OrderRequest) order() *order {
+	return &order{
+		request: "IPv4OrderRequest",
+		orderTerms: orderTerms{
+			ProxyType: ProxyTypeIPv4, Quantity: r.Quantity, RentPeriodDays: r.RentPeriodDays,
+			Country: r.Country, Goal: r.Goal, PromoCode: r.PromoCode,
+		},
+		AuthType: r.AuthType, authIP: r.AuthIP,
+	}
+}
+
+func (r IPv6OrderRequest) order() *order {
+	return &order{
+		request: "IPv6OrderRequest",
+		orderTerms: orderTerms{
+			ProxyType: ProxyTypeIPv6, Quantity: r.Quantity, RentPeriodDays: r.RentPeriodDays,
+			Country: r.Country, Goal: r.Goal, PromoCode: r.PromoCode,
+		},
+		AuthType: r.AuthType, authIP: r.AuthIP, Protocol: r.Protocol,
+	}
+}
+
+func (r MobileOrderRequest) order() *order {
+	return &order{
+		request: "MobileOrderRequest",
+		orderTerms: orderTerms{
+			ProxyType: ProxyTypeMobile, Quantity: r.Quantity, RentPeriodDays: r.RentPeriodDays,
+			Country: r.Country, Goal: r.Goal, PromoCode: r.PromoCode,
+			RotationTime: r.RotationTime, MobileOperator: r.MobileOperator,
+		},
+		AuthType: r.AuthType, authIP: r.AuthIP,
+	}
+}
+
+func (r ISPOrderRequest) order() *order {
+	o := IPv4OrderRequest(r).order()
+	o.request, o.ProxyType = "ISPOrderRequest", ProxyTypeISP
+	return o
+}
+
+// checkedOrder makes a request ready to be sent, or tells all that is wrong.
+func checkedOrder(req OrderRequest) (*order, error) {
+	switch r := req.(type) {
+	case IPv4OrderRequest, IPv6OrderRequest, MobileOrderRequest, ISPOrderRequest:
+	case *IPv4OrderRequest, *IPv6OrderRequest, *MobileOrderRequest, *ISPOrderRequest:
+		if reflect.ValueOf(r).IsNil() {
+			return nil, invalidRequest(reflect.TypeOf(r).Elem().Name(), ruleRequired, "is a nil pointer: give one that is filled in")
+		}
+	case nil:
+		return nil, invalidRequest("OrderRequest", ruleRequired, "is nil: give one of the four order requests")
+	default: // a type that embeds one of the four
+		return nil, invalidRequest(reflect.TypeOf(r).String(), ruleUnknown, "is not one of the four order requests: give the one it embeds")
+	}
+	o := req.order()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if o.authIP.IsValid() {
+		o.AuthIP = o.authIP.Unmap().String()
+	}
+	return o, nil
+}
+
+func invalidRequest(name, rule, message string) error {
+	return &ValidationError{Request: name, Fields: []FieldError{{Field: "request", Rule: rule, Message: message}}}
+}
+
+func (o *order) validate() error {
+	v := ValidationError{Request: o.request}
+	if o.Quantity < 1 {
+		v.add("quantity", ruleRange, "must be 1 or more")
+	}
+	if o.RentPeriodDays < 1 {
+		v.add("rentPeriodDays", ruleRange, "must be 1 or more")
+	}
+	switch {
+	case strings.TrimSpace(o.Country) == "":
+		v.add("country", ruleRequired, "is missing: give an ISO 3166-1 alpha-3 code such as USA")
+	case len(o.Country) != 3 || strings.Trim(o.Country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "":
+		v.add("country", ruleFormat, "must be three capital letters, an ISO 3166-1 alpha-3 code such as USA")
+	}
+	v.checkText("goal", o.Goal, "say what the proxies are for")
+	switch {
+	case o.AuthType == "":
+		v.add("authType", ruleRequired, "is missing: give AuthTypeLogin or AuthTypeIP")
+	case !o.AuthType.Valid():
+		v.add("authType", ruleUnknown, "must be LOGIN or IP")
+	case o.AuthType == AuthTypeIP && !o.authIP.IsValid():
+		v.add("authIp", ruleRequired, "is missing: authType IP needs the address to authorise")
+	case o.AuthType == AuthTypeLogin && o.authIP.IsValid():
+		v.add("authIp", ruleConflict, "contradicts authType LOGIN: leave it out, or use authType IP")
+	}
+	if o.authIP.Zone() != "" {
+		v.add("authIp", ruleFormat, "must be an address without a zone")
+	}
+	if o.PromoCode != strings.TrimSpace(o.PromoCode) || !utf8.ValidString(o.PromoCode) {
+		v.add("promoCode", ruleFormat, "must be UTF-8 without white space around it: the service would ignore such a code and charge the full price")
+	}
+	if o.ProxyType == ProxyTypeIPv6 {
+		switch {
+		case o.Protocol == "":
+			v.add("protocol", ruleRequired, "is missing: give ProtocolHTTP or ProtocolSOCKS")
+		case !o.Protocol.Valid():
+			v.add("protocol", ruleUnknown, "must be HTTP or SOCKS")
+		}
+	}
+	if o.ProxyType == ProxyTypeMobile {
+		if o.RotationTime == 0 {
+			v.add("rotationTime", ruleRequired, "is missing: give the seconds between changes of address")
+		}
+		v.checkText("mobileOperator", o.MobileOperator, "give the operator's tag, such as verizon")
+	}
+	if len(v.Fields) == 0 {
+		return nil
+	}
+	return &v
+}
+
+func (e *ValidationError) add(field, rule, message string) {
+	e.Fields = append(e.Fields, FieldError{Field: field, Rule: rule, Message: message})
+}
+
+func (e *ValidationError) checkText(field, value, remedy string) {
+	switch {
+	case strings.TrimSpace(value) == "":
+		e.add(field, ruleRequired, "is missing: "+remedy)
+	case !utf8.ValidString(value):
+		e.add(field, ruleFormat, "must be UTF-8")
+	}
+}
+
+// Quote is what an order or an extension would cost now.
+type Quote struct {
+	ProxyType       ProxyType
+	Price           Money
+	Balance         Money           // what the account holds; nothing was taken from it
+	Discount        decimal.Decimal // percent
+	PromoCodeStatus PromoCodeStatus
+	Warnings        []Warning // reasons for which the service would not execute it
+}
+
+// Warning is a reason for which the service would not execute what was quoted.
+type Warning struct {
+	Code    ErrorCode
+	Message string
+}
+
+// Order is an order the service has taken. It names neither the price nor the
+// proxies, which may be ready only later.
+type Order struct {
+	Number          OrderNumber
+	ProxyType       ProxyType
+	Balance         Money // what the account holds after it
+	PromoCodeStatus PromoCodeStatus
+}
+
+// QuoteOrder asks what an order would cost. It spends nothing. The request is
+// held against the same rules as for [Client.CreateOrder], but AuthType, AuthIP
+// and Protocol are not sent, as the price does not depend on them.
+//
+// A quote with warnings is no error: see [Quote.Warnings].
+func (c *Client) QuoteOrder(ctx context.Context, req OrderRequest) (*Quote, error) {
+	o, err := checkedOrder(req)
+	if err != nil {
+		return nil, err
+	}
+	return c.quote(ctx, "POST /calculate/order", &o.orderTerms)
+}
+
+// CreateOrder places an order and spends its price, which the reply does not
+// name: ask [Client.QuoteOrder] first. It is sent once and never repeated.
+//
+// An error is a [*ValidationError] where the request breaks a rule, an
+// [*APIError] where the service refused, and else a [*CallError]. [OutcomeOf]
+// tells whether the order can have been placed; where that is
+// [OutcomeUnknown], ordering again may buy twice. To cancel ctx after the order
+// left only destroys the knowledge of what became of it.
+func (c *Client) CreateOrder(ctx context.Context, req OrderRequest) (*Order, error) {
+	o, err := checkedOrder(req)
+	if err != nil {
+		return nil, err
+	}
+	var reply orderReply
+	e, err := c.post(ctx, "POST /order", o, &reply)
+	if err != nil {
+		return nil, err
+	}
+	created := &Order{
+		Number:          OrderNumber(reply.OrderNumber),
+		ProxyType:       ProxyType(reply.ProxyType),
+		PromoCodeStatus: PromoCodeStatus(reply.PromoCodeStatus),
+	}
+	if balance := e.money(); balance != nil {
+		created.Balance = *balance
+	}
+	return created, nil
+}
+
+type orderReply struct {
+	ProxyType       text `json:"proxyType"`
+	OrderNumber     text `json:"orderNumber"`
+	PromoCodeStatus text `json:"promoCodeStatus"`
+}
+
+func (r *orderReply) missing(*envelope) string {
+	if strings.TrimSpace(string(r.OrderNumber)) == "" {
+		return "orderNumber"
+	}
+	return ""
+}
+
+type quoteReply struct {
+	ProxyType       text    `json:"proxyType"`
+	Price           amount  `json:"price"`
+	Discount        amount  `json:"discount"`
+	PromoCodeStatus text    `json:"promoCodeStatus"`
+	Warnings        []fault `json:"warnings"`
+}
+
+func (r *quoteReply) missing(*envelope) string {
+	if r.Price.value == nil {
+		return "price"
+	}
+	return ""
+}
+
+func (c *Client) quote(ctx context.Context, op string, terms any) (*Quote, error) {
+	var reply quoteReply
+	e, err := c.post(ctx, op, terms, &reply)
+	if err != nil {
+		return nil, err
+	}
+	q := &Quote{
+		ProxyType:       ProxyType(reply.ProxyType),
+		Price:           Money{Amount: *reply.Price.value, Currency: e.currency},
+		PromoCodeStatus: PromoCodeStatus(reply.PromoCodeStatus),
+	}
+	if balance := e.money(); balance != nil {
+		q.Balance = *balance
+	}
+	if reply.Discount.value != nil {
+		q.Discount = *reply.Discount.value
+	}
+	for _, w := range reply.Warnings {
+		q.Warnings = append(q.Warnings, Warning{Code: ErrorCode(w.Code), Message: c.core.redact(string(w.Message))})
+	}
+	return q, nil
+}

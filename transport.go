@@ -1,0 +1,315 @@
+package youproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// apiPath stands between the base URL and the API key.
+const apiPath = "/client/api/v1/"
+
+// keyPlaceholder stands in the path where the key will be, in every request
+// above the innermost round tripper.
+const keyPlaceholder = "REDACTED"
+
+var (
+	errSecondSend = errors.New("a second attempt to send it was stopped: what spends money is sent once")
+	errOtherHost  = errors.New("the transport turned to another host, which must not see the API key: it was stopped")
+	errNotACall   = errors.New("a middleware changed the request's context, host or path: the API key is not sent that way")
+	errNoResponse = errors.New("the transport returned neither a response nor an error")
+	errOver       = errors.New("the attempt is over")
+)
+
+// newTransport gives the transport a client uses where the caller brings none.
+// It closes idle connections before servers usually do, as a request on a
+// connection that the server is just closing is lost.
+func newTransport() *http.Transport {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok { // stubbed or instrumented
+		return nil
+	}
+	t = t.Clone()
+	t.MaxIdleConnsPerHost = 16
+	t.IdleConnTimeout = 30 * time.Second
+	t.MaxResponseHeaderBytes = 256 << 10
+	return t
+}
+
+// keyTransport is the innermost round tripper. It alone knows the key: it puts
+// it into the path of a request, and takes it out of whatever comes back but
+// the body. It keeps the attempt informed of how far it got.
+type keyTransport struct {
+	base   func() http.RoundTripper // looked up at each request, for it may be swapped
+	api    *url.URL                 // scheme, host and the path before apiPath
+	key    func() string
+	redact func(string) string
+}
+
+func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	a, _ := req.Context().Value(attemptKey{}).(*attempt)
+	prefix := t.api.Path + apiPath
+	rest, ok := strings.CutPrefix(req.URL.Path, prefix+keyPlaceholder+"/")
+	if a == nil || !ok || req.URL.Scheme != t.api.Scheme || req.URL.Host != t.api.Host {
+		closeBody(req)
+		return nil, errNotACall
+	}
+	if !a.hand() {
+		closeBody(req)
+		return nil, errSecondSend
+	}
+
+	inner := *req
+	inner.URL = &url.URL{
+		Scheme:   t.api.Scheme,
+		Host:     t.api.Host,
+		Path:     prefix + t.key() + "/" + rest,
+		RawQuery: req.URL.RawQuery,
+	}
+	ctx := req.Context()
+	if theirs := httptrace.ContextClientTrace(ctx); theirs != nil {
+		ctx = httptrace.WithClientTrace(untracedContext{ctx}, t.quiet(theirs))
+	}
+	resp, err := t.base().RoundTrip(inner.WithContext(httptrace.WithClientTrace(ctx, a.trace())))
+	switch {
+	case err != nil:
+		if resp != nil && resp.Body != nil {
+			_ = resp.Body.Close()
+		}
+		return nil, redactError(t.redact, err)
+	case resp == nil:
+		return nil, errNoResponse
+	}
+
+	clean := *resp
+	clean.Request = req
+	clean.Status = t.redact(resp.Status)
+	clean.Header = t.redactHeader(resp.Header)
+	clean.Trailer = nil // the API sends none, and they come after they could be looked through
+	if clean.Body == nil {
+		clean.Body = http.NoBody
+	}
+	if resp.Request != nil && resp.Request.Response != nil {
+		a.mark(followed)
+	}
+	return &clean, nil
+}
+
+// redactHeader gives h itself where the key is nowhere in it.
+func (t *keyTransport) redactHeader(h http.Header) http.Header {
+	clean := h
+	for name, values := range h {
+		for i, value := range values {
+			safe := t.redact(value)
+			if safe == value {
+				continue
+			}
+			if len(clean[name]) > 0 && &clean[name][0] == &values[0] {
+				clean = h.Clone()
+			}
+			clean[name][i] = safe
+		}
+	}
+	return clean
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// untracedContext hides the caller's trace, so that the one made of it by
+// [keyTransport.quiet] stands in its place.
+type untracedContext struct{ context.Context }
+
+func (c untracedContext) Value(key any) any {
+	v := c.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return v
+}
+
+// quiet gives a copy of the caller's trace that is not shown header fields, one
+// of which is the path over HTTP/2, and is shown errors without the key.
+func (t *keyTransport) quiet(theirs *httptrace.ClientTrace) *httptrace.ClientTrace {
+	trace := *theirs
+	trace.WroteHeaderField = nil
+	trace.Got1xxResponse = nil
+	if f := theirs.WroteRequest; f != nil {
+		trace.WroteRequest = func(info httptrace.WroteRequestInfo) {
+			info.Err = redactError(t.redact, info.Err)
+			f(info)
+		}
+	}
+	if f := theirs.PutIdleConn; f != nil {
+		trace.PutIdleConn = func(err error) { f(redactError(t.redact, err)) }
+	}
+	if f := theirs.ConnectDone; f != nil {
+		trace.ConnectDone = func(network, addr string, err error) { f(network, addr, redactError(t.redact, err)) }
+	}
+	if f := theirs.TLSHandshakeDone; f != nil {
+		trace.TLSHandshakeDone = func(s tls.ConnectionState, err error) { f(s, redactError(t.redact, err)) }
+	}
+	if f := theirs.DNSDone; f != nil {
+		trace.DNSDone = func(info httptrace.DNSDoneInfo) {
+			info.Err = redactError(t.redact, info.Err)
+			f(info)
+		}
+	}
+	return &trace
+}
+
+// attempt is one try of a call: what is known of how far it got.
+type attempt struct {
+	spend   bool
+	cleartx bool // over plain HTTP, where the TLS state cannot tell HTTP/2
+	stop    context.CancelFunc
+	state   atomic.Uint32
+	host    atomic.Pointer[string]   // the first host a connection was asked for
+	reader  atomic.Pointer[sentBody] // the one body of a spend that may be read
+}
+
+type attemptKey struct{}
+
+// What is known of an attempt.
+const (
+	handed    = 1 << iota // the innermost round tripper was reached
+	asked                 // the transport asked for a connection, so it tells what it does
+	connected             // the transport got a connection
+	wrote                 // the header was written
+	readBody              // the body was read
+	http2                 // it went over HTTP/2
+	over                  // the round trip ended
+	followed              // the transport followed a redirect
+	repeated              // a second sending was stopped
+	strayed               // a connection to another host was stopped
+)
+
+func (a *attempt) mark(flag uint32) (before uint32) { return a.state.Or(flag) }
+func (a *attempt) has(flag uint32) bool             { return a.state.Load()&flag != 0 }
+
+// hand notes that the request is about to be handed to the transport. It reports
+// false where a spend was handed over before and may have been sent.
+func (a *attempt) hand() bool {
+	if a.spend && a.has(handed) && !a.unsent() {
+		a.mark(repeated)
+		return false
+	}
+	a.mark(handed)
+	return true
+}
+
+// unsent reports whether it is certain that nothing was written. What a
+// transport does not tell counts as written.
+func (a *attempt) unsent() bool {
+	s := a.state.Load()
+	switch {
+	case s&handed == 0:
+		return true
+	case s&wrote != 0 || s&asked == 0:
+		return false
+	default: // one that copied the body may be about to write it
+		return s&readBody == 0 || s&connected == 0
+	}
+}
+
+// end closes the books: a body that was not read by now never will be.
+func (a *attempt) end() { a.mark(over) }
+
+func (a *attempt) trace() *httptrace.ClientTrace {
+	trace := &httptrace.ClientTrace{
+		GetConn:      a.getConn,
+		GotConn:      a.gotConn,
+		WroteHeaders: a.wroteHeaders,
+	}
+	if a.spend && a.cleartx {
+		trace.WroteHeaderField = a.wroteHeaderField
+	}
+	return trace
+}
+
+func (a *attempt) getConn(hostPort string) {
+	before := a.mark(asked)
+	if !a.host.CompareAndSwap(nil, &hostPort) && *a.host.Load() != hostPort {
+		a.mark(strayed)
+		a.stop()
+		return
+	}
+	if a.spend && before&wrote != 0 {
+		a.mark(repeated)
+		a.stop()
+	}
+}
+
+// gotConn stops a spend that is about to be sent again. On HTTP/1 cancelling
+// alone comes too late, so the connection is closed as well; one of HTTP/2 is
+// shared with other calls, and cancelling is enough there.
+func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	before := a.mark(connected)
+	switch {
+	case before&strayed != 0:
+	case a.spend && before&(wrote|over) != 0:
+		a.mark(repeated)
+	default:
+		return
+	}
+	a.stop()
+	if !a.isHTTP2(info.Conn) {
+		_ = info.Conn.Close()
+	}
+}
+
+func (a *attempt) isHTTP2(conn net.Conn) bool {
+	if c, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		return c.ConnectionState().NegotiatedProtocol == "h2"
+	}
+	return a.has(http2)
+}
+
+func (a *attempt) wroteHeaders() { a.mark(wrote) }
+
+func (a *attempt) wroteHeaderField(name string, _ []string) {
+	if strings.HasPrefix(name, ":") {
+		a.mark(http2)
+	}
+}
+
+// sentBody is the body of a request. That of a spend can be read by one reader,
+// and not after the round trip ended: a body that was never read was never sent.
+type sentBody struct {
+	data []byte
+	a    *attempt
+}
+
+func newBody(data []byte, a *attempt) *sentBody { return &sentBody{data: data, a: a} }
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	if b.a.spend {
+		if !b.a.reader.CompareAndSwap(nil, b) && b.a.reader.Load() != b {
+			b.a.mark(repeated)
+			b.a.stop()
+			return 0, errSecondSend
+		}
+		if b.a.mark(readBody)&over != 0 {
+			return 0, errOver
+		}
+	}
+	if len(b.data) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, b.data)
+	b.data = b.data[n:]
+	return n, nil
+}
+
+func (b *sentBody) Close() error { return nil }
