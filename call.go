@@ -72,7 +72,7 @@ const (
 )
 
 // call makes a call of the table and reads its reply.
-func (c *Client) call(ctx context.Context, op, query string, body []byte, reply any) (envelope, error) {
+func (c *Client) call(ctx context.Context, op, query string, body []byte, reply any) (*envelope, error) {
 	method, path, _ := strings.Cut(op, " ")
 	return c.do(ctx, &apiCall{
 		op: op, effect: effectOf(op), method: method, path: path, query: query, body: body, reply: reply,
@@ -80,30 +80,29 @@ func (c *Client) call(ctx context.Context, op, query string, body []byte, reply 
 }
 
 // post makes a call of the table with body as JSON.
-func (c *Client) post(ctx context.Context, op string, body, reply any) (envelope, error) {
+func (c *Client) post(ctx context.Context, op string, body, reply any) (*envelope, error) {
 	payload, err := json.Marshal(body)
 	if err != nil {
-		return envelope{}, notSent(op, fmt.Errorf("the request cannot be written as JSON: %w", err))
+		return nil, notSent(op, fmt.Errorf("the request cannot be written as JSON: %w", err))
 	}
 	return c.call(ctx, op, "", payload, reply)
 }
 
 // do is the one way every call takes.
-func (c *Client) do(ctx context.Context, call *apiCall) (envelope, error) {
+func (c *Client) do(ctx context.Context, call *apiCall) (*envelope, error) {
 	switch {
 	case c == nil || c.core == nil:
-		return envelope{}, notSent(call.op, errors.New("the client is empty: make one with New"))
+		return nil, notSent(call.op, errors.New("the client is empty: make one with New"))
 	case ctx == nil:
-		return envelope{}, notSent(call.op, errors.New("the context is nil"))
+		return nil, notSent(call.op, errors.New("the context is nil"))
 	}
 	if call.effect != spend {
 		return c.core.repeat(ctx, call)
 	}
-	leave, err := c.core.lane.enter(ctx)
-	if err != nil {
-		return envelope{}, notSent(call.op, fmt.Errorf("%w while waiting for another purchase to end", err))
+	if err := c.core.lane.enter(ctx); err != nil {
+		return nil, notSent(call.op, fmt.Errorf("%w while waiting for another purchase to end", err))
 	}
-	defer leave()
+	defer c.core.lane.leave()
 	r := c.core.try(ctx, call, 1)
 	return r.envelope, r.err
 }
@@ -117,17 +116,19 @@ type lane chan struct{}
 
 func newLane() lane { return make(lane, 1) }
 
-func (l lane) enter(ctx context.Context) (leave func(), err error) {
+func (l lane) enter(ctx context.Context) error {
 	if err := contextError(ctx, nil); err != nil {
-		return nil, err
+		return err
 	}
 	select {
 	case l <- struct{}{}:
-		return func() { <-l }, nil
+		return nil
 	case <-ctx.Done():
-		return nil, contextError(ctx, nil)
+		return contextError(ctx, nil)
 	}
 }
+
+func (l lane) leave() { <-l }
 
 // contextError gives err, made to match the context's error where the context is
 // over; a context may have a cause of its own, which is kept.
@@ -147,7 +148,7 @@ func contextError(ctx context.Context, err error) error {
 
 // result is what came of one attempt.
 type result struct {
-	envelope
+	*envelope
 	status int
 	err    error
 	again  bool          // it may be worth another attempt
@@ -159,7 +160,7 @@ var errAgain = errors.New("again")
 
 // repeat makes a call that spends nothing until it succeeds, fails for good, or
 // the attempts or the context are over.
-func (c *core) repeat(ctx context.Context, call *apiCall) (envelope, error) {
+func (c *core) repeat(ctx context.Context, call *apiCall) (*envelope, error) {
 	var last result
 	attempts := 0
 	pauses := backoff.NewExponentialBackOff()
@@ -236,11 +237,11 @@ func (c *core) send(ctx context.Context, call *apiCall) result {
 	if call.effect == spend {
 		timeout = c.config.timeouts.Spend
 	}
-	attemptCtx, cancel := context.WithTimeoutCause(ctx, timeout, timeoutError(timeout))
+	attemptCtx, cancel := context.WithTimeoutCause(ctx, timeout, errTooSlow)
 	defer cancel()
-	a := &attempt{spend: call.effect == spend, cleartx: c.config.base.Scheme == "http", stop: cancel}
+	a := newAttempt(attemptCtx, cancel, call.effect == spend)
 
-	resp, err := c.chain.RoundTrip(c.request(attemptCtx, call, a))
+	resp, err := c.chain.RoundTrip(c.request(a, call))
 	if err == nil && resp == nil {
 		err = errNoResponse
 	}
@@ -263,37 +264,28 @@ func (c *core) send(ctx context.Context, call *apiCall) result {
 	return c.open(ctx, attemptCtx, resp, call)
 }
 
-// timeoutError is why an attempt ends at its timeout.
-type timeoutError time.Duration
+// errTooSlow is why an attempt ends at its timeout.
+var errTooSlow = fmt.Errorf("no complete reply within the timeout: %w", context.DeadlineExceeded)
 
-func (e timeoutError) Error() string { return "no complete reply within " + time.Duration(e).String() }
-func (timeoutError) Unwrap() error   { return context.DeadlineExceeded }
-func (timeoutError) Timeout() bool   { return true }
-
-func (c *core) request(ctx context.Context, call *apiCall, a *attempt) *http.Request {
-	header := http.Header{
-		"Accept":     jsonMediaType,
-		"User-Agent": c.config.userAgent,
+func (c *core) request(a *attempt, call *apiCall) *http.Request {
+	req := new(http.Request).WithContext(a)
+	req.Method = call.method
+	req.URL = &url.URL{
+		Scheme:   c.config.base.Scheme,
+		Host:     c.config.base.Host,
+		Path:     c.config.base.Path + apiPath + keyPlaceholder + call.path,
+		RawQuery: call.query,
 	}
-	req := &http.Request{
-		Method: call.method,
-		URL: &url.URL{
-			Scheme:   c.config.base.Scheme,
-			Host:     c.config.base.Host,
-			Path:     c.config.base.Path + apiPath + keyPlaceholder + call.path,
-			RawQuery: call.query,
-		},
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header,
-		Host:   c.config.base.Host,
-	}
+	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
+	req.Host = c.config.base.Host
+	req.Header = http.Header{"Accept": jsonMediaType, "User-Agent": c.config.userAgent}
 	if call.body != nil {
-		header["Content-Type"] = jsonMediaType
+		req.Header["Content-Type"] = jsonMediaType
 		req.ContentLength = int64(len(call.body))
-		req.Body = newBody(call.body, a)
-		req.GetBody = func() (io.ReadCloser, error) { return newBody(call.body, a), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return &sentBody{data: call.body, a: a}, nil }
+		req.Body, _ = req.GetBody()
 	}
-	return req.WithContext(context.WithValue(ctx, attemptKey{}, a))
+	return req
 }
 
 // lost classifies an attempt to which no reply came.
@@ -358,7 +350,7 @@ func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *
 		r.err = &CallError{Op: call.op, HTTPStatus: status, Outcome: outcome, RetryAfter: r.wait, Err: redactError(c.redact, err)}
 		return r
 	}
-	unreadable := func() error { return c.describe(in, &e, err) }
+	unreadable := func() error { return c.describe(in, e, err) }
 
 	complete := err == nil
 	class := status / 100
@@ -366,11 +358,11 @@ func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *
 	case class == 3:
 		return fail(OutcomeUnknown, ErrRedirect)
 	case (status == http.StatusRequestTimeout || class == 5) && complete && e.refused:
-		return fail(OutcomeUnknown, c.refusal(call.op, status, &e))
+		return fail(OutcomeUnknown, c.refusal(call.op, status, e))
 	case status == http.StatusRequestTimeout || class == 5:
 		return fail(OutcomeUnknown, unreadable())
 	case (class == 2 || class == 4) && complete && e.refused:
-		r.err = c.refusal(call.op, status, &e)
+		r.err = c.refusal(call.op, status, e)
 		return r
 	case class == 4 && !e.success:
 		return fail(OutcomeRejected, unreadable())
@@ -378,7 +370,7 @@ func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *
 		return fail(OutcomeUnknown, unreadable())
 	}
 	if m, ok := call.reply.(mustCarry); ok {
-		if missing := m.missing(&e); missing != "" {
+		if missing := m.missing(e); missing != "" {
 			return fail(OutcomeUnknown, fmt.Errorf("the reply says success, but its %q is missing or cannot be read", missing))
 		}
 	}
@@ -398,7 +390,7 @@ func (c *core) limitReply(resp *http.Response) *replyReader {
 	return in
 }
 
-func readReply(in *replyReader, reply any) (envelope, error) {
+func readReply(in *replyReader, reply any) (*envelope, error) {
 	raw, ok := reply.(*rawReply)
 	if !ok {
 		return readEnvelope(in.dec, reply)
@@ -406,7 +398,7 @@ func readReply(in *replyReader, reply any) (envelope, error) {
 	in.dec = nil
 	data, err := io.ReadAll(in)
 	if err != nil {
-		return envelope{}, err
+		return new(envelope), err
 	}
 	raw.data = data
 	return readEnvelope(newReplyReader(bytes.NewReader(data), int64(len(data)), int64(len(data))).dec, nil)
@@ -414,9 +406,11 @@ func readReply(in *replyReader, reply any) (envelope, error) {
 
 // refusal makes the service's no an error.
 func (c *core) refusal(op string, status int, e *envelope) *APIError {
-	refused := &APIError{Op: op, HTTPStatus: status, Balance: e.money()}
-	if refused.Balance != nil {
-		refused.Balance.Currency = c.redact(refused.Balance.Currency)
+	refused := &APIError{Op: op, HTTPStatus: status}
+	if e.balance.given {
+		balance := e.money(e.balance)
+		balance.Currency = c.redact(balance.Currency)
+		refused.Balance = &balance
 	}
 	if e.fault != nil {
 		refused.Code = ErrorCode(e.fault.Code)

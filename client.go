@@ -422,13 +422,13 @@ func (c *Client) Balance(ctx context.Context) (Money, error) {
 	if err != nil {
 		return Money{}, err
 	}
-	return *e.money(), nil
+	return e.money(e.balance), nil
 }
 
 type balanceReply struct{}
 
 func (balanceReply) missing(e *envelope) string {
-	if e.balance == nil {
+	if !e.balance.given {
 		return "balance"
 	}
 	return ""

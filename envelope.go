@@ -17,19 +17,16 @@ import (
 
 // envelope is what every reply has in common.
 type envelope struct {
-	success  bool   // given once, and true
-	refused  bool   // given once, and false
+	success  bool   // "success" is true
+	refused  bool   // "success" is false
 	fault    *fault // what "error" holds, unless that is null or absent
-	balance  *decimal.Decimal
-	currency string
+	balance  amount
+	currency text // of the balance and of a price
 }
 
-// money gives the balance an envelope names, if it does.
-func (e *envelope) money() *Money {
-	if e.balance == nil {
-		return nil
-	}
-	return &Money{Amount: *e.balance, Currency: e.currency}
+// money gives an amount of the reply in its currency.
+func (e *envelope) money(a amount) Money {
+	return Money{Amount: a.value, Currency: string(e.currency)}
 }
 
 // fault is the service's reason for a refusal, or a warning.
@@ -51,19 +48,16 @@ var errTrailing = errors.New("the reply goes on after its end")
 // members are passed over without being held. An error means that the reply is
 // not one complete JSON object, or gives twice what may be given once; what was
 // read until then stays in the envelope.
-func readEnvelope(dec *jsontext.Decoder, reply any) (envelope, error) {
-	var e envelope
-	if kind := dec.PeekKind(); kind != '{' {
-		_, err := dec.ReadToken()
-		if err == nil {
-			err = errors.New("the reply is not a JSON object")
-		}
+func readEnvelope(dec *jsontext.Decoder, reply any) (*envelope, error) {
+	e := new(envelope)
+	switch token, err := dec.ReadToken(); {
+	case err != nil:
 		return e, err
+	case token.Kind() != '{':
+		return e, errors.New("the reply is not a JSON object")
 	}
-	if _, err := dec.ReadToken(); err != nil {
-		return e, err
-	}
-	var seen []string
+	var room [16]string
+	seen := room[:0]
 	for dec.PeekKind() != '}' {
 		token, err := dec.ReadToken()
 		if err != nil {
@@ -116,25 +110,21 @@ func (e *envelope) readMember(dec *jsontext.Decoder, name string, reply any) (kn
 		e.fault, err = readFault(dec)
 		return true, err
 	case "balance":
-		var a amount
-		err = json.UnmarshalDecode(dec, &a)
-		e.balance = a.value
-		return true, err
+		return true, e.balance.UnmarshalJSONFrom(dec)
 	case "currency", "currencyCode":
-		var t text
-		err = json.UnmarshalDecode(dec, &t)
-		if t != "" {
-			e.currency = string(t)
-		}
-		return true, err
+		return true, e.currency.UnmarshalJSONFrom(dec)
 	}
 	if strings.EqualFold(name, "success") || strings.EqualFold(name, "error") {
 		return true, fmt.Errorf("the reply has %q where it should be in lower case", name)
 	}
-	if field := memberOf(reply, name); field != nil {
+	switch field := memberOf(reply, name).(type) {
+	case nil:
+		return false, dec.SkipValue()
+	case json.UnmarshalerFrom:
+		return true, field.UnmarshalJSONFrom(dec)
+	default:
 		return true, json.UnmarshalDecode(dec, field)
 	}
-	return false, dec.SkipValue()
 }
 
 // memberOf gives a pointer to the field of the struct that reply points to whose
@@ -167,7 +157,7 @@ func readFault(dec *jsontext.Decoder) (*fault, error) {
 		return &f, json.Unmarshal(raw, &f, jsontext.AllowInvalidUTF8(true))
 	default:
 		var f fault
-		return &f, json.UnmarshalDecode(dec, &f.Message)
+		return &f, f.Message.UnmarshalJSONFrom(dec)
 	}
 }
 
@@ -175,15 +165,15 @@ func readFault(dec *jsontext.Decoder) (*fault, error) {
 type text string
 
 func (t *text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*t = ""
 	switch dec.PeekKind() {
-	case '"':
-		return json.UnmarshalDecode(dec, (*string)(t))
-	case '0':
-		raw, err := dec.ReadValue()
-		*t = text(raw)
+	case '"', '0':
+		token, err := dec.ReadToken()
+		if err == nil {
+			*t = text(token.String())
+		}
 		return err
 	}
-	*t = ""
 	return dec.SkipValue()
 }
 
@@ -192,7 +182,7 @@ type number int
 
 func (n *number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	var t text
-	err := json.UnmarshalDecode(dec, &t)
+	err := t.UnmarshalJSONFrom(dec)
 	i, convErr := strconv.Atoi(strings.TrimSpace(string(t)))
 	if convErr != nil {
 		i = 0
@@ -201,16 +191,17 @@ func (n *number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// amount is an exact JSON number, in quotes or not; anything else is nil.
-type amount struct{ value *decimal.Decimal }
+// amount is an exact JSON number, in quotes or not; anything else is not given.
+type amount struct {
+	value decimal.Decimal
+	given bool
+}
 
 func (a *amount) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	var t text
-	err := json.UnmarshalDecode(dec, &t)
-	a.value = nil
-	if d, convErr := parseAmount(strings.TrimSpace(string(t))); convErr == nil {
-		a.value = &d
-	}
+	err := t.UnmarshalJSONFrom(dec)
+	value, convErr := parseAmount(strings.TrimSpace(string(t)))
+	*a = amount{value: value, given: convErr == nil}
 	return err
 }
 
@@ -219,7 +210,6 @@ const (
 	defaultMaxReply = 16 << 20 // in all
 	maxErrorPage    = 1 << 20  // of a reply with an HTTP status other than 2xx
 	maxReplyValue   = 1 << 20  // of a single value, as that is held as a whole
-	replyHead       = 512      // what is kept of the beginning, for error texts
 )
 
 // replyReader bounds what is read of a reply's body, and remembers how it ended.
@@ -229,15 +219,15 @@ type replyReader struct {
 	lookahead int64 // past the last value read
 	dec       *jsontext.Decoder
 	read      int64
-	head      []byte
-	err       error // why reading ended early; nil at the end of the body
+	head      [512]byte // the beginning, for error texts
+	err       error     // why reading ended early; nil at the end of the body
 	tooLarge  bool
 }
 
 func newReplyReader(body io.Reader, limit, lookahead int64) *replyReader {
 	r := &replyReader{body: body, limit: limit, lookahead: lookahead}
 	r.dec = jsontext.NewDecoder(r,
-		jsontext.AllowInvalidUTF8(true),   // an odd message must not hide a refusal
+		jsontext.AllowInvalidUTF8(true),    // an odd message must not hide a refusal
 		jsontext.AllowDuplicateNames(true)) // names are not remembered: readEnvelope looks for repeats that matter
 	return r
 }
@@ -254,8 +244,8 @@ func (r *replyReader) Read(p []byte) (int, error) {
 	// can end.
 	p = p[:min(int64(len(p)), r.limit-r.read+1)]
 	n, err := r.body.Read(p)
-	if room := replyHead - len(r.head); room > 0 {
-		r.head = append(r.head, p[:min(n, room)]...)
+	if r.read < int64(len(r.head)) {
+		copy(r.head[r.read:], p[:n])
 	}
 	r.read += int64(n)
 	if r.read > r.limit {
@@ -280,7 +270,7 @@ func (r *replyReader) drain() {
 // excerpt gives the beginning of a reply that is no JSON. Of JSON nothing is
 // shown, for it may hold passwords.
 func (r *replyReader) excerpt() string {
-	head := bytes.TrimSpace(r.head)
+	head := bytes.TrimSpace(r.head[:min(r.read, int64(len(r.head)))])
 	if len(head) == 0 || head[0] == '{' || head[0] == '[' {
 		return ""
 	}

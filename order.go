@@ -193,7 +193,7 @@ func invalidRequest(name, rule, message string) error {
 }
 
 func (o *order) validate() error {
-	v := ValidationError{Request: o.request}
+	var v brokenRules
 	if o.Quantity < 1 {
 		v.add("quantity", ruleRange, "must be 1 or more")
 	}
@@ -237,23 +237,30 @@ func (o *order) validate() error {
 		}
 		v.checkText("mobileOperator", o.MobileOperator, "give the operator's tag, such as verizon")
 	}
-	if len(v.Fields) == 0 {
-		return nil
-	}
-	return &v
+	return v.asError(o.request)
 }
 
-func (e *ValidationError) add(field, rule, message string) {
-	e.Fields = append(e.Fields, FieldError{Field: field, Rule: rule, Message: message})
+// brokenRules gathers what is wrong with a request.
+type brokenRules []FieldError
+
+func (r *brokenRules) add(field, rule, message string) {
+	*r = append(*r, FieldError{Field: field, Rule: rule, Message: message})
 }
 
-func (e *ValidationError) checkText(field, value, remedy string) {
+func (r *brokenRules) checkText(field, value, remedy string) {
 	switch {
 	case strings.TrimSpace(value) == "":
-		e.add(field, ruleRequired, "is missing: "+remedy)
+		r.add(field, ruleRequired, "is missing: "+remedy)
 	case !utf8.ValidString(value):
-		e.add(field, ruleFormat, "must be UTF-8")
+		r.add(field, ruleFormat, "must be UTF-8")
 	}
+}
+
+func (r brokenRules) asError(request string) error {
+	if len(r) == 0 {
+		return nil
+	}
+	return &ValidationError{Request: request, Fields: r}
 }
 
 // Quote is what an order or an extension would cost now.
@@ -312,15 +319,12 @@ func (c *Client) CreateOrder(ctx context.Context, req OrderRequest) (*Order, err
 	if err != nil {
 		return nil, err
 	}
-	created := &Order{
+	return &Order{
 		Number:          OrderNumber(reply.OrderNumber),
 		ProxyType:       ProxyType(reply.ProxyType),
+		Balance:         e.money(e.balance),
 		PromoCodeStatus: PromoCodeStatus(reply.PromoCodeStatus),
-	}
-	if balance := e.money(); balance != nil {
-		created.Balance = *balance
-	}
-	return created, nil
+	}, nil
 }
 
 type orderReply struct {
@@ -345,7 +349,7 @@ type quoteReply struct {
 }
 
 func (r *quoteReply) missing(*envelope) string {
-	if r.Price.value == nil {
+	if !r.Price.given {
 		return "price"
 	}
 	return ""
@@ -359,14 +363,10 @@ func (c *Client) quote(ctx context.Context, op string, terms any) (*Quote, error
 	}
 	q := &Quote{
 		ProxyType:       ProxyType(reply.ProxyType),
-		Price:           Money{Amount: *reply.Price.value, Currency: e.currency},
+		Price:           e.money(reply.Price),
+		Balance:         e.money(e.balance),
+		Discount:        reply.Discount.value,
 		PromoCodeStatus: PromoCodeStatus(reply.PromoCodeStatus),
-	}
-	if balance := e.money(); balance != nil {
-		q.Balance = *balance
-	}
-	if reply.Discount.value != nil {
-		q.Discount = *reply.Discount.value
 	}
 	for _, w := range reply.Warnings {
 		q.Warnings = append(q.Warnings, Warning{Code: ErrorCode(w.Code), Message: c.core.redact(string(w.Message))})

@@ -55,10 +55,9 @@ const shortestPartialKey = 4
 // every way of reading the text at once, as an escape may also be meant as it
 // stands.
 func matchKey(key, text string, from int) int {
-	var room [8]int
-	at := append(room[:0], from)
+	var room, spare [8]int
+	at, next := append(room[:0], from), spare[:0]
 	for i := range len(key) {
-		var next []int
 		for _, p := range at {
 			if p == len(text) && i >= shortestPartialKey {
 				return p
@@ -68,7 +67,7 @@ func matchKey(key, text string, from int) int {
 		if len(next) == 0 {
 			return -1
 		}
-		at = next
+		at, next = next, at[:0]
 	}
 	return slices.Max(at)
 }

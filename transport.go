@@ -67,18 +67,19 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errSecondSend
 	}
 
-	inner := *req
+	ctx := req.Context()
+	if theirs := httptrace.ContextClientTrace(ctx); theirs != nil {
+		ctx = httptrace.WithClientTrace(untracedContext{ctx}, t.quiet(theirs))
+	}
+	base := t.base()
+	inner := req.WithContext(httptrace.WithClientTrace(ctx, a.trace(t.api.Scheme == "http" && maySpeakHTTP2(base))))
 	inner.URL = &url.URL{
 		Scheme:   t.api.Scheme,
 		Host:     t.api.Host,
 		Path:     prefix + t.key() + "/" + rest,
 		RawQuery: req.URL.RawQuery,
 	}
-	ctx := req.Context()
-	if theirs := httptrace.ContextClientTrace(ctx); theirs != nil {
-		ctx = httptrace.WithClientTrace(untracedContext{ctx}, t.quiet(theirs))
-	}
-	resp, err := t.base().RoundTrip(inner.WithContext(httptrace.WithClientTrace(ctx, a.trace())))
+	resp, err := base.RoundTrip(inner)
 	switch {
 	case err != nil:
 		if resp != nil && resp.Body != nil {
@@ -101,6 +102,12 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		a.mark(followed)
 	}
 	return &clean, nil
+}
+
+// maySpeakHTTP2 reports whether a transport may speak HTTP/2 without TLS.
+func maySpeakHTTP2(rt http.RoundTripper) bool {
+	t, ok := rt.(*http.Transport)
+	return !ok || t.Protocols != nil && t.Protocols.UnencryptedHTTP2()
 }
 
 // redactHeader gives h itself where the key is nowhere in it.
@@ -169,17 +176,29 @@ func (t *keyTransport) quiet(theirs *httptrace.ClientTrace) *httptrace.ClientTra
 	return &trace
 }
 
-// attempt is one try of a call: what is known of how far it got.
+// attempt is one try of a call: what is known of how far it got. It is the
+// context of its request, so that the innermost round tripper finds it.
 type attempt struct {
-	spend   bool
-	cleartx bool // over plain HTTP, where the TLS state cannot tell HTTP/2
-	stop    context.CancelFunc
-	state   atomic.Uint32
-	host    atomic.Pointer[string]   // the first host a connection was asked for
-	reader  atomic.Pointer[sentBody] // the one body of a spend that may be read
+	context.Context
+	spend  bool
+	stop   context.CancelFunc
+	state  atomic.Uint32
+	host   atomic.Pointer[string]   // the first host a connection was asked for
+	reader atomic.Pointer[sentBody] // the one body of a spend that may be read
 }
 
 type attemptKey struct{}
+
+func newAttempt(ctx context.Context, stop context.CancelFunc, spend bool) *attempt {
+	return &attempt{Context: ctx, stop: stop, spend: spend}
+}
+
+func (a *attempt) Value(key any) any {
+	if key == (attemptKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
 
 // What is known of an attempt.
 const (
@@ -226,13 +245,15 @@ func (a *attempt) unsent() bool {
 // end closes the books: a body that was not read by now never will be.
 func (a *attempt) end() { a.mark(over) }
 
-func (a *attempt) trace() *httptrace.ClientTrace {
+// trace gives the hooks that inform the attempt. The header fields are asked for
+// only where the TLS state does not tell whether the connection is of HTTP/2.
+func (a *attempt) trace(headerFields bool) *httptrace.ClientTrace {
 	trace := &httptrace.ClientTrace{
 		GetConn:      a.getConn,
 		GotConn:      a.gotConn,
 		WroteHeaders: a.wroteHeaders,
 	}
-	if a.spend && a.cleartx {
+	if a.spend && headerFields {
 		trace.WroteHeaderField = a.wroteHeaderField
 	}
 	return trace
@@ -290,8 +311,6 @@ type sentBody struct {
 	data []byte
 	a    *attempt
 }
-
-func newBody(data []byte, a *attempt) *sentBody { return &sentBody{data: data, a: a} }
 
 func (b *sentBody) Read(p []byte) (int, error) {
 	if b.a.spend {
