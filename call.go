@@ -282,7 +282,7 @@ func (c *core) request(a *attempt, call *apiCall) *http.Request {
 	if call.body != nil {
 		req.Header["Content-Type"] = jsonMediaType
 		req.ContentLength = int64(len(call.body))
-		req.GetBody = func() (io.ReadCloser, error) { return &sentBody{data: call.body, a: a}, nil }
+		req.GetBody = func() (io.ReadCloser, error) { return a.body(call.body) }
 		req.Body, _ = req.GetBody()
 	}
 	return req
@@ -290,9 +290,9 @@ func (c *core) request(a *attempt, call *apiCall) *http.Request {
 
 // lost classifies an attempt to which no reply came.
 func (c *core) lost(ctx, attemptCtx context.Context, call *apiCall, a *attempt, err error) result {
-	a.end()
+	a.mark(over)
 	outcome := OutcomeUnknown
-	if a.unsent() || !a.has(asked|readBody) && isDialError(err) {
+	if a.unsent() || !a.has(asked) && isDialError(err) {
 		outcome = OutcomeNotSent
 	}
 	switch {

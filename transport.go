@@ -1,6 +1,7 @@
 package youproxy
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -26,7 +27,6 @@ var (
 	errOtherHost  = errors.New("the transport turned to another host, which must not see the API key: it was stopped")
 	errNotACall   = errors.New("a middleware changed the request's context, host or path: the API key is not sent that way")
 	errNoResponse = errors.New("the transport returned neither a response nor an error")
-	errOver       = errors.New("the attempt is over")
 )
 
 // newTransport gives the transport a client uses where the caller brings none.
@@ -180,11 +180,10 @@ func (t *keyTransport) quiet(theirs *httptrace.ClientTrace) *httptrace.ClientTra
 // context of its request, so that the innermost round tripper finds it.
 type attempt struct {
 	context.Context
-	spend  bool
-	stop   context.CancelFunc
-	state  atomic.Uint32
-	host   atomic.Pointer[string]   // the first host a connection was asked for
-	reader atomic.Pointer[sentBody] // the one body of a spend that may be read
+	spend bool
+	stop  context.CancelFunc
+	state atomic.Uint32
+	host  atomic.Pointer[string] // the first host a connection was asked for
 }
 
 type attemptKey struct{}
@@ -202,16 +201,14 @@ func (a *attempt) Value(key any) any {
 
 // What is known of an attempt.
 const (
-	handed    = 1 << iota // the innermost round tripper was reached
-	asked                 // the transport asked for a connection, so it tells what it does
-	connected             // the transport got a connection
-	wrote                 // the header was written
-	readBody              // the body was read
-	http2                 // it went over HTTP/2
-	over                  // the round trip ended
-	followed              // the transport followed a redirect
-	repeated              // a second sending was stopped
-	strayed               // a connection to another host was stopped
+	handed   = 1 << iota // the innermost round tripper was reached
+	asked                // the transport asked for a connection, so it tells what it does
+	wrote                // the header was written
+	http2                // it went over HTTP/2
+	over                 // the round trip ended
+	followed             // the transport followed a redirect
+	repeated             // a second sending was stopped
+	strayed              // a connection to another host was stopped
 )
 
 func (a *attempt) mark(flag uint32) (before uint32) { return a.state.Or(flag) }
@@ -228,22 +225,24 @@ func (a *attempt) hand() bool {
 	return true
 }
 
-// unsent reports whether it is certain that nothing was written. What a
-// transport does not tell counts as written.
+// unsent reports whether it is certain that nothing was written. A transport
+// that tells nothing may have written.
 func (a *attempt) unsent() bool {
 	s := a.state.Load()
-	switch {
-	case s&handed == 0:
-		return true
-	case s&wrote != 0 || s&asked == 0:
-		return false
-	default: // one that copied the body may be about to write it
-		return s&readBody == 0 || s&connected == 0
-	}
+	return s&handed == 0 || s&asked != 0 && s&wrote == 0
 }
 
-// end closes the books: a body that was not read by now never will be.
-func (a *attempt) end() { a.mark(over) }
+// body gives what is sent. It is a reader that net/http knows to be in memory,
+// so that header and body leave in one write. That of a spend is not given again
+// once the header was written.
+func (a *attempt) body(data []byte) (io.ReadCloser, error) {
+	if a.spend && a.has(wrote) {
+		a.mark(repeated)
+		a.stop()
+		return nil, errSecondSend
+	}
+	return io.NopCloser(bytes.NewReader(data)), nil
+}
 
 // trace gives the hooks that inform the attempt. The header fields are asked for
 // only where the TLS state does not tell whether the connection is of HTTP/2.
@@ -276,10 +275,9 @@ func (a *attempt) getConn(hostPort string) {
 // alone comes too late, so the connection is closed as well; one of HTTP/2 is
 // shared with other calls, and cancelling is enough there.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
-	before := a.mark(connected)
-	switch {
-	case before&strayed != 0:
-	case a.spend && before&(wrote|over) != 0:
+	switch s := a.state.Load(); {
+	case s&strayed != 0:
+	case a.spend && s&(wrote|over) != 0:
 		a.mark(repeated)
 	default:
 		return
@@ -304,31 +302,3 @@ func (a *attempt) wroteHeaderField(name string, _ []string) {
 		a.mark(http2)
 	}
 }
-
-// sentBody is the body of a request. That of a spend can be read by one reader,
-// and not after the round trip ended: a body that was never read was never sent.
-type sentBody struct {
-	data []byte
-	a    *attempt
-}
-
-func (b *sentBody) Read(p []byte) (int, error) {
-	if b.a.spend {
-		if !b.a.reader.CompareAndSwap(nil, b) && b.a.reader.Load() != b {
-			b.a.mark(repeated)
-			b.a.stop()
-			return 0, errSecondSend
-		}
-		if b.a.mark(readBody)&over != 0 {
-			return 0, errOver
-		}
-	}
-	if len(b.data) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, b.data)
-	b.data = b.data[n:]
-	return n, nil
-}
-
-func (b *sentBody) Close() error { return nil }
