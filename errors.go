@@ -14,14 +14,14 @@ import (
 type Outcome uint8
 
 const (
-	// OutcomeUnknown: the call may or may not have been executed. Look at the
+	// OutcomeUnknown means that the call may or may not have been executed. Look at the
 	// account before repeating it.
 	OutcomeUnknown Outcome = iota
-	// OutcomeNotSent: nothing reached the service. Repeating is safe.
+	// OutcomeNotSent means that nothing reached the service. Repeating is safe.
 	OutcomeNotSent
-	// OutcomeRejected: the service refused the call and executed nothing.
+	// OutcomeRejected means that the service refused the call and executed nothing.
 	OutcomeRejected
-	// OutcomeDone: the service executed the call.
+	// OutcomeDone means that the service executed the call.
 	OutcomeDone
 )
 
@@ -108,13 +108,8 @@ func outcomeIn(err error) (Outcome, bool) {
 
 // isOutcome makes the sentinels match an error of outcome o.
 func isOutcome(target error, o Outcome) bool {
-	switch target {
-	case ErrNotSent:
-		return o == OutcomeNotSent
-	case ErrOutcomeUnknown:
-		return o == OutcomeUnknown
-	}
-	return false
+	return o == OutcomeNotSent && target == ErrNotSent || //nolint:errorlint // called by an Is method
+		o == OutcomeUnknown && target == ErrOutcomeUnknown //nolint:errorlint // as above
 }
 
 // ErrorCode is the number the service gives a refusal. It is an error itself,

@@ -1,0 +1,50 @@
+// Package youproxy is a client of the API of Youproxy, which sells IPv4, IPv6,
+// mobile and ISP proxies. It is unofficial.
+//
+// # An order
+//
+//	client, err := youproxy.NewFromEnv() // YOUPROXY_API_KEY
+//	if err != nil {
+//		return err
+//	}
+//	request := youproxy.IPv4OrderRequest{
+//		Country: "USA", Quantity: 5, RentPeriodDays: 30,
+//		Goal: "price monitoring", AuthType: youproxy.AuthTypeLogin,
+//	}
+//	quote, err := client.QuoteOrder(ctx, request) // spends nothing
+//	// ...
+//	order, err := client.CreateOrder(ctx, request) // spends quote.Price
+//
+// # Errors
+//
+// A request that breaks a rule is a [*ValidationError], which names every broken
+// rule; nothing was sent. A refusal by the service is an [*APIError], also where
+// it came with HTTP status 200; its code is matched with [errors.Is]:
+//
+//	errors.Is(err, youproxy.ErrInsufficientFunds)
+//
+// Everything else is a [*CallError]. Of each, [OutcomeOf] says what is known of
+// the money: not sent, rejected, done, or unknown.
+//
+// # Money
+//
+// Amounts are [Money]: exact decimals with a currency. No float holds one.
+//
+// A call that may spend, which is [Client.CreateOrder] and a [Client.Call] with
+// any method but GET, is sent at most once: neither the package nor a retrying
+// transport below it repeats it, and redirects are not followed. Calls that
+// spend nothing are repeated where that may help. Where the outcome is unknown,
+// look at the account before ordering again.
+//
+// # The API key
+//
+// The API wants its key in the URL's path. The key is put there by the innermost
+// round tripper, and shows nowhere else: not in errors, logs, traces, what a
+// middleware sees, or a printed [Client].
+//
+// # Testing
+//
+// Package youproxytest has a stateful service in the process, with faults. A
+// stub of an interface of your own, or of the transport given with
+// [WithHTTPClient], serves as well.
+package youproxy
