@@ -1,7 +1,6 @@
 package youproxy
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -62,7 +61,10 @@ type apiCall struct {
 }
 
 // rawReply takes a whole reply as it came.
-type rawReply struct{ data []byte }
+type rawReply struct {
+	status int
+	data   []byte
+}
 
 // The pauses between the attempts of a call that spends nothing.
 const (
@@ -100,6 +102,7 @@ func (c *Client) do(ctx context.Context, call *apiCall) (*envelope, error) {
 		return c.core.repeat(ctx, call)
 	}
 	if err := c.core.lane.enter(ctx); err != nil {
+		err = redactError(c.core.redact, err)
 		return nil, notSent(call.op, fmt.Errorf("%w while waiting for another purchase to end", err))
 	}
 	defer c.core.lane.leave()
@@ -130,20 +133,21 @@ func (l lane) enter(ctx context.Context) error {
 
 func (l lane) leave() { <-l }
 
-// contextError gives err, made to match the context's error where the context is
-// over; a context may have a cause of its own, which is kept.
+// contextError gives err, made to match the context's error, and its cause if it
+// has one of its own, where the context is over.
 func contextError(ctx context.Context, err error) error {
-	over := ctx.Err()
-	if over == nil {
+	if ctx.Err() == nil {
 		return err
 	}
-	if err == nil {
-		err = context.Cause(ctx)
+	for _, over := range []error{context.Cause(ctx), ctx.Err()} {
+		switch {
+		case err == nil:
+			err = over
+		case !errors.Is(err, over):
+			err = fmt.Errorf("%w: %w", over, err)
+		}
 	}
-	if errors.Is(err, over) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", over, err)
+	return err
 }
 
 // result is what came of one attempt.
@@ -180,10 +184,9 @@ func (c *core) repeat(ctx context.Context, call *apiCall) (*envelope, error) {
 		}
 	}, backoff.WithBackOff(pauses), backoff.WithMaxTries(uint(c.config.readRetries)+1), backoff.WithMaxElapsedTime(0))
 	if err != nil && ctx.Err() != nil && !errors.Is(last.err, ctx.Err()) {
-		waiting := fmt.Errorf("%w while waiting to repeat it", contextError(ctx, nil))
 		return last.envelope, &CallError{
-			Op: call.op, HTTPStatus: last.status, Outcome: OutcomeOf(last.err),
-			Err: fmt.Errorf("%w after: %w", waiting, last.err),
+			Op: call.op, Outcome: OutcomeOf(last.err),
+			Err: &gaveUp{over: redactError(c.redact, contextError(ctx, nil)), last: last.err},
 		}
 	}
 	return last.envelope, last.err
@@ -231,7 +234,7 @@ func (c *core) report(ctx context.Context, e CallEvent) {
 // send makes one attempt: request, reply, result.
 func (c *core) send(ctx context.Context, call *apiCall) result {
 	if err := contextError(ctx, nil); err != nil {
-		return result{err: notSent(call.op, err)}
+		return result{err: notSent(call.op, redactError(c.redact, err))}
 	}
 	timeout := c.config.timeouts.Read
 	if call.effect == spend {
@@ -369,6 +372,9 @@ func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *
 	case class != 2 || !complete || !e.success || e.fault != nil:
 		return fail(OutcomeUnknown, unreadable())
 	}
+	if raw, ok := call.reply.(*rawReply); ok {
+		raw.status = status
+	}
 	if m, ok := call.reply.(mustCarry); ok {
 		if missing := m.missing(e); missing != "" {
 			return fail(OutcomeUnknown, fmt.Errorf("the reply says success, but its %q is missing or cannot be read", missing))
@@ -391,17 +397,12 @@ func (c *core) limitReply(resp *http.Response) *replyReader {
 }
 
 func readReply(in *replyReader, reply any) (*envelope, error) {
-	raw, ok := reply.(*rawReply)
-	if !ok {
-		return readEnvelope(in.dec, reply)
+	if raw, ok := reply.(*rawReply); ok {
+		*raw = rawReply{}
+		in.whole = raw
+		reply = nil
 	}
-	in.dec = nil
-	data, err := io.ReadAll(in)
-	if err != nil {
-		return new(envelope), err
-	}
-	raw.data = data
-	return readEnvelope(newReplyReader(bytes.NewReader(data), int64(len(data)), int64(len(data))).dec, nil)
+	return readEnvelope(in.dec, reply)
 }
 
 // refusal makes the service's no an error.

@@ -357,7 +357,7 @@ func WithReadRetries(n int) Option {
 }
 
 // WithMaxReplySize bounds what is read of a reply, in bytes. By default that is
-// 16 MiB, of which no single value may be longer than 1 MiB. Replies with an
+// 16 MiB, of which no single value may be longer than 512 KiB. Replies with an
 // HTTP status other than 2xx are read up to 1 MiB at the most. A longer reply
 // gives [ErrReplyTooLarge].
 func WithMaxReplySize(bytes int64) Option {
@@ -418,7 +418,7 @@ func (c Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // Balance gives what the account holds.
 func (c *Client) Balance(ctx context.Context) (Money, error) {
-	e, err := c.call(ctx, "GET /balance", "", nil, balanceReply{})
+	e, err := c.call(ctx, "GET /balance", "", nil, &balanceReply{})
 	if err != nil {
 		return Money{}, err
 	}
@@ -427,7 +427,7 @@ func (c *Client) Balance(ctx context.Context) (Money, error) {
 
 type balanceReply struct{}
 
-func (balanceReply) missing(e *envelope) string {
+func (*balanceReply) missing(e *envelope) string {
 	if !e.balance.given {
 		return "balance"
 	}
@@ -464,6 +464,9 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 	if body != nil {
 		payload, err := json.Marshal(body)
 		if err != nil {
+			if c != nil && c.core != nil {
+				err = redactError(c.core.redact, err)
+			}
 			return notSent(op, fmt.Errorf("the body cannot be written as JSON: %w", err))
 		}
 		call.body = payload
@@ -475,7 +478,7 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 	}
 	if err := json.Unmarshal(raw.data, reply); err != nil {
 		return &CallError{
-			Op: op, HTTPStatus: http.StatusOK, Outcome: OutcomeDone,
+			Op: op, HTTPStatus: raw.status, Outcome: OutcomeDone,
 			Err: fmt.Errorf("the reply does not fit into %T: %w", reply, redactError(c.core.redact, err)),
 		}
 	}

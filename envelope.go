@@ -59,22 +59,25 @@ func readEnvelope(dec *jsontext.Decoder, reply any) (*envelope, error) {
 	var room [16]string
 	seen := room[:0]
 	for dec.PeekKind() != '}' {
-		token, err := dec.ReadToken()
+		raw, err := dec.ReadValue()
 		if err != nil {
 			return e, err
 		}
-		name := token.String()
-		known, err := e.readMember(dec, name, reply)
-		if err != nil {
+		name, field, err := e.member(raw, reply)
+		switch {
+		case err != nil:
 			return e, err
-		}
-		if !known {
-			continue
-		}
-		if slices.Contains(seen, name) {
+		case name == "":
+			err = dec.SkipValue()
+		case slices.Contains(seen, name):
 			return e, fmt.Errorf("the reply gives %q twice", name)
+		default:
+			seen = append(seen, name)
+			err = readField(dec, field)
 		}
-		seen = append(seen, name)
+		if err != nil {
+			return e, err
+		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return e, err
@@ -89,57 +92,71 @@ func readEnvelope(dec *jsontext.Decoder, reply any) (*envelope, error) {
 	}
 }
 
-// readMember reads one member of a reply and reports whether it is a known one.
-func (e *envelope) readMember(dec *jsontext.Decoder, name string, reply any) (known bool, err error) {
-	switch name {
-	case "success":
-		token, err := dec.ReadToken()
-		if err != nil {
-			return true, err
-		}
-		switch token.Kind() {
-		case 't':
-			e.success = true
-		case 'f':
-			e.refused = true
-		default:
-			return true, errors.New(`"success" in the reply is neither true nor false`)
-		}
-		return true, nil
-	case "error":
-		e.fault, err = readFault(dec)
-		return true, err
-	case "balance":
-		return true, e.balance.UnmarshalJSONFrom(dec)
-	case "currency", "currencyCode":
-		return true, e.currency.UnmarshalJSONFrom(dec)
+func readField(dec *jsontext.Decoder, field any) error {
+	if u, ok := field.(json.UnmarshalerFrom); ok {
+		return u.UnmarshalJSONFrom(dec)
 	}
-	if strings.EqualFold(name, "success") || strings.EqualFold(name, "error") {
-		return true, fmt.Errorf("the reply has %q where it should be in lower case", name)
-	}
-	switch field := memberOf(reply, name).(type) {
-	case nil:
-		return false, dec.SkipValue()
-	case json.UnmarshalerFrom:
-		return true, field.UnmarshalJSONFrom(dec)
-	default:
-		return true, json.UnmarshalDecode(dec, field)
-	}
+	return json.UnmarshalDecode(dec, field)
 }
 
-// memberOf gives a pointer to the field of the struct that reply points to whose
-// JSON tag is name, or nil.
-func memberOf(reply any, name string) any {
+// member finds where the member of a reply with this name, still in quotes,
+// belongs. The name is empty where it belongs nowhere. Nothing is held of such
+// a name, for a reply may have many.
+func (e *envelope) member(raw jsontext.Value, reply any) (name string, field any, err error) {
+	quoted := raw[1 : len(raw)-1]
+	if bytes.IndexByte(quoted, '\\') >= 0 {
+		quoted, _ = jsontext.AppendUnquote(nil, raw)
+	}
+	switch string(quoted) {
+	case "success":
+		return "success", (*successField)(e), nil
+	case "error":
+		return "error", (*errorField)(e), nil
+	case "balance":
+		return "balance", &e.balance, nil
+	case "currency", "currencyCode":
+		return "currency", &e.currency, nil
+	}
+	if bytes.EqualFold(quoted, []byte("success")) || bytes.EqualFold(quoted, []byte("error")) {
+		return "", nil, fmt.Errorf("the reply has %q where it should be in lower case", quoted)
+	}
 	if reply == nil {
-		return nil
+		return "", nil, nil
 	}
 	v := reflect.ValueOf(reply).Elem()
 	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("json") == name {
-			return v.Field(i).Addr().Interface()
+		if tag := v.Type().Field(i).Tag.Get("json"); tag == string(quoted) {
+			return tag, v.Field(i).Addr().Interface(), nil
 		}
 	}
+	return "", nil, nil
+}
+
+// successField reads the "success" of an envelope.
+type successField envelope
+
+func (e *successField) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	token, err := dec.ReadToken()
+	if err != nil {
+		return err
+	}
+	switch token.Kind() {
+	case 't':
+		e.success = true
+	case 'f':
+		e.refused = true
+	default:
+		return errors.New(`"success" in the reply is neither true nor false`)
+	}
 	return nil
+}
+
+// errorField reads the "error" of an envelope.
+type errorField envelope
+
+func (e *errorField) UnmarshalJSONFrom(dec *jsontext.Decoder) (err error) {
+	e.fault, err = readFault(dec)
+	return err
 }
 
 // readFault reads an error of the envelope. One in an odd form is kept as far as
@@ -207,9 +224,9 @@ func (a *amount) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 
 // The bounds of what is read of a reply.
 const (
-	defaultMaxReply = 16 << 20 // in all
-	maxErrorPage    = 1 << 20  // of a reply with an HTTP status other than 2xx
-	maxReplyValue   = 1 << 20  // of a single value, as that is held as a whole
+	defaultMaxReply = 16 << 20  // in all
+	maxErrorPage    = 1 << 20   // of a reply with an HTTP status other than 2xx
+	maxReplyValue   = 512 << 10 // of a single value, as that is held as a whole
 )
 
 // replyReader bounds what is read of a reply's body, and remembers how it ended.
@@ -218,6 +235,7 @@ type replyReader struct {
 	limit     int64 // in all
 	lookahead int64 // past the last value read
 	dec       *jsontext.Decoder
+	whole     *rawReply // takes all that is read, or nil
 	read      int64
 	head      [512]byte // the beginning, for error texts
 	err       error     // why reading ended early; nil at the end of the body
@@ -242,8 +260,13 @@ func (r *replyReader) Read(p []byte) (int, error) {
 	}
 	// One byte more than allowed is asked for, so that a body of just that size
 	// can end.
-	p = p[:min(int64(len(p)), r.limit-r.read+1)]
+	if room := r.limit - r.read; int64(len(p)) > room {
+		p = p[:room+1]
+	}
 	n, err := r.body.Read(p)
+	if r.whole != nil {
+		r.whole.data = append(r.whole.data, p[:n]...)
+	}
 	if r.read < int64(len(r.head)) {
 		copy(r.head[r.read:], p[:n])
 	}
@@ -261,7 +284,7 @@ func (r *replyReader) Read(p []byte) (int, error) {
 // drain reads the rest of the body, so that the connection can serve the next
 // call and a reply that is too large is known as such.
 func (r *replyReader) drain() {
-	r.dec = nil // nothing is held from here on
+	r.dec, r.whole = nil, nil // nothing is held from here on
 	if !r.tooLarge {
 		_, _ = io.Copy(io.Discard, r)
 	}

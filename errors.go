@@ -46,7 +46,7 @@ var (
 	// [OutcomeUnknown].
 	ErrOutcomeUnknown = errors.New("youproxy: the outcome is unknown")
 	// ErrReplyTooLarge: a reply was longer than [WithMaxReplySize] allows, or
-	// held a single value of more than 1 MiB.
+	// held a single value of more than 512 KiB.
 	ErrReplyTooLarge = errors.New("the reply is too large")
 	// ErrRedirect: the service, or whatever answered in its place, sent a
 	// redirect. None is followed: it would hand the API key to another address.
@@ -76,8 +76,11 @@ type outcomer interface {
 }
 
 func outcomeIn(err error) (Outcome, bool) {
-	if err == ErrNotSent { //nolint:errorlint // the tree is walked here
+	switch err { //nolint:errorlint // the tree is walked here
+	case ErrNotSent:
 		return OutcomeNotSent, true
+	case ErrOutcomeUnknown:
+		return OutcomeUnknown, true
 	}
 	switch e := err.(type) { //nolint:errorlint // the tree is walked here
 	case outcomer:
@@ -207,8 +210,16 @@ type APIError struct {
 
 // Error tells what was refused, why, and what became of the money.
 func (e *APIError) Error() string {
+	text := "youproxy: " + e.Op + ": " + e.reason()
+	if e.HTTPStatus != 0 && e.HTTPStatus != 200 {
+		text += ", HTTP status " + strconv.Itoa(e.HTTPStatus)
+	}
+	return text + "; " + moneyAfter(e.Op, e.outcome())
+}
+
+// reason tells why it was refused.
+func (e *APIError) reason() string {
 	var b strings.Builder
-	b.WriteString("youproxy: " + e.Op + ": ")
 	switch {
 	case e.Code == 0 && e.Message == "":
 		b.WriteString("refused without a reason")
@@ -224,10 +235,7 @@ func (e *APIError) Error() string {
 	if e.Code != 0 {
 		b.WriteString(" (code " + strconv.Itoa(int(e.Code)) + ")")
 	}
-	if e.HTTPStatus != 0 && e.HTTPStatus != 200 {
-		b.WriteString(", HTTP status " + strconv.Itoa(e.HTTPStatus))
-	}
-	return b.String() + "; " + moneyAfter(e.Op, e.outcome())
+	return b.String()
 }
 
 // Unwrap gives the code, so that [errors.Is] matches its constant.
@@ -330,22 +338,45 @@ type CallError struct {
 
 // Error tells what happened and what became of the money.
 func (e *CallError) Error() string {
-	var b strings.Builder
-	b.WriteString("youproxy: " + e.Op + ": ")
-	if e.HTTPStatus != 0 && e.HTTPStatus != 200 {
-		b.WriteString("HTTP status " + strconv.Itoa(e.HTTPStatus))
-		if e.Err != nil {
-			b.WriteString(": ")
-		}
-	}
-	if e.Err != nil {
-		b.WriteString(strings.TrimPrefix(e.Err.Error(), "youproxy: "))
+	text := "youproxy: " + e.Op
+	if reason := e.reason(); reason != "" {
+		text += ": " + reason
 	}
 	if e.RetryAfter > 0 {
-		b.WriteString("; the service asks to wait " + e.RetryAfter.String())
+		text += "; the service asks to wait " + e.RetryAfter.String()
 	}
-	return b.String() + "; " + moneyAfter(e.Op, e.Outcome)
+	return text + "; " + moneyAfter(e.Op, e.Outcome)
 }
+
+// reason tells what happened.
+func (e *CallError) reason() string {
+	var parts []string
+	if e.HTTPStatus != 0 && e.HTTPStatus != 200 {
+		parts = append(parts, "HTTP status "+strconv.Itoa(e.HTTPStatus))
+	}
+	if e.Err != nil {
+		parts = append(parts, reasonOf(e.Err))
+	}
+	return strings.Join(parts, ": ")
+}
+
+// reasonOf gives the text of an error without what is said of the call and of
+// the money, which the error around it says.
+func reasonOf(err error) string {
+	if e, ok := err.(interface{ reason() string }); ok { //nolint:errorlint // of err itself
+		return e.reason()
+	}
+	return strings.TrimPrefix(err.Error(), "youproxy: ")
+}
+
+// gaveUp is a context that ended while a failed call waited to be repeated.
+type gaveUp struct{ over, last error }
+
+func (e *gaveUp) Error() string {
+	return reasonOf(e.over) + " while waiting to repeat it after: " + reasonOf(e.last)
+}
+
+func (e *gaveUp) Unwrap() []error { return []error{e.over, e.last} }
 
 // Unwrap gives the cause.
 func (e *CallError) Unwrap() error { return e.Err }

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -14,8 +17,8 @@ import (
 const redacted = "•••"
 
 // newRedactor gives a function that takes the key out of a text: in any letter
-// case, raw or escaped as URLs, JSON, Go strings and HTML escape it, each up to
-// any depth. It takes out the beginning of a key at the end of a text, too, for
+// case, raw or escaped as URLs, JSON, Go strings and HTML escape it, also over and
+// over. It takes out the beginning of a key at the end of a text, too, for
 // texts are cut. The key is kept in the closure, where no printing of a struct
 // finds it.
 func newRedactor(key string) func(string) string {
@@ -65,12 +68,24 @@ func matchKey(key, text string, from int) int {
 			next = appendAfter(next, key[i], text, p)
 		}
 		if len(next) == 0 {
+			if i >= shortestPartialKey && slices.ContainsFunc(at, func(p int) bool { return isCutEscape(text[p:]) }) {
+				return len(text)
+			}
 			return -1
 		}
 		at, next = next, at[:0]
 	}
 	return slices.Max(at)
 }
+
+// isCutEscape reports whether rest may be the beginning of an escape.
+func isCutEscape(rest string) bool {
+	return len(rest) < 2*deepestEscape && strings.ContainsAny(rest[:1], `%\&`) && !strings.ContainsAny(rest[1:], " \t\r\n\"<>/")
+}
+
+// deepestEscape is how often a text may have been escaped over again. Without a
+// bound, a long run of escapes would cost time.
+const deepestEscape = 32
 
 // appendAfter appends every position at which a reading of c at text[p:] ends.
 func appendAfter(ends []int, c byte, text string, p int) []int {
@@ -88,7 +103,7 @@ func appendAfter(ends []int, c byte, text string, p int) []int {
 	}
 	switch text[p] {
 	case '%': // %41, and %2541 where that was escaped again
-		for q := p + 1; ; q += 2 {
+		for q := p + 1; q <= p+2*deepestEscape; q += 2 {
 			b, ok := hexByte(text, q)
 			if ok && is(b) {
 				add(q + 2)
@@ -99,7 +114,7 @@ func appendAfter(ends []int, c byte, text string, p int) []int {
 		}
 	case '\\': // \", \x41, \u0041, with any number of backslashes
 		q := p
-		for q < len(text) && text[q] == '\\' {
+		for q < len(text) && text[q] == '\\' && q < p+2*deepestEscape {
 			q++
 			if c == '\\' {
 				add(q)
@@ -121,11 +136,14 @@ func appendAfter(ends []int, c byte, text string, p int) []int {
 		}
 	case '&': // &#65; &#x41; &amp; and &amp;#65; where that was escaped again
 		q := p + 1
-		for strings.HasPrefix(text[q:], "amp;") {
+		for range deepestEscape {
+			if !strings.HasPrefix(text[q:], "amp;") {
+				break
+			}
 			q += len("amp;")
-		}
-		if q > p+1 && is('&') {
-			add(q)
+			if is('&') {
+				add(q)
+			}
 		}
 		if end, b := entity(text, q); end > 0 && is(b) {
 			add(end)
@@ -205,7 +223,7 @@ func redactError(redact func(string) string, err error) error {
 		return &url.Error{Op: redact(u.Op), URL: redact(u.URL), Err: redactError(redact, u.Err)}
 	}
 	clean := &redactedError{
-		text:    redact(fmt.Sprint(err)),
+		text:    redact(asText(err)),
 		timeout: isTimeout(err),
 		is:      func(target error) bool { return errors.Is(err, target) },
 	}
@@ -249,7 +267,13 @@ func leaks(redact func(string) string, err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, text := range []string{fmt.Sprint(err), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err), asJSON(err)} {
+	if holdsRequest(err) {
+		return true
+	}
+	for _, text := range []string{
+		asText(err), fmt.Sprintf("%s", err), fmt.Sprintf("%v", err), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err),
+		asJSON(err), asLogged(err),
+	} {
 		if redact(text) != text {
 			return true
 		}
@@ -273,4 +297,41 @@ func asJSON(err error) (text string) {
 	}()
 	b, _ := json.Marshal(err)
 	return string(b)
+}
+
+// asText gives err.Error(), whatever that does.
+func asText(err error) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprint(err)
+		}
+	}()
+	return err.Error()
+}
+
+// asLogged gives err as slog prints it, where it has a say in that.
+func asLogged(err error) string {
+	v, ok := err.(slog.LogValuer) //nolint:errorlint // each error of the tree is looked at by itself
+	if !ok {
+		return ""
+	}
+	return slog.AnyValue(v).Resolve().String()
+}
+
+// holdsRequest reports whether a field of err gives the request away, which no
+// printing of err shows.
+func holdsRequest(err error) bool {
+	v := reflect.Indirect(reflect.ValueOf(err))
+	if v.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range v.NumField() {
+		switch v.Type().Field(i).Type {
+		case reflect.TypeFor[*http.Request](), reflect.TypeFor[*http.Response](), reflect.TypeFor[*url.URL]():
+			if !v.Field(i).IsNil() {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -58,7 +58,7 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	a, _ := req.Context().Value(attemptKey{}).(*attempt)
 	prefix := t.api.Path + apiPath
 	rest, ok := strings.CutPrefix(req.URL.Path, prefix+keyPlaceholder+"/")
-	if a == nil || !ok || req.URL.Scheme != t.api.Scheme || req.URL.Host != t.api.Host {
+	if a == nil || !ok || req.URL.Scheme != t.api.Scheme || req.URL.Host != t.api.Host || req.Host != t.api.Host {
 		closeBody(req)
 		return nil, errNotACall
 	}
@@ -78,6 +78,12 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		Host:     t.api.Host,
 		Path:     prefix + t.key() + "/" + rest,
 		RawQuery: req.URL.RawQuery,
+	}
+	if _, plain := base.(*http.Transport); !plain {
+		// One that follows redirects would tell the next host where it came from,
+		// key and all, unless the field is there.
+		inner.Header = req.Header.Clone()
+		inner.Header.Set("Referer", t.api.Scheme+"://"+t.api.Host+"/")
 	}
 	resp, err := base.RoundTrip(inner)
 	switch {
@@ -110,19 +116,26 @@ func maySpeakHTTP2(rt http.RoundTripper) bool {
 	return !ok || t.Protocols != nil && t.Protocols.UnencryptedHTTP2()
 }
 
-// redactHeader gives h itself where the key is nowhere in it.
+// redactHeader gives h itself where the key is nowhere in it. A field whose name
+// is the key is left out.
 func (t *keyTransport) redactHeader(h http.Header) http.Header {
-	clean := h
+	leaks := false
 	for name, values := range h {
-		for i, value := range values {
-			safe := t.redact(value)
-			if safe == value {
-				continue
-			}
-			if len(clean[name]) > 0 && &clean[name][0] == &values[0] {
-				clean = h.Clone()
-			}
-			clean[name][i] = safe
+		leaks = leaks || t.redact(name) != name
+		for _, value := range values {
+			leaks = leaks || t.redact(value) != value
+		}
+	}
+	if !leaks {
+		return h
+	}
+	clean := make(http.Header, len(h))
+	for name, values := range h {
+		if t.redact(name) != name {
+			continue
+		}
+		for _, value := range values {
+			clean[name] = append(clean[name], t.redact(value))
 		}
 	}
 	return clean
@@ -155,6 +168,15 @@ func (t *keyTransport) quiet(theirs *httptrace.ClientTrace) *httptrace.ClientTra
 	if f := theirs.WroteRequest; f != nil {
 		trace.WroteRequest = func(info httptrace.WroteRequestInfo) {
 			info.Err = redactError(t.redact, info.Err)
+			f(info)
+		}
+	}
+	if f := theirs.GetConn; f != nil {
+		trace.GetConn = func(hostPort string) { f(t.redact(hostPort)) }
+	}
+	if f := theirs.DNSStart; f != nil {
+		trace.DNSStart = func(info httptrace.DNSStartInfo) {
+			info.Host = t.redact(info.Host)
 			f(info)
 		}
 	}
@@ -273,7 +295,8 @@ func (a *attempt) getConn(hostPort string) {
 
 // gotConn stops a spend that is about to be sent again. On HTTP/1 cancelling
 // alone comes too late, so the connection is closed as well; one of HTTP/2 is
-// shared with other calls, and cancelling is enough there.
+// shared with other calls, and cancelling is enough there. A connection to a
+// host that is not the API's is closed in any case.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	switch s := a.state.Load(); {
 	case s&strayed != 0:
@@ -283,7 +306,7 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	a.stop()
-	if !a.isHTTP2(info.Conn) {
+	if a.has(strayed) || !a.isHTTP2(info.Conn) {
 		_ = info.Conn.Close()
 	}
 }

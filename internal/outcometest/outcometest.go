@@ -96,7 +96,7 @@ var Cases = []Case{
 	{Name: "unknown host", Reached: 0, Outcome: notSent, Error: callError, baseURL: "https://no-such-host.invalid"},
 	{Name: "bad certificate", Reached: 0, Outcome: notSent, Error: callError, untrust: true, serve: reply(200, Placed)},
 	{Name: "context over before the order", Reached: 0, Outcome: notSent, Error: callError, over: true, serve: reply(200, Placed)},
-	{Name: "deadline while waiting for the reply", Reached: 1, Outcome: unknown, Error: callError, deadline: 300 * time.Millisecond, serve: hang},
+	{Name: "deadline while waiting for the reply", Reached: 1, Outcome: unknown, Error: callError, deadline: 2 * time.Second, serve: hang},
 	{Name: "reset before the order was read", Reached: 1, Outcome: unknown, Error: callError, Retried: true, serve: reset},
 	{Name: "reset after the order was read", Reached: 1, Outcome: unknown, Error: callError, Retried: true, serve: resetAfterRead},
 	{Name: "warm connection dropped as the order arrives", Reached: 1, Outcome: unknown, Error: callError, Retried: true, warm: true, serve: resetAfterRead},

@@ -1,0 +1,383 @@
+package youproxy_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/youproxy-go/youproxy"
+)
+
+// What comes back of an order.
+type verdict string
+
+const (
+	placed    verdict = "nil, done"
+	refused   verdict = "*APIError, rejected"
+	doubtful  verdict = "*APIError, unknown"                   // refused without a code, or by a fault of the service
+	rejection verdict = "*CallError, rejected"                 // a 4xx that is no refusal of the service's own
+	lost      verdict = "*CallError, unknown"                  //
+	lostNo    verdict = "*CallError around *APIError, unknown" // a refusal with a status that makes it worth nothing
+)
+
+func verdictOf(order *youproxy.Order, err error) verdict {
+	outcome := youproxy.OutcomeOf(err).String()
+	var refused *youproxy.APIError
+	var failed *youproxy.CallError
+	isRefused, isFailed := errors.As(err, &refused), errors.As(err, &failed)
+	switch {
+	case err == nil && order != nil:
+		return verdict("nil, " + outcome)
+	case order != nil:
+		return "an order beside an error"
+	case isFailed && isRefused:
+		return verdict("*CallError around *APIError, " + outcome)
+	case isFailed:
+		return verdict("*CallError, " + outcome)
+	case isRefused:
+		return verdict("*APIError, " + outcome)
+	}
+	return "neither an order nor an error of the package"
+}
+
+const (
+	success = `{"success": true, "proxyType": "IPv4", "orderNumber": "NUMBER-112233", "balance": 4.57, "currency": "USD", "error": null, "promoCodeStatus": null}`
+	refusal = `{"success": false, "proxyType": null, "orderNumber": null, "balance": 7.18, "currency": "USD", "error": {"code": 14, "message": "Incorrect goal"}, "promoCodeStatus": null}`
+)
+
+// Only a reply that cannot be misread counts as an order or as a refusal.
+func TestEnvelope(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reply string
+		want  verdict
+	}{
+		{"success", success, placed},
+		{"success without error", `{"success": true, "orderNumber": "N"}`, placed},
+		{"members in another order", `{"orderNumber": "N", "error": null, "success": true}`, placed},
+		{"white space around", " \r\n\t" + success + " \r\n\t", placed},
+		{"white space within", "{ \"success\"\n:\ttrue , \"orderNumber\" : \"N\" }", placed},
+		{"members nobody knows", `{"success": true, "orderNumber": "N", "a": {"success": false, "error": 1}, "b": [[{"orderNumber": ""}]], "c": 1e999}`, placed},
+		{"members nobody knows, twice", `{"a": 1, "success": true, "a": 2, "orderNumber": "N"}`, placed},
+		{"success with its name escaped", `{"\u0073uccess": true, "orderNumber": "N"}`, placed},
+		{"nesting that is deep", `{"success": true, "orderNumber": "N", "a": ` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`, placed},
+
+		{"refusal", refusal, refused},
+		{"refusal with its name escaped", `{"\u0073uccess": false, "error": {"code": 14}}`, refused},
+		{"refusal that has an order number", `{"success": false, "orderNumber": "N", "error": {"code": 14}}`, refused},
+		{"refusal, code in quotes", `{"success": false, "error": {"code": "14", "message": "Incorrect goal"}}`, refused},
+		{"refusal, message null", `{"success": false, "error": {"code": 14, "message": null}}`, refused},
+		{"refusal, message that is an object", `{"success": false, "error": {"code": 14, "message": {"en": "Incorrect goal"}}}`, refused},
+		{"refusal, message with invalid UTF-8", `{"success": false, "error": {"code": 14, "message": "Incorrect ` + "\xff\xc3" + `goal"}}`, refused},
+		{"refusal, message with half a surrogate pair", `{"success": false, "error": {"code": 14, "message": "\ud800"}}`, refused},
+		{"refusal, invalid UTF-8 in a member nobody knows", `{"success": false, "` + "\xff" + `": "` + "\xff" + `", "error": {"code": 14}}`, refused},
+		{"refusal, more about the error", `{"success": false, "error": {"code": 14, "details": [{"code": 1}], "message": ""}}`, refused},
+
+		{"refusal, code 35", `{"success": false, "error": {"code": 35, "message": "Unknown error"}}`, doubtful},
+		{"refusal, code missing", `{"success": false, "error": {"message": "Incorrect goal"}}`, doubtful},
+		{"refusal, code null", `{"success": false, "error": {"code": null, "message": "Incorrect goal"}}`, doubtful},
+		{"refusal, code 0", `{"success": false, "error": {"code": 0, "message": "Incorrect goal"}}`, doubtful},
+		{"refusal, code in words", `{"success": false, "error": {"code": "GOAL", "message": "Incorrect goal"}}`, doubtful},
+		{"refusal, code beyond 64 bits", `{"success": false, "error": {"code": 99999999999999999999, "message": "Incorrect goal"}}`, doubtful},
+		{"refusal, code boolean", `{"success": false, "error": {"code": true, "message": "Incorrect goal"}}`, doubtful},
+		{"refusal, code in other letter case", `{"success": false, "error": {"Code": 14, "message": "Incorrect goal"}}`, doubtful},
+		{"refusal, error that is a text", `{"success": false, "error": "Incorrect goal"}`, doubtful},
+		{"refusal, error that is a list", `{"success": false, "error": [{"code": 14}]}`, doubtful},
+		{"refusal, error null", `{"success": false, "error": null}`, doubtful},
+		{"refusal, error missing", `{"success": false}`, doubtful},
+		{"refusal, error empty", `{"success": false, "error": {}}`, doubtful},
+
+		{"empty", ``, lost},
+		{"white space", " \n", lost},
+		{"empty object", `{}`, lost},
+		{"null", `null`, lost},
+		{"list", `[]`, lost},
+		{"list of a reply", `[` + success + `]`, lost},
+		{"text", `"x"`, lost},
+		{"text that holds a reply", strconv.Quote(success), lost},
+		{"number", `1`, lost},
+		{"true", `true`, lost},
+		{"HTML", `<!DOCTYPE html><title>Welcome</title>`, lost},
+		{"byte order mark", "\ufeff" + success, lost},
+
+		{"success missing", `{"orderNumber": "N", "error": null}`, lost},
+		{"success missing, error given", `{"error": {"code": 14, "message": "Incorrect goal"}}`, lost},
+		{"success null", `{"success": null, "orderNumber": "N"}`, lost},
+		{"success in quotes", `{"success": "true", "orderNumber": "N"}`, lost},
+		{"success 1", `{"success": 1, "orderNumber": "N"}`, lost},
+		{"success an object", `{"success": {}, "orderNumber": "N"}`, lost},
+		{"success in a list", `{"success": [true], "orderNumber": "N"}`, lost},
+		{"success nested", `{"data": ` + success + `}`, lost},
+		{"success in quotes, refused", `{"success": "false", "error": {"code": 14}}`, lost},
+		{"success 0", `{"success": 0, "error": {"code": 14}}`, lost},
+		{"success null, refused", `{"success": null, "error": {"code": 14}}`, lost},
+
+		{"success twice, true", `{"success": true, "success": true, "orderNumber": "N"}`, lost},
+		{"success twice, true and false", `{"success": true, "orderNumber": "N", "success": false}`, lost},
+		{"success twice, false and true", `{"success": false, "error": {"code": 14}, "success": true, "orderNumber": "N"}`, lost},
+		{"success twice, false", `{"success": false, "success": false, "error": {"code": 14}}`, lost},
+		{"success twice, once escaped", `{"success": true, "\u0073uccess": true, "orderNumber": "N"}`, lost},
+		{"success in other letter case", `{"Success": true, "orderNumber": "N"}`, lost},
+		{"success in capitals, refused", `{"SUCCESS": false, "error": {"code": 14}}`, lost},
+		{"success in both letter cases", `{"success": true, "Success": true, "orderNumber": "N"}`, lost},
+		{"success in both letter cases, differing", `{"success": true, "orderNumber": "N", "Success": false}`, lost},
+		{"success in both letter cases, refused", `{"Success": false, "success": false, "error": {"code": 14}}`, lost},
+
+		{"success with an error", `{"success": true, "orderNumber": "N", "error": {"code": 14, "message": "Incorrect goal"}}`, lost},
+		{"success with an empty error", `{"success": true, "orderNumber": "N", "error": {}}`, lost},
+		{"success with an error that is false", `{"success": true, "orderNumber": "N", "error": false}`, lost},
+		{"success with an error that is an empty text", `{"success": true, "orderNumber": "N", "error": ""}`, lost},
+		{"success with an error that is an empty list", `{"success": true, "orderNumber": "N", "error": []}`, lost},
+		{"success with an error that is 0", `{"success": true, "orderNumber": "N", "error": 0}`, lost},
+		{"error in other letter case", `{"success": true, "orderNumber": "N", "Error": {"code": 14}}`, lost},
+		{"error in both letter cases", `{"success": true, "orderNumber": "N", "error": null, "ERROR": null}`, lost},
+		{"error in other letter case, refused", `{"success": false, "Error": {"code": 14}}`, lost},
+		{"error twice", `{"success": true, "orderNumber": "N", "error": {"code": 14}, "error": null}`, lost},
+		{"error twice, refused", `{"success": false, "error": {"code": 14}, "error": {"code": 16}}`, lost},
+		{"code twice", `{"success": false, "error": {"code": 14, "code": 35}}`, lost},
+
+		{"order number missing", `{"success": true, "proxyType": "IPv4", "balance": 4.57}`, lost},
+		{"order number null", `{"success": true, "orderNumber": null}`, lost},
+		{"order number empty", `{"success": true, "orderNumber": ""}`, lost},
+		{"order number blank", `{"success": true, "orderNumber": " \t\u00a0"}`, lost},
+		{"order number boolean", `{"success": true, "orderNumber": true}`, lost},
+		{"order number an object", `{"success": true, "orderNumber": {"id": "N"}}`, lost},
+		{"order number a list", `{"success": true, "orderNumber": ["N"]}`, lost},
+		{"order number in other letter case", `{"success": true, "ordernumber": "N"}`, lost},
+		{"order number twice", `{"success": true, "orderNumber": "N", "orderNumber": "M"}`, lost},
+
+		{"broken off", success[:len(success)-1], lost},
+		{"broken off in a text", success[:60], lost},
+		{"broken off, refused", refusal[:len(refusal)-1], lost},
+		{"trailing bytes", success + `x`, lost},
+		{"trailing bracket", success + `}`, lost},
+		{"trailing NUL", success + "\x00", lost},
+		{"trailing bytes, refused", refusal + `x`, lost},
+		{"a second reply", success + success, lost},
+		{"a second reply on a line of its own", success + "\n" + success, lost},
+		{"a second reply, refused", refusal + "\n" + refusal, lost},
+		{"success, then a refusal", success + refusal, lost},
+		{"a refusal, then success", refusal + success, lost},
+		{"single quotes", `{'success': true, 'orderNumber': 'N'}`, lost},
+		{"comma at the end", `{"success": true, "orderNumber": "N",}`, lost},
+		{"comment", `{"success": true, /* yes */ "orderNumber": "N"}`, lost},
+		{"capital True", `{"success": True, "orderNumber": "N"}`, lost},
+		{"name without a value", `{"success", "orderNumber": "N"}`, lost},
+		{"nesting without a bottom", `{"success": true, "orderNumber": "N", "a": ` + strings.Repeat("[", 100_000), lost},
+		{"nesting beyond reason", `{"success": true, "orderNumber": "N", "a": ` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`, lost},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, transport := answering(t, http.StatusOK, tt.reply)
+			order, err := client.CreateOrder(t.Context(), anIPv4Order())
+			assert.Equal(t, tt.want, verdictOf(order, err), "%v", err)
+			assert.Len(t, transport.requests, 1)
+		})
+	}
+}
+
+// A reply of the service means something only with a status that agrees.
+func TestEnvelopeAndHTTPStatus(t *testing.T) {
+	const (
+		page        = `<html>oops</html>`
+		noSuccess   = `{"error": {"code": 14, "message": "Incorrect goal"}}`
+		brokenOff   = `{"success": false, "error": {"code"`
+		quoted      = `{"success": "true"}`
+		bothAnswers = `{"success": true, "success": false}`
+	)
+	for _, tt := range []struct {
+		statuses []int
+		replies  []string
+		want     verdict
+	}{
+		{[]int{200, 201, 202, 299}, []string{success}, placed},
+		{[]int{200, 201, 202, 299}, []string{refusal}, refused},
+		{[]int{200, 201, 202, 204, 299}, []string{"", page, noSuccess, brokenOff, quoted, bothAnswers}, lost},
+		{[]int{300, 301, 302, 303, 304, 307, 308}, []string{"", page, success, refusal}, lost},
+		{[]int{400, 401, 402, 403, 404, 409, 413, 422, 429, 499}, []string{refusal}, refused},
+		{[]int{400, 401, 402, 403, 404, 409, 413, 422, 429, 499}, []string{"", page, "{}", "null", noSuccess, brokenOff, quoted, refusal + "x"}, rejection},
+		{[]int{400, 401, 402, 403, 404, 409, 413, 422, 429, 499}, []string{success, success + "x", bothAnswers, success[:30]}, lost},
+		{[]int{408, 500, 501, 502, 503, 504, 520, 599}, []string{"", page, "{}", success, noSuccess, brokenOff, quoted, bothAnswers, refusal + "x"}, lost},
+		{[]int{408, 500, 501, 502, 503, 504, 520, 599}, []string{refusal}, lostNo},
+		{[]int{600, 999}, []string{"", page, success, refusal}, lost},
+	} {
+		for _, status := range tt.statuses {
+			for _, reply := range tt.replies {
+				client, transport := answering(t, status, reply)
+				order, err := client.CreateOrder(t.Context(), anIPv4Order())
+				assert.Equal(t, tt.want, verdictOf(order, err), "%d %s: %v", status, reply, err)
+				assert.Len(t, transport.requests, 1)
+
+				var failed *youproxy.CallError
+				var refused *youproxy.APIError
+				if errors.As(err, &failed) {
+					assert.Equal(t, status, failed.HTTPStatus)
+				}
+				if errors.As(err, &refused) {
+					assert.Equal(t, status, refused.HTTPStatus)
+					assert.ErrorIs(t, err, youproxy.ErrIncorrectGoal)
+				}
+				assert.Equal(t, status/100 == 3, errors.Is(err, youproxy.ErrRedirect), status)
+			}
+		}
+	}
+}
+
+func TestEnvelopeOrderNumber(t *testing.T) {
+	for json, want := range map[string]youproxy.OrderNumber{
+		`"NUMBER-112233"`:            "NUMBER-112233",
+		`"NUMBER-\u0031\/2"`:         "NUMBER-1/2",
+		`112233`:                     "112233",
+		`1111111111111111111`:        "1111111111111111111",
+		`12345678901234567890123456`: "12345678901234567890123456",
+		`0`:                          "0",
+		`"0"`:                        "0",
+		`"日本"`:                       "日本",
+	} {
+		client, _ := answering(t, http.StatusOK, `{"success": true, "orderNumber": `+json+`}`)
+		order, err := client.CreateOrder(t.Context(), anIPv4Order())
+		if assert.NoError(t, err, json) {
+			assert.Equal(t, want, order.Number, json)
+		}
+	}
+}
+
+func TestEnvelopeRefusalInAnOddForm(t *testing.T) {
+	for _, tt := range []struct {
+		name, fault string
+		code        youproxy.ErrorCode
+		message     string
+	}{
+		{"code in quotes", `{"code": "14", "message": "Incorrect goal"}`, 14, "Incorrect goal"},
+		{"code in quotes, spaced", `{"code": " 14 ", "message": ""}`, 14, ""},
+		{"message a number", `{"code": 14, "message": 404}`, 14, "404"},
+		{"message null", `{"code": 14, "message": null}`, 14, ""},
+		{"message in another script", `{"code": 14, "message": "Неверная цель"}`, 14, "Неверная цель"},
+		{"message escaped", `{"code": 14, "message": "Incorrect\u0020\"goal\""}`, 14, `Incorrect "goal"`},
+		{"message with invalid UTF-8", `{"code": 14, "message": "goal` + "\xff" + `"}`, 14, "goal\ufffd"},
+		{"error a text", `"Incorrect goal"`, 0, "Incorrect goal"},
+		{"error a number", `14`, 0, "14"},
+		{"error a list", `[14]`, 0, ""},
+		{"error null", `null`, 0, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, _ := answering(t, http.StatusOK, `{"success": false, "error": `+tt.fault+`, "balance": 7.18, "currency": "USD"}`)
+			_, err := client.CreateOrder(t.Context(), anIPv4Order())
+			var refused *youproxy.APIError
+			require.ErrorAs(t, err, &refused)
+			assert.Equal(t, tt.code, refused.Code)
+			assert.Equal(t, tt.message, refused.Message)
+			require.NotNil(t, refused.Balance)
+			assertMoney(t, "7.18 USD", *refused.Balance)
+		})
+	}
+}
+
+// The text of an error shows the beginning of what is no JSON, but nothing of
+// JSON, which may hold passwords.
+func TestEnvelopeExcerpt(t *testing.T) {
+	client, _ := answering(t, http.StatusOK, "\n <html>\n<title>Just a moment...</title>"+strings.Repeat("x", 10_000))
+	_, err := client.CreateOrder(t.Context(), anIPv4Order())
+	require.ErrorContains(t, err, `<html>\n<title>Just a moment...</title>xxx`)
+	assert.Less(t, len(err.Error()), 1000)
+
+	for _, reply := range []string{
+		`{"success": true, "password": "pa55-w0rd"`,
+		`{"success": true, "password": "pa55-w0rd" x`,
+		`{"password": "pa55-w0rd"}`,
+		`{"password": "pa55-w0rd", "success": "pa55-w0rd"}`,
+		`{"success": true, "orderNumber": {"password": "pa55-w0rd"}}`,
+		` [{"password": "pa55-w0rd"}]`,
+	} {
+		client, _ := answering(t, http.StatusOK, reply)
+		_, err := client.CreateOrder(t.Context(), anIPv4Order())
+		require.Error(t, err, reply)
+		assert.NotContains(t, err.Error(), "pa55", reply)
+	}
+}
+
+var fuzzStatuses = []int{200, 201, 302, 400, 404, 408, 429, 500, 503}
+
+// FuzzEnvelope holds what the package says of a reply against a plain reading of
+// it by encoding/json: an order counts as placed, or as refused, only where that
+// reading agrees.
+func FuzzEnvelope(f *testing.F) {
+	for i, reply := range []string{
+		success, refusal, `{}`, `null`, `[]`, `"x"`, ``, `{"success":true}`, `{"success":"true","orderNumber":"N"}`,
+		`{"success":true,"success":false,"orderNumber":"N"}`, `{"Success":true,"orderNumber":1}`, `{"\u0073uccess":true,"orderNumber":" "}`,
+		`{"success":true,"error":{},"orderNumber":"N"}`, `{"success":true,"orderNumber":"N"} x`, `{"success":true,"orderNumber":"N"}{}`,
+		`{"success":false,"error":{"code":"14","message":"` + "\xff" + `"}}`, `{"success":false,"error":"no"}`, `{"success":false,"error":{"code":35}}`,
+		`{"success":true,"orderNumber":12e3,"balance":1e999999999,"currency":{}}`, `[[[[[[`, `<html>`, "\ufeff{}",
+	} {
+		f.Add(byte(0), reply)
+		f.Add(byte(i), reply)
+	}
+	f.Fuzz(func(t *testing.T, pick byte, reply string) {
+		status := fuzzStatuses[int(pick)%len(fuzzStatuses)]
+		client, transport := answering(t, status, reply)
+		order, err := client.CreateOrder(t.Context(), anIPv4Order())
+		outcome := youproxy.OutcomeOf(err)
+		plain := readPlainly(reply)
+
+		if len(transport.requests) != 1 {
+			t.Fatalf("sent %d times", len(transport.requests))
+		}
+		switch {
+		case err == nil:
+			if status/100 != 2 || !plain.placed {
+				t.Fatalf("taken for an order: %d %q", status, reply)
+			}
+			if order.Number != plain.number {
+				t.Fatalf("the number is %q, not %q: %q", order.Number, plain.number, reply)
+			}
+		case order != nil:
+			t.Fatalf("an order beside an error: %q", reply)
+		case outcome == youproxy.OutcomeRejected && status/100 == 2:
+			if !plain.refused {
+				t.Fatalf("taken for a refusal: %d %q", status, reply)
+			}
+		case outcome == youproxy.OutcomeRejected:
+			if status/100 != 4 || status == http.StatusRequestTimeout || plain.placed {
+				t.Fatalf("taken for a rejection: %d %q", status, reply)
+			}
+		case outcome != youproxy.OutcomeUnknown:
+			t.Fatalf("%v: %d %q", outcome, status, reply)
+		}
+		if err != nil {
+			text := err.Error()
+			if strings.ContainsAny(text, "\n\r\x00\x1b") || !utf8.ValidString(text) || len(text) > 4096 {
+				t.Fatalf("the text is no short line: %q", text)
+			}
+		}
+	})
+}
+
+type plainReading struct {
+	placed, refused bool
+	number          youproxy.OrderNumber
+}
+
+func readPlainly(reply string) plainReading {
+	var members map[string]json.RawMessage
+	if json.Unmarshal([]byte(reply), &members) != nil {
+		return plainReading{}
+	}
+	fault, given := members["error"]
+	var number string
+	if json.Unmarshal(members["orderNumber"], &number) != nil {
+		var digits json.Number
+		_ = json.Unmarshal(members["orderNumber"], &digits)
+		number = digits.String()
+	}
+	return plainReading{
+		placed:  string(members["success"]) == "true" && (!given || string(fault) == "null") && strings.TrimSpace(number) != "",
+		refused: string(members["success"]) == "false" && given,
+		number:  youproxy.OrderNumber(number),
+	}
+}

@@ -1,0 +1,108 @@
+package youproxytest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// field is a member that the body of a request may have.
+type field struct {
+	name     string
+	kind     kind
+	optional bool
+}
+
+// kind is what the value of a field must be.
+type kind struct {
+	name string
+	is   func(value jsontext.Value) bool
+}
+
+var (
+	aText  = kind{"a string", func(v jsontext.Value) bool { return v.Kind() == '"' }}
+	aWhole = kind{"a whole number", func(v jsontext.Value) bool {
+		_, err := strconv.Atoi(string(v))
+		return err == nil
+	}}
+)
+
+// form is the body of a request: its members, in the order they came.
+type form struct {
+	names  []string
+	values map[string]jsontext.Value
+}
+
+// readForm reads a body that must be one JSON object, each member given once.
+func readForm(body []byte) (*form, error) {
+	f := &form{values: make(map[string]jsontext.Value)}
+	dec := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
+	if token, err := dec.ReadToken(); err != nil || token.Kind() != '{' {
+		return nil, errors.New("the body is not a JSON object")
+	}
+	for dec.PeekKind() == '"' {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return nil, notJSON(err)
+		}
+		name := token.String()
+		if slices.Contains(f.names, name) {
+			return nil, fmt.Errorf("field %q is given twice", name)
+		}
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, fmt.Errorf("field %q: %w", name, notJSON(err))
+		}
+		f.names = append(f.names, name)
+		f.values[name] = value.Clone()
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, notJSON(err)
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the body goes on after its end")
+	}
+	return f, nil
+}
+
+func notJSON(err error) error { return fmt.Errorf("the body is not JSON: %w", err) }
+
+// check holds the form against the fields it must and may have.
+func (f *form) check(fields []field) error {
+	for _, name := range f.names {
+		i := slices.IndexFunc(fields, func(known field) bool { return known.name == name })
+		if i < 0 {
+			return fmt.Errorf("field %q does not belong into this request", name)
+		}
+		if k := fields[i].kind; !k.is(f.values[name]) {
+			return fmt.Errorf("field %q must be %s", name, k.name)
+		}
+	}
+	for _, known := range fields {
+		if _, ok := f.values[known.name]; !ok && !known.optional {
+			return fmt.Errorf("field %q is missing", known.name)
+		}
+	}
+	return nil
+}
+
+// text gives a field that is a string, or "" where there is none.
+func (f *form) text(name string) string {
+	value, ok := f.values[name]
+	if !ok || value.Kind() != '"' {
+		return ""
+	}
+	text, _ := jsontext.AppendUnquote(nil, value)
+	return string(text)
+}
+
+// whole gives a field that is a whole number, or 0 where there is none.
+func (f *form) whole(name string) int {
+	i, _ := strconv.Atoi(string(f.values[name]))
+	return i
+}
