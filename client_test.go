@@ -572,7 +572,8 @@ func TestRequestHeader(t *testing.T) {
 	assert.Regexp(t, `^youproxy-go/\d+\.\d+\.\d+$`, header.Get("User-Agent"))
 	assert.Equal(t, "application/json", header.Get("Content-Type"))
 	assert.Equal(t, "application/json", header.Get("Accept"))
-	assert.ElementsMatch(t, []string{"User-Agent", "Content-Type", "Accept"}, slices.Collect(maps.Keys(header)),
+	assert.Regexp(t, `^https?://[^/]+/$`, header.Get("Referer"), "for a transport that may follow redirects, to hide the path")
+	assert.ElementsMatch(t, []string{"User-Agent", "Content-Type", "Accept", "Referer"}, slices.Collect(maps.Keys(header)),
 		"no Idempotency-Key above all, for net/http would repeat what carries one")
 
 	c = clientFor(t, stub, youproxy.WithUserAgent(" shop/2.1 (+https://shop.example.com) "))

@@ -76,10 +76,10 @@ type outcomer interface {
 }
 
 func outcomeIn(err error) (Outcome, bool) {
-	switch err { //nolint:errorlint // the tree is walked here
-	case ErrNotSent:
+	if err == ErrNotSent { //nolint:errorlint // the tree is walked here
 		return OutcomeNotSent, true
-	case ErrOutcomeUnknown:
+	}
+	if err == ErrOutcomeUnknown { //nolint:errorlint // as above
 		return OutcomeUnknown, true
 	}
 	switch e := err.(type) { //nolint:errorlint // the tree is walked here
@@ -363,7 +363,7 @@ func (e *CallError) reason() string {
 // reasonOf gives the text of an error without what is said of the call and of
 // the money, which the error around it says.
 func reasonOf(err error) string {
-	if e, ok := err.(interface{ reason() string }); ok { //nolint:errorlint // of err itself
+	if e, ok := err.(interface{ reason() string }); ok {
 		return e.reason()
 	}
 	return strings.TrimPrefix(err.Error(), "youproxy: ")

@@ -311,7 +311,7 @@ func asText(err error) (text string) {
 
 // asLogged gives err as slog prints it, where it has a say in that.
 func asLogged(err error) string {
-	v, ok := err.(slog.LogValuer) //nolint:errorlint // each error of the tree is looked at by itself
+	v, ok := err.(slog.LogValuer)
 	if !ok {
 		return ""
 	}

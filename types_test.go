@@ -244,7 +244,7 @@ func assertHushed(t *testing.T, text string) {
 	for _, form := range []string{
 		hushed, hushed[:4],
 		fmt.Sprintf("%x", hushed), fmt.Sprintf("%X", hushed), fmt.Sprintf("% x", hushed),
-		strings.Trim(fmt.Sprint([]byte(hushed)), "[]"),
+		strings.Trim(fmt.Sprintf("%d", []byte(hushed)), "[]"),
 	} {
 		assert.NotContains(t, text, form)
 	}

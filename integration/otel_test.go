@@ -283,7 +283,7 @@ func (s spans) text(t *testing.T) string {
 	var b bytes.Buffer
 	attributes := func(all []attribute.KeyValue) {
 		for _, kv := range all {
-			fmt.Fprintf(&b, "  %s=%s\n", kv.Key, kv.Value.Emit())
+			fmt.Fprintf(&b, "  %s=%s\n", kv.Key, kv.Value.String())
 		}
 	}
 	asJSON := json.NewEncoder(&b)

@@ -93,7 +93,7 @@ func TestWhatIsNotInTheAPI(t *testing.T) {
 }
 
 func TestStrictness(t *testing.T) {
-	with := func(body string, pairs ...string) string { return edit(body, pairs...) }
+	with := edit
 	for _, tc := range []struct{ name, op, body, message string }{
 		{"no body", "POST /order", "", "Content-Type"},
 		{"no JSON", "POST /order", "quantity=1", "the body is not a JSON object"},

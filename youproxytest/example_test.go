@@ -3,7 +3,6 @@ package youproxytest_test
 import (
 	"context"
 	"fmt"
-	"log"
 
 	"github.com/youproxy-go/youproxy"
 	"github.com/youproxy-go/youproxy/youproxytest"
@@ -17,7 +16,7 @@ func Example() {
 	defer server.Close()
 	client, err := server.Client()
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 
 	order, err := client.CreateOrder(context.Background(), youproxy.IPv4OrderRequest{
@@ -25,7 +24,7 @@ func Example() {
 		AuthType: youproxy.AuthTypeLogin, PromoCode: "WELCOME",
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Println(order.Number, "leaves", order.Balance)
 	fmt.Println("it cost", server.Orders()[0].Price)
@@ -39,7 +38,7 @@ func ExampleServer_Inject() {
 	defer server.Close()
 	client, err := server.Client()
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 
 	server.Inject("POST /order", youproxytest.DropAfterCommit)

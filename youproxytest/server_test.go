@@ -30,9 +30,10 @@ func TestServerStartsNothingByItself(t *testing.T) {
 
 func TestURLAndTransportStayTheSame(t *testing.T) {
 	s := newServer(t)
-	assert.Equal(t, s.URL(), s.URL())
+	url, transport := s.URL(), s.Transport()
+	assert.Equal(t, url, s.URL())
 	assert.Regexp(t, `^http://127\.0\.0\.1:\d+$`, s.URL())
-	assert.Same(t, s.Transport(), s.Transport())
+	assert.Same(t, transport, s.Transport())
 }
 
 func TestOneAccountOverBothWays(t *testing.T) {
