@@ -335,7 +335,7 @@ func isCertificateError(err error) bool {
 func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *apiCall) result {
 	status := resp.StatusCode
 	in := c.limitReply(resp)
-	e, err := readReply(in, call.reply)
+	e, err := readReply(in, resp.ContentLength, call.reply)
 	in.drain()
 	switch {
 	case in.tooLarge:
@@ -396,13 +396,13 @@ func (c *core) limitReply(resp *http.Response) *replyReader {
 	return in
 }
 
-func readReply(in *replyReader, reply any) (*envelope, error) {
+func readReply(in *replyReader, length int64, reply any) (*envelope, error) {
 	if raw, ok := reply.(*rawReply); ok {
 		*raw = rawReply{}
 		in.whole = raw
 		reply = nil
 	}
-	return readEnvelope(in.dec, reply)
+	return readEnvelope(in.decoder(length), reply)
 }
 
 // refusal makes the service's no an error.

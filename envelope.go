@@ -125,7 +125,9 @@ func (e *envelope) member(raw jsontext.Value, reply any) (name string, field any
 	}
 	v := reflect.ValueOf(reply).Elem()
 	for i := range v.NumField() {
-		if tag := v.Type().Field(i).Tag.Get("json"); tag == string(quoted) {
+		// The tags of replies are no more than names.
+		tag := strings.TrimSuffix(strings.TrimPrefix(string(v.Type().Field(i).Tag), `json:"`), `"`)
+		if tag == string(quoted) {
 			return tag, v.Field(i).Addr().Interface(), nil
 		}
 	}
@@ -243,11 +245,28 @@ type replyReader struct {
 }
 
 func newReplyReader(body io.Reader, limit, lookahead int64) *replyReader {
-	r := &replyReader{body: body, limit: limit, lookahead: lookahead}
-	r.dec = jsontext.NewDecoder(r,
+	return &replyReader{body: body, limit: limit, lookahead: lookahead}
+}
+
+func newDecoder(r io.Reader) *jsontext.Decoder {
+	return jsontext.NewDecoder(r,
 		jsontext.AllowInvalidUTF8(true),    // an odd message must not hide a refusal
 		jsontext.AllowDuplicateNames(true)) // names are not remembered: readEnvelope looks for repeats that matter
-	return r
+}
+
+// smallReply is what is read at once where the service tells the length.
+const smallReply = 4 << 10
+
+// decoder gives the decoder of the reply. A small reply is read at once, which is
+// cheaper than to decode it as it comes.
+func (r *replyReader) decoder(length int64) *jsontext.Decoder {
+	if length > 0 && length <= min(smallReply, r.limit) {
+		data := make([]byte, length)
+		n, _ := io.ReadFull(r, data) // an error shows again when the rest is read
+		return newDecoder(bytes.NewBuffer(data[:n]))
+	}
+	r.dec = newDecoder(r)
+	return r.dec
 }
 
 func (r *replyReader) Read(p []byte) (int, error) {
