@@ -88,11 +88,13 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := base.RoundTrip(inner)
 	switch {
 	case err != nil:
+		a.back()
 		if resp != nil && resp.Body != nil {
 			_ = resp.Body.Close()
 		}
 		return nil, redactError(t.redact, err)
 	case resp == nil:
+		a.back()
 		return nil, errNoResponse
 	}
 
@@ -224,6 +226,7 @@ func (a *attempt) Value(key any) any {
 // What is known of an attempt.
 const (
 	handed   = 1 << iota // the innermost round tripper was reached
+	busy                 // the transport has the request
 	asked                // the transport asked for a connection, so it tells what it does
 	wrote                // the header was written
 	http2                // it went over HTTP/2
@@ -237,15 +240,18 @@ func (a *attempt) mark(flag uint32) (before uint32) { return a.state.Or(flag) }
 func (a *attempt) has(flag uint32) bool             { return a.state.Load()&flag != 0 }
 
 // hand notes that the request is about to be handed to the transport. It reports
-// false where a spend was handed over before and may have been sent.
+// false for a spend that is there already, or was and may have been sent.
 func (a *attempt) hand() bool {
-	if a.spend && a.has(handed) && !a.unsent() {
+	again := a.spend && a.has(handed) && !a.unsent()
+	if before := a.mark(handed | busy); a.spend && before&busy != 0 || again {
 		a.mark(repeated)
 		return false
 	}
-	a.mark(handed)
 	return true
 }
+
+// back notes that the transport gave up.
+func (a *attempt) back() { a.state.And(^uint32(busy)) }
 
 // unsent reports whether it is certain that nothing was written. A transport
 // that tells nothing may have written.

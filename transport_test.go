@@ -478,3 +478,46 @@ func TestHostileTransports(t *testing.T) {
 type iotestErr struct{ err error }
 
 func (r iotestErr) Read([]byte) (int, error) { return 0, r.err }
+
+// A middleware that sends two at once, to take the faster, gets one through.
+func TestHedgingMiddlewareSendsOnce(t *testing.T) {
+	var orders atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		orders.Add(1)
+		_, _ = io.WriteString(w, orderedReply)
+	}))
+	defer server.Close()
+	hedge := func(next http.RoundTripper) http.RoundTripper {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
+			type answer struct {
+				resp *http.Response
+				err  error
+			}
+			answers := make(chan answer, 2)
+			for range 2 {
+				go func() {
+					again := r.Clone(r.Context())
+					again.Body, _ = r.GetBody()
+					resp, err := next.RoundTrip(again)
+					answers <- answer{resp, err}
+				}()
+			}
+			first, second := <-answers, <-answers
+			if first.err != nil {
+				return second.resp, second.err
+			}
+			return first.resp, first.err
+		})
+	}
+	for range 50 {
+		c, err := youproxy.New("a-key-for-tests", youproxy.WithBaseURL(server.URL), youproxy.WithMiddleware(hedge))
+		require.NoError(t, err)
+		orders.Store(0)
+		order, err := c.CreateOrder(t.Context(), benchOrder)
+		require.NoError(t, err)
+		assert.EqualValues(t, "NUMBER-112233", order.Number)
+		assert.EqualValues(t, 1, orders.Load())
+		c.CloseIdleConnections()
+	}
+}
