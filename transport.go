@@ -72,14 +72,16 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		ctx = httptrace.WithClientTrace(untracedContext{ctx}, t.quiet(theirs))
 	}
 	base := t.base()
-	inner := req.WithContext(httptrace.WithClientTrace(ctx, a.trace(t.api.Scheme == "http" && maySpeakHTTP2(base))))
+	plain, isPlain := base.(*http.Transport)
+	fields := !isPlain || t.api.Scheme == "http" && plain.Protocols != nil && plain.Protocols.UnencryptedHTTP2()
+	inner := req.WithContext(httptrace.WithClientTrace(ctx, a.trace(fields)))
 	inner.URL = &url.URL{
 		Scheme:   t.api.Scheme,
 		Host:     t.api.Host,
 		Path:     prefix + t.key() + "/" + rest,
 		RawQuery: req.URL.RawQuery,
 	}
-	if _, plain := base.(*http.Transport); !plain {
+	if !isPlain {
 		// One that follows redirects would tell the next host where it came from,
 		// key and all, unless the field is there.
 		inner.Header = req.Header.Clone()
@@ -110,12 +112,6 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		a.mark(followed)
 	}
 	return &clean, nil
-}
-
-// maySpeakHTTP2 reports whether a transport may speak HTTP/2 without TLS.
-func maySpeakHTTP2(rt http.RoundTripper) bool {
-	t, ok := rt.(*http.Transport)
-	return !ok || t.Protocols != nil && t.Protocols.UnencryptedHTTP2()
 }
 
 // redactHeader gives h itself where the key is nowhere in it. A field whose name
@@ -207,7 +203,9 @@ type attempt struct {
 	spend bool
 	stop  context.CancelFunc
 	state atomic.Uint32
-	host  atomic.Pointer[string] // the first host a connection was asked for
+	addr  atomic.Pointer[string]   // the first a connection was asked for
+	host  atomic.Pointer[string]   // the first a request named
+	conn  atomic.Pointer[net.Conn] // the last that was got
 }
 
 type attemptKey struct{}
@@ -266,21 +264,20 @@ func (a *attempt) unsent() bool {
 func (a *attempt) body(data []byte) (io.ReadCloser, error) {
 	if a.spend && a.has(wrote) {
 		a.mark(repeated)
-		a.stop()
 		return nil, errSecondSend
 	}
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
 // trace gives the hooks that inform the attempt. The header fields are asked for
-// only where the TLS state does not tell whether the connection is of HTTP/2.
+// where the transport may follow redirects, or speak HTTP/2 without TLS.
 func (a *attempt) trace(headerFields bool) *httptrace.ClientTrace {
 	trace := &httptrace.ClientTrace{
 		GetConn:      a.getConn,
 		GotConn:      a.gotConn,
 		WroteHeaders: a.wroteHeaders,
 	}
-	if a.spend && headerFields {
+	if headerFields {
 		trace.WroteHeaderField = a.wroteHeaderField
 	}
 	return trace
@@ -288,7 +285,7 @@ func (a *attempt) trace(headerFields bool) *httptrace.ClientTrace {
 
 func (a *attempt) getConn(hostPort string) {
 	before := a.mark(asked)
-	if !a.host.CompareAndSwap(nil, &hostPort) && *a.host.Load() != hostPort {
+	if !a.addr.CompareAndSwap(nil, &hostPort) && *a.addr.Load() != hostPort {
 		a.mark(strayed)
 		a.stop()
 		return
@@ -304,6 +301,7 @@ func (a *attempt) getConn(hostPort string) {
 // shared with other calls, and cancelling is enough there. A connection to a
 // host that is not the API's is closed in any case.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	a.conn.Store(&info.Conn)
 	switch s := a.state.Load(); {
 	case s&strayed != 0:
 	case a.spend && s&(wrote|over) != 0:
@@ -326,8 +324,21 @@ func (a *attempt) isHTTP2(conn net.Conn) bool {
 
 func (a *attempt) wroteHeaders() { a.mark(wrote) }
 
-func (a *attempt) wroteHeaderField(name string, _ []string) {
+// wroteHeaderField is told of each field before the header leaves. It stops a
+// request to another host that getConn was not asked of: behind a proxy all are
+// at one address, and an HTTP/2 connection may be there already.
+func (a *attempt) wroteHeaderField(name string, values []string) {
 	if strings.HasPrefix(name, ":") {
 		a.mark(http2)
+	}
+	if name != "Host" && name != ":authority" || len(values) != 1 {
+		return
+	}
+	if host := values[0]; !a.host.CompareAndSwap(nil, &host) && *a.host.Load() != host {
+		a.mark(strayed)
+		a.stop()
+		if conn := a.conn.Load(); conn != nil {
+			_ = (*conn).Close()
+		}
 	}
 }
