@@ -2,6 +2,7 @@ package youproxy
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -17,16 +18,18 @@ import (
 
 // envelope is what every reply has in common.
 type envelope struct {
-	success  bool   // "success" is true
-	refused  bool   // "success" is false
-	fault    *fault // what "error" holds, unless that is null or absent
-	balance  amount
-	currency text // of the balance and of a price
+	success bool   // "success" is true
+	refused bool   // "success" is false
+	fault   *fault // what "error" holds, unless that is null or absent
+	balance amount
+
+	currency     text // of the balance and of a price
+	currencyCode text // the same, as the balance's own call names it
 }
 
 // money gives an amount of the reply in its currency.
 func (e *envelope) money(a amount) Money {
-	return Money{Amount: a.value, Currency: string(e.currency)}
+	return Money{Amount: a.value, Currency: string(cmp.Or(e.currency, e.currencyCode))}
 }
 
 // fault is the service's reason for a refusal, or a warning.
@@ -114,8 +117,10 @@ func (e *envelope) member(raw jsontext.Value, reply any) (name string, field any
 		return "error", (*errorField)(e), nil
 	case "balance":
 		return "balance", &e.balance, nil
-	case "currency", "currencyCode":
+	case "currency":
 		return "currency", &e.currency, nil
+	case "currencyCode":
+		return "currencyCode", &e.currencyCode, nil
 	}
 	if bytes.EqualFold(quoted, []byte("success")) || bytes.EqualFold(quoted, []byte("error")) {
 		return "", nil, fmt.Errorf("the reply has %q where it should be in lower case", quoted)
@@ -260,12 +265,16 @@ const smallReply = 4 << 10
 // decoder gives the decoder of the reply. A small reply is read at once, which is
 // cheaper than to decode it as it comes.
 func (r *replyReader) decoder(length int64) *jsontext.Decoder {
-	if length > 0 && length <= min(smallReply, r.limit) {
-		data := make([]byte, length)
-		n, _ := io.ReadFull(r, data) // an error shows again when the rest is read
-		return newDecoder(bytes.NewBuffer(data[:n]))
+	var source io.Reader = r
+	if length > 0 && length <= smallReply {
+		data := make([]byte, length+1)
+		n, err := io.ReadFull(r, data)
+		if err != nil { // the end, as told; another error shows again when the rest is read
+			return newDecoder(bytes.NewBuffer(data[:n]))
+		}
+		source = io.MultiReader(bytes.NewReader(data), r) // a stub told less than it has
 	}
-	r.dec = newDecoder(r)
+	r.dec = newDecoder(source)
 	return r.dec
 }
 

@@ -3,6 +3,7 @@ package youproxy_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -379,5 +380,40 @@ func readPlainly(reply string) plainReading {
 		placed:  string(members["success"]) == "true" && (!given || string(fault) == "null") && strings.TrimSpace(number) != "",
 		refused: string(members["success"]) == "false" && given,
 		number:  youproxy.OrderNumber(number),
+	}
+}
+
+// A reply may name its currency in both ways the service has.
+func TestBothNamesOfTheCurrency(t *testing.T) {
+	for _, names := range []string{
+		`"currency": "USD", "currencyCode": "USD"`,
+		`"currency": "USD", "currencyCode": null`,
+		`"currency": null, "currencyCode": "USD"`,
+	} {
+		c, _ := answering(t, 200, `{"success": true, "orderNumber": "NUMBER-1", "balance": 4.57, `+names+`, "error": null}`)
+		order, err := c.CreateOrder(t.Context(), benchOrder)
+		require.NoError(t, err, names)
+		assert.Equal(t, "4.57 USD", order.Balance.String(), names)
+	}
+}
+
+// A reply that is longer than it tells, which only a stub can send, is read to
+// its end all the same.
+func TestReplyLongerThanItTells(t *testing.T) {
+	for _, tc := range []struct {
+		rest string
+		want youproxy.Outcome
+	}{{" \n", youproxy.OutcomeDone}, {"x", youproxy.OutcomeUnknown}} {
+		c, err := youproxy.New("a-key-for-tests", youproxy.WithHTTPClient(&http.Client{
+			Transport: stubTransport(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{
+					StatusCode: 200, Request: r,
+					ContentLength: int64(len(orderedReply)), Body: io.NopCloser(strings.NewReader(orderedReply + tc.rest)),
+				}, nil
+			}),
+		}))
+		require.NoError(t, err)
+		_, err = c.CreateOrder(t.Context(), benchOrder)
+		assert.Equal(t, tc.want, youproxy.OutcomeOf(err), "%q: %v", tc.rest, err)
 	}
 }
