@@ -11,12 +11,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/go-json-experiment/json"
+	querystring "github.com/google/go-querystring/query"
 )
 
 // effect is what a call does to the account. It decides the timeout, the
@@ -32,9 +34,24 @@ const (
 // endpoints is every call the package knows, by its label: method and path
 // below the API key.
 var endpoints = map[string]effect{
-	"GET /balance":          read,
-	"POST /calculate/order": read,
-	"POST /order":           spend,
+	"GET /balance":        read,
+	"GET /country":        read,
+	"GET /ipAddress":      read,
+	"GET /mobileOperator": read,
+	"GET /promoCode":      read,
+	"GET /proxyType":      read,
+	"GET /rentPeriod":     read,
+
+	"POST /calculate/order":        read,
+	"POST /calculate/extend":       read,
+	"POST /calculate/extend/order": read,
+
+	"POST /order":        spend,
+	"POST /extend":       spend,
+	"POST /extend/order": spend,
+
+	"POST /extend/auto":       write,
+	"POST /extend/order/auto": write,
 }
 
 // effectOf gives the effect of a call by its label. Of a call that is not in the
@@ -43,7 +60,7 @@ func effectOf(op string) effect {
 	if e, ok := endpoints[op]; ok {
 		return e
 	}
-	if strings.HasPrefix(op, http.MethodGet+" ") {
+	if strings.HasPrefix(op, http.MethodGet+" ") || op == opReadProxies {
 		return read
 	}
 	return spend
@@ -72,6 +89,15 @@ const (
 	longestPause  = 5 * time.Second
 	maxRetryAfter = 30 * time.Second
 )
+
+// get makes a GET call of the table. query is a struct with url tags, or nil.
+func (c *Client) get(ctx context.Context, op string, query, reply any) (*envelope, error) {
+	values, err := querystring.Values(query)
+	if err != nil {
+		return nil, notSent(op, fmt.Errorf("the query cannot be written: %w", err))
+	}
+	return c.call(ctx, op, values.Encode(), nil, reply)
+}
 
 // call makes a call of the table and reads its reply.
 func (c *Client) call(ctx context.Context, op, query string, body []byte, reply any) (*envelope, error) {
@@ -240,11 +266,19 @@ func (c *core) send(ctx context.Context, call *apiCall) result {
 	if call.effect == spend {
 		timeout = c.config.timeouts.Spend
 	}
-	attemptCtx, cancel := context.WithTimeoutCause(ctx, timeout, errTooSlow)
+	var attemptCtx context.Context
+	var cancel context.CancelFunc
+	var wait *pause
+	if _, ok := call.reply.(streamed); ok {
+		attemptCtx, cancel, wait = withPauses(ctx, timeout)
+	} else {
+		attemptCtx, cancel = context.WithTimeoutCause(ctx, timeout, errTooSlow)
+	}
 	defer cancel()
 	a := newAttempt(attemptCtx, cancel, call.effect == spend)
 
 	resp, err := c.chain.RoundTrip(c.request(a, call))
+	wait.stop()
 	if err == nil && resp == nil {
 		err = errNoResponse
 	}
@@ -264,11 +298,51 @@ func (c *core) send(ctx context.Context, call *apiCall) result {
 			Err: fmt.Errorf("the transport followed a redirect: %w", ErrRedirect),
 		}}
 	}
-	return c.open(ctx, attemptCtx, resp, call)
+	return c.open(ctx, attemptCtx, resp, call, wait)
 }
 
-// errTooSlow is why an attempt ends at its timeout.
-var errTooSlow = fmt.Errorf("no complete reply within the timeout: %w", context.DeadlineExceeded)
+// Why an attempt ends at its timeout.
+var (
+	errTooSlow = fmt.Errorf("no complete reply within the timeout: %w", context.DeadlineExceeded)
+	errStalled = fmt.Errorf("nothing more came within the timeout: %w", context.DeadlineExceeded)
+)
+
+// streamed is a reply that is handed out while it is read.
+type streamed interface {
+	memberReader
+	readFrom(in *replyReader)
+	handedOut() bool // anything so far
+}
+
+// pause bounds each wait for more of a reply that is handed out while it is
+// read. A nil pause bounds none.
+type pause struct {
+	most  time.Duration
+	timer *time.Timer
+}
+
+// withPauses gives a context that ends when a wait is too long. The first one
+// has begun.
+func withPauses(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc, *pause) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	p := &pause{most: most, timer: time.AfterFunc(most, func() { cancel(errStalled) })}
+	return ctx, func() {
+		p.stop()
+		cancel(nil)
+	}, p
+}
+
+func (p *pause) start() {
+	if p != nil {
+		p.timer.Reset(p.most)
+	}
+}
+
+func (p *pause) stop() {
+	if p != nil {
+		p.timer.Stop()
+	}
+}
 
 func (c *core) request(a *attempt, call *apiCall) *http.Request {
 	req := new(http.Request).WithContext(a)
@@ -314,8 +388,8 @@ func (c *core) lost(ctx, attemptCtx context.Context, call *apiCall, a *attempt, 
 
 // whyOver makes err tell that the context, or the time for one attempt, is over.
 func whyOver(ctx, attemptCtx context.Context, err error) error {
-	if ctx.Err() == nil && errors.Is(attemptCtx.Err(), context.DeadlineExceeded) {
-		return context.Cause(attemptCtx)
+	if cause := context.Cause(attemptCtx); ctx.Err() == nil && errors.Is(cause, context.DeadlineExceeded) {
+		return cause
 	}
 	return contextError(ctx, err)
 }
@@ -332,12 +406,18 @@ func isCertificateError(err error) bool {
 }
 
 // open reads a reply and decides what it means: the table of outcomes.
-func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *apiCall) result {
+func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *apiCall, wait *pause) result {
 	status := resp.StatusCode
-	in := c.limitReply(resp)
-	e, err := readReply(in, resp.ContentLength, call.reply)
-	in.drain()
+	stream, _ := call.reply.(streamed)
+	in := c.limitReply(resp, stream != nil)
+	in.pause = wait
+	e, err := readReply(in, resp, call.reply)
+	if err == nil || stream == nil { // the rest of a list may be long
+		in.drain()
+	}
 	switch {
+	case errors.Is(err, errStopped):
+		return result{envelope: e, status: status}
 	case in.tooLarge:
 		err = ErrReplyTooLarge
 	case in.err != nil:
@@ -349,6 +429,7 @@ func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		r.again = true
 	}
+	r.again = r.again && (stream == nil || !stream.handedOut())
 	fail := func(outcome Outcome, err error) result {
 		r.err = &CallError{Op: call.op, HTTPStatus: status, Outcome: outcome, RetryAfter: r.wait, Err: redactError(c.redact, err)}
 		return r
@@ -383,9 +464,12 @@ func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *
 	return r
 }
 
-func (c *core) limitReply(resp *http.Response) *replyReader {
+func (c *core) limitReply(resp *http.Response, stream bool) *replyReader {
 	limit, lookahead := c.config.maxReply, c.config.maxReply
-	if limit == 0 {
+	switch {
+	case limit == 0 && stream:
+		limit, lookahead = math.MaxInt64, maxRecord
+	case limit == 0:
 		limit, lookahead = defaultMaxReply, maxReplyValue
 	}
 	if resp.StatusCode/100 != 2 {
@@ -396,13 +480,26 @@ func (c *core) limitReply(resp *http.Response) *replyReader {
 	return in
 }
 
-func readReply(in *replyReader, length int64, reply any) (*envelope, error) {
-	if raw, ok := reply.(*rawReply); ok {
-		*raw = rawReply{}
-		in.whole = raw
+// readReply reads what came. Of an attempt before nothing stays in reply.
+func readReply(in *replyReader, resp *http.Response, reply any) (*envelope, error) {
+	switch r := reply.(type) {
+	case nil:
+	case *rawReply:
+		*r = rawReply{}
+		in.whole = r
 		reply = nil
+	case memberReader:
+		r.reset()
+	default:
+		reflect.ValueOf(reply).Elem().SetZero()
 	}
-	return readEnvelope(in.decoder(length), reply)
+	if stream, ok := reply.(streamed); ok {
+		stream.readFrom(in)
+		if resp.StatusCode/100 != 2 {
+			reply = nil // nothing is handed out of an error page
+		}
+	}
+	return readEnvelope(in.decoder(resp.ContentLength), reply)
 }
 
 // refusal makes the service's no an error.

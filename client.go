@@ -418,7 +418,7 @@ func (c Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // Balance gives what the account holds.
 func (c *Client) Balance(ctx context.Context) (Money, error) {
-	e, err := c.call(ctx, "GET /balance", "", nil, &balanceReply{})
+	e, err := c.get(ctx, "GET /balance", nil, &balanceReply{})
 	if err != nil {
 		return Money{}, err
 	}

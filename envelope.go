@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -44,6 +45,12 @@ type mustCarry interface {
 	missing(e *envelope) string
 }
 
+// memberReader is a reply that reads the members which its envelope does not.
+type memberReader interface {
+	readMember(e *envelope, name string, dec *jsontext.Decoder) error
+	reset() // forgets what was read
+}
+
 var errTrailing = errors.New("the reply goes on after its end")
 
 // readEnvelope reads a whole reply: what all replies have in common, and into
@@ -61,6 +68,7 @@ func readEnvelope(dec *jsontext.Decoder, reply any) (*envelope, error) {
 	}
 	var room [16]string
 	seen := room[:0]
+	others, _ := reply.(memberReader)
 	for dec.PeekKind() != '}' {
 		raw, err := dec.ReadValue()
 		if err != nil {
@@ -70,6 +78,8 @@ func readEnvelope(dec *jsontext.Decoder, reply any) (*envelope, error) {
 		switch {
 		case err != nil:
 			return e, err
+		case name == "" && others != nil:
+			err = others.readMember(e, textOf(raw), dec)
 		case name == "":
 			err = dec.SkipValue()
 		case slices.Contains(seen, name):
@@ -125,7 +135,7 @@ func (e *envelope) member(raw jsontext.Value, reply any) (name string, field any
 	if bytes.EqualFold(quoted, []byte("success")) || bytes.EqualFold(quoted, []byte("error")) {
 		return "", nil, fmt.Errorf("the reply has %q where it should be in lower case", quoted)
 	}
-	if reply == nil {
+	if _, ok := reply.(memberReader); ok || reply == nil {
 		return "", nil, nil
 	}
 	v := reflect.ValueOf(reply).Elem()
@@ -229,20 +239,98 @@ func (a *amount) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
+// date is a time as RFC 3339 writes it, in UTC; anything else is the zero time.
+type date struct{ time.Time }
+
+func (d *date) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	var t text
+	err := t.UnmarshalJSONFrom(dec)
+	d.Time = parseDate(string(t))
+	return err
+}
+
+func parseDate(s string) time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	t = t.UTC()
+	if year := t.Year(); err != nil || year < 0 || year > 9999 { // no more than RFC 3339 can write
+		return time.Time{}
+	}
+	return t
+}
+
+// truth is a JSON boolean; anything else is false.
+type truth bool
+
+func (t *truth) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*t = dec.PeekKind() == 't'
+	return dec.SkipValue()
+}
+
+// texts is a JSON object of strings or numbers; anything else in it is left out,
+// and anything but an object is none.
+type texts map[string]string
+
+func (t *texts) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*t = nil
+	if dec.PeekKind() != '{' {
+		return dec.SkipValue()
+	}
+	var all map[string]text
+	err := json.UnmarshalDecode(dec, &all)
+	for name, value := range all {
+		if value == "" {
+			continue
+		}
+		if *t == nil {
+			*t = make(texts)
+		}
+		(*t)[name] = string(value)
+	}
+	return err
+}
+
+// list is a JSON array; anything else, null above all, is an empty one.
+type list[T any] []T
+
+func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*l = nil
+	if dec.PeekKind() != '[' {
+		return dec.SkipValue()
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != ']' {
+		var item T
+		if err := json.UnmarshalDecode(dec, &item); err != nil {
+			return err
+		}
+		*l = append(*l, item)
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
 // The bounds of what is read of a reply.
 const (
 	defaultMaxReply = 16 << 20  // in all
 	maxErrorPage    = 1 << 20   // of a reply with an HTTP status other than 2xx
 	maxReplyValue   = 512 << 10 // of a single value, as that is held as a whole
+	maxRecord       = 1 << 20   // of a record of a list that is handed out while it is read
 )
+
+// errLongValue tells that a value is longer than the lookahead.
+var errLongValue = errors.New("the value is too long to be read as a whole")
 
 // replyReader bounds what is read of a reply's body, and remembers how it ended.
 type replyReader struct {
 	body      io.Reader
 	limit     int64 // in all
 	lookahead int64 // past the last value read
+	trying    bool  // a value longer than that is only told to be
 	dec       *jsontext.Decoder
 	whole     *rawReply // takes all that is read, or nil
+	pause     *pause    // bounds each wait for more, or nil
 	read      int64
 	head      [512]byte // the beginning, for error texts
 	err       error     // why reading ended early; nil at the end of the body
@@ -282,9 +370,19 @@ func (r *replyReader) Read(p []byte) (int, error) {
 	switch {
 	case r.err != nil:
 		return 0, r.err
+	case r.trying:
+		room := r.lookahead - (r.read - r.dec.InputOffset())
+		if room <= 0 {
+			return 0, errLongValue
+		}
+		p = p[:min(int64(len(p)), room)]
 	case r.tooLarge, r.dec != nil && r.read-r.dec.InputOffset() > r.lookahead:
 		r.tooLarge = true
 		return 0, ErrReplyTooLarge
+	}
+	if r.pause != nil {
+		r.pause.start()
+		defer r.pause.stop()
 	}
 	// One byte more than allowed is asked for, so that a body of just that size
 	// can end.

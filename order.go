@@ -167,16 +167,8 @@ func (r ISPOrderRequest) order() *order {
 
 // checkedOrder makes a request ready to be sent, or tells all that is wrong.
 func checkedOrder(req OrderRequest) (*order, error) {
-	switch r := req.(type) {
-	case IPv4OrderRequest, IPv6OrderRequest, MobileOrderRequest, ISPOrderRequest:
-	case *IPv4OrderRequest, *IPv6OrderRequest, *MobileOrderRequest, *ISPOrderRequest:
-		if reflect.ValueOf(r).IsNil() {
-			return nil, invalidRequest(reflect.TypeOf(r).Elem().Name(), ruleRequired, "is a nil pointer: give one that is filled in")
-		}
-	case nil:
-		return nil, invalidRequest("OrderRequest", ruleRequired, "is nil: give one of the four order requests")
-	default: // a type that embeds one of the four
-		return nil, invalidRequest(reflect.TypeOf(r).String(), ruleUnknown, "is not one of the four order requests: give the one it embeds")
+	if err := checkRequest(req, "OrderRequest", "the four order requests"); err != nil {
+		return nil, err
 	}
 	o := req.order()
 	if err := o.validate(); err != nil {
@@ -188,7 +180,25 @@ func checkedOrder(req OrderRequest) (*order, error) {
 	return o, nil
 }
 
-func invalidRequest(name, rule, message string) error {
+// checkRequest tells where a request is nil, or is not of a type of this package
+// but embeds one.
+func checkRequest(req any, name, kinds string) error {
+	rule, message := ruleRequired, "is nil: give one of "+kinds
+	if req != nil {
+		v := reflect.ValueOf(req)
+		t := v.Type()
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		switch {
+		case t.PkgPath() != reflect.TypeFor[Client]().PkgPath():
+			name, rule, message = v.Type().String(), ruleUnknown, "is not one of "+kinds+": give the one it embeds"
+		case v.Kind() == reflect.Pointer && v.IsNil():
+			name, message = t.Name(), "is a nil pointer: give one that is filled in"
+		default:
+			return nil
+		}
+	}
 	return &ValidationError{Request: name, Fields: []FieldError{{Field: "request", Rule: rule, Message: message}}}
 }
 
@@ -220,9 +230,7 @@ func (o *order) validate() error {
 	if o.authIP.Zone() != "" {
 		v.add("authIp", ruleFormat, "must be an address without a zone")
 	}
-	if o.PromoCode != strings.TrimSpace(o.PromoCode) || !utf8.ValidString(o.PromoCode) {
-		v.add("promoCode", ruleFormat, "must be UTF-8 without white space around it: the service would ignore such a code and charge the full price")
-	}
+	v.checkPromoCode(o.PromoCode)
 	if o.ProxyType == ProxyTypeIPv6 {
 		switch {
 		case o.Protocol == "":
@@ -253,6 +261,12 @@ func (r *brokenRules) checkText(field, value, remedy string) {
 		r.add(field, ruleRequired, "is missing: "+remedy)
 	case !utf8.ValidString(value):
 		r.add(field, ruleFormat, "must be UTF-8")
+	}
+}
+
+func (r *brokenRules) checkPromoCode(code string) {
+	if code != strings.TrimSpace(code) || !utf8.ValidString(code) {
+		r.add("promoCode", ruleFormat, "must be UTF-8 without white space around it: the service would ignore such a code and charge the full price")
 	}
 }
 
@@ -341,11 +355,11 @@ func (r *orderReply) missing(*envelope) string {
 }
 
 type quoteReply struct {
-	ProxyType       text    `json:"proxyType"`
-	Price           amount  `json:"price"`
-	Discount        amount  `json:"discount"`
-	PromoCodeStatus text    `json:"promoCodeStatus"`
-	Warnings        []fault `json:"warnings"`
+	ProxyType       text        `json:"proxyType"`
+	Price           amount      `json:"price"`
+	Discount        amount      `json:"discount"`
+	PromoCodeStatus text        `json:"promoCodeStatus"`
+	Warnings        list[fault] `json:"warnings"`
 }
 
 func (r *quoteReply) missing(*envelope) string {

@@ -1,0 +1,273 @@
+package youproxy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// ExtendRequest is one of [ExtendIPsRequest] and [ExtendOrdersRequest], or a
+// pointer to one.
+type ExtendRequest interface {
+	// Validate reports every rule the request breaks in one [*ValidationError],
+	// or nil.
+	Validate() error
+
+	extension() *extension
+}
+
+// ExtendIPsRequest extends single proxies. All IP addresses of an IPv6 order
+// must be extended together. Every field is required but PromoCode.
+type ExtendIPsRequest struct {
+	ProxyType      ProxyType // of all the proxies
+	IPAddressIDs   []IPAddressID
+	RentPeriodDays int    // 1 or more; the service tells which periods it sells
+	PromoCode      string // optional; one the service does not accept is no error to it
+}
+
+// ExtendOrdersRequest extends all proxies of whole orders. Every field is
+// required but PromoCode.
+type ExtendOrdersRequest struct {
+	ProxyType      ProxyType // of all the orders
+	OrderIDs       []OrderID // not their numbers: see [Proxy]
+	RentPeriodDays int       // 1 or more; the service tells which periods it sells
+	PromoCode      string    // optional; one the service does not accept is no error to it
+}
+
+// AutoExtendRequest is one of [AutoExtendIPsRequest] and
+// [AutoExtendOrdersRequest], or a pointer to one.
+type AutoExtendRequest interface {
+	// Validate reports every rule the request breaks in one [*ValidationError],
+	// or nil.
+	Validate() error
+
+	autoExtension() *autoExtension
+}
+
+// AutoExtendIPsRequest switches the automatic extension of single proxies on or
+// off. Every field is required.
+type AutoExtendIPsRequest struct {
+	ProxyType      ProxyType // of all the proxies
+	IPAddressIDs   []IPAddressID
+	RentPeriodDays int // of each extension, 1 or more; also when switching off
+	AutoExtend     bool
+}
+
+// AutoExtendOrdersRequest switches the automatic extension of all proxies of
+// whole orders on or off. Every field is required.
+type AutoExtendOrdersRequest struct {
+	ProxyType      ProxyType // of all the orders
+	OrderIDs       []OrderID // not their numbers: see [Proxy]
+	RentPeriodDays int       // of each extension, 1 or more; also when switching off
+	AutoExtend     bool
+}
+
+// Validate reports every rule the request breaks in one [*ValidationError], or
+// nil.
+func (r ExtendIPsRequest) Validate() error { return r.extension().validate() }
+
+// Validate reports every rule the request breaks in one [*ValidationError], or
+// nil.
+func (r ExtendOrdersRequest) Validate() error { return r.extension().validate() }
+
+// Validate reports every rule the request breaks in one [*ValidationError], or
+// nil.
+func (r AutoExtendIPsRequest) Validate() error { return r.autoExtension().validate() }
+
+// Validate reports every rule the request breaks in one [*ValidationError], or
+// nil.
+func (r AutoExtendOrdersRequest) Validate() error { return r.autoExtension().validate() }
+
+// selection is what all of these requests have in common: what they are about,
+// and the period. It stands in the body as it is here.
+type selection struct {
+	ProxyType      ProxyType     `json:"proxyType"`
+	IPAddressIDs   []IPAddressID `json:"ipAddressIds,omitzero"`
+	OrderIDs       []OrderID     `json:"orderIds,omitzero"`
+	RentPeriodDays int           `json:"rentPeriodDays"`
+
+	request string // the name of the request's type
+	suffix  string // of the path
+}
+
+// extension is the body of an extension, and of the question for its price.
+type extension struct {
+	selection
+	PromoCode string `json:"promoCode,omitzero"`
+}
+
+type autoExtension struct {
+	selection
+	AutoExtend bool `json:"autoExtend"`
+}
+
+func (r ExtendIPsRequest) extension() *extension {
+	return &extension{selection: selection{
+		request:   "ExtendIPsRequest",
+		ProxyType: r.ProxyType, IPAddressIDs: r.IPAddressIDs, RentPeriodDays: r.RentPeriodDays,
+	}, PromoCode: r.PromoCode}
+}
+
+func (r ExtendOrdersRequest) extension() *extension {
+	return &extension{selection: selection{
+		request: "ExtendOrdersRequest", suffix: "/order",
+		ProxyType: r.ProxyType, OrderIDs: r.OrderIDs, RentPeriodDays: r.RentPeriodDays,
+	}, PromoCode: r.PromoCode}
+}
+
+func (r AutoExtendIPsRequest) autoExtension() *autoExtension {
+	return &autoExtension{selection: selection{
+		request:   "AutoExtendIPsRequest",
+		ProxyType: r.ProxyType, IPAddressIDs: r.IPAddressIDs, RentPeriodDays: r.RentPeriodDays,
+	}, AutoExtend: r.AutoExtend}
+}
+
+func (r AutoExtendOrdersRequest) autoExtension() *autoExtension {
+	return &autoExtension{selection: selection{
+		request: "AutoExtendOrdersRequest", suffix: "/order",
+		ProxyType: r.ProxyType, OrderIDs: r.OrderIDs, RentPeriodDays: r.RentPeriodDays,
+	}, AutoExtend: r.AutoExtend}
+}
+
+func (e *extension) validate() error {
+	v := e.brokenRules()
+	v.checkPromoCode(e.PromoCode)
+	return v.asError(e.request)
+}
+
+func (e *autoExtension) validate() error { return e.brokenRules().asError(e.request) }
+
+func (s *selection) brokenRules() (v brokenRules) {
+	switch {
+	case s.ProxyType == "":
+		v.add("proxyType", ruleRequired, "is missing: give one such as ProxyTypeIPv4")
+	case !s.ProxyType.Valid():
+		v.add("proxyType", ruleUnknown, "must be IPv4, IPv6, MOBILE or ISP")
+	}
+	if s.suffix == "" {
+		checkIDs(&v, "ipAddressIds", s.IPAddressIDs)
+	} else {
+		checkIDs(&v, "orderIds", s.OrderIDs)
+	}
+	if s.RentPeriodDays < 1 {
+		v.add("rentPeriodDays", ruleRange, "must be 1 or more")
+	}
+	return v
+}
+
+// checkIDs names the first id that is not one, and the first that repeats another.
+func checkIDs[ID ~string](v *brokenRules, field string, ids []ID) {
+	if len(ids) == 0 {
+		v.add(field, ruleRequired, "is empty: give at least one id")
+	}
+	first := make(map[ID]int, len(ids))
+	var malformed, repeated bool
+	for i, id := range ids {
+		switch before, again := first[id]; {
+		case strings.TrimSpace(string(id)) == "" && !malformed:
+			malformed = true
+			v.add(field, ruleFormat, fmt.Sprintf("is blank at index %d: leave it out", i))
+		case (strings.TrimSpace(string(id)) != string(id) || !utf8.ValidString(string(id))) && !malformed:
+			malformed = true
+			v.add(field, ruleFormat, fmt.Sprintf("must be UTF-8 without white space around it, which it is not at index %d", i))
+		case again && !repeated:
+			repeated = true
+			v.add(field, ruleConflict, fmt.Sprintf("is at index %d the same as at index %d: give each id once", i, before))
+		}
+		first[id] = i
+	}
+}
+
+// Extension is what the service extended, or switched the automatic extension
+// of.
+type Extension struct {
+	ProxyType       ProxyType
+	RentPeriodDays  int
+	Quantity        int           // proxies
+	IPAddressIDs    []IPAddressID // empty where the service named the orders
+	OrderIDs        []OrderID     // empty where the service named the IP addresses
+	Balance         Money         // what the account holds after it
+	PromoCodeStatus PromoCodeStatus
+}
+
+// QuoteExtension asks what an extension would cost. It spends nothing.
+//
+// A quote with warnings is no error: see [Quote.Warnings].
+func (c *Client) QuoteExtension(ctx context.Context, req ExtendRequest) (*Quote, error) {
+	e, err := checkedExtension(req)
+	if err != nil {
+		return nil, err
+	}
+	return c.quote(ctx, "POST /calculate/extend"+e.suffix, e)
+}
+
+// Extend extends proxies and spends the price, which the reply does not name:
+// ask [Client.QuoteExtension] first. It is sent once and never repeated.
+//
+// An error is a [*ValidationError] where the request breaks a rule, an
+// [*APIError] where the service refused, such as with [ErrWholeOrderRequired]
+// for a part of an IPv6 order, and else a [*CallError]. [OutcomeOf] tells
+// whether the proxies can have been extended; where that is [OutcomeUnknown],
+// extending again may extend twice. To cancel ctx after the request left only
+// destroys the knowledge of what became of it.
+func (c *Client) Extend(ctx context.Context, req ExtendRequest) (*Extension, error) {
+	e, err := checkedExtension(req)
+	if err != nil {
+		return nil, err
+	}
+	return c.extend(ctx, "POST /extend"+e.suffix, e)
+}
+
+// SetAutoExtend switches the automatic extension of proxies on or off. It spends
+// nothing by itself, and is repeated like a call that reads.
+func (c *Client) SetAutoExtend(ctx context.Context, req AutoExtendRequest) (*Extension, error) {
+	if err := checkRequest(req, "AutoExtendRequest", "the two auto-extend requests"); err != nil {
+		return nil, err
+	}
+	e := req.autoExtension()
+	if err := e.validate(); err != nil {
+		return nil, err
+	}
+	return c.extend(ctx, "POST /extend"+e.suffix+"/auto", e)
+}
+
+// checkedExtension makes a request ready to be sent, or tells all that is wrong.
+func checkedExtension(req ExtendRequest) (*extension, error) {
+	if err := checkRequest(req, "ExtendRequest", "the two extend requests"); err != nil {
+		return nil, err
+	}
+	e := req.extension()
+	return e, e.validate()
+}
+
+type extendReply struct {
+	ProxyType       text       `json:"proxyType"`
+	RentPeriodDays  number     `json:"rentPeriodDays"`
+	Quantity        number     `json:"quantity"`
+	IPAddressIDs    list[text] `json:"ipAddressIds"`
+	OrderIDs        list[text] `json:"orderIds"` // on one page of the documentation only
+	PromoCodeStatus text       `json:"promoCodeStatus"`
+}
+
+func (c *Client) extend(ctx context.Context, op string, body any) (*Extension, error) {
+	var reply extendReply
+	e, err := c.post(ctx, op, body, &reply)
+	if err != nil {
+		return nil, err
+	}
+	done := &Extension{
+		ProxyType:       ProxyType(reply.ProxyType),
+		RentPeriodDays:  int(reply.RentPeriodDays),
+		Quantity:        int(reply.Quantity),
+		Balance:         e.money(e.balance),
+		PromoCodeStatus: PromoCodeStatus(reply.PromoCodeStatus),
+	}
+	for _, id := range reply.IPAddressIDs {
+		done.IPAddressIDs = append(done.IPAddressIDs, IPAddressID(id))
+	}
+	for _, id := range reply.OrderIDs {
+		done.OrderIDs = append(done.OrderIDs, OrderID(id))
+	}
+	return done, nil
+}
