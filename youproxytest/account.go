@@ -1,44 +1,91 @@
 package youproxytest
 
 import (
-	"slices"
+	"time"
 
 	"github.com/youproxy-go/youproxy"
 )
 
-// account is what the server keeps. The mutex of the server guards it.
+// account is what the server keeps. The mutex of the server guards it, and
+// [Server.look] gives it.
 type account struct {
+	now        time.Time // the moment it is at
 	balance    youproxy.Money
-	promoCodes map[string]int // percent off
-	orders     []Order
+	promoCodes []*promoCode
+	extensions []Extension
+
+	orders   []*placedOrder // as they came
+	byNumber map[youproxy.OrderNumber]*placedOrder
+	byID     map[youproxy.OrderID]*placedOrder
+	ips      map[youproxy.IPAddressID]*IPAddress
+	hosts    int // given out so far
+
+	nextRenewal time.Time // no later than the first one; zero where there is none
+
+	provisioningDelay    time.Duration
+	shape                listShape
+	orderIDsInAutoExtend bool
 }
 
 func newAccount() account {
 	return account{
-		balance:    youproxy.MustMoney("100 USD"),
-		promoCodes: make(map[string]int),
+		balance:  youproxy.MustMoney("100 USD"),
+		byNumber: make(map[youproxy.OrderNumber]*placedOrder),
+		byID:     make(map[youproxy.OrderID]*placedOrder),
+		ips:      make(map[youproxy.IPAddressID]*IPAddress),
 	}
+}
+
+// WithClock sets what tells the server the time: when orders are placed, proxies
+// appear and end, promo codes hold. It is [time.Now] by default, which is also
+// the right one inside a [testing/synctest] bubble. The function must be safe for
+// concurrent use, and must not call the server. It panics where it is nil.
+func WithClock(now func() time.Time) Option {
+	if now == nil {
+		panic("youproxytest: the clock is nil: give a function such as time.Now")
+	}
+	return func(s *Server) { s.now = now }
+}
+
+// look gives the account as it is now, after all that was to happen in the
+// meantime. The caller holds mu.
+func (s *Server) look() *account {
+	now := s.now()
+	for len(s.late) > 0 && !s.late[0].at.After(now) {
+		next := s.late[0]
+		s.late = s.late[1:]
+		s.account.advance(next.at)
+		s.execute(&s.account, next.call)
+	}
+	s.account.advance(now)
+	return &s.account
+}
+
+// advance brings the account to a moment, with the renewals until then.
+func (a *account) advance(to time.Time) {
+	for {
+		due := a.dueBy(to)
+		if len(due) == 0 {
+			break
+		}
+		a.now = due[0].End
+		a.renew(due)
+	}
+	a.now = to
 }
 
 // Balance gives what the account holds.
 func (s *Server) Balance() youproxy.Money {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.account.balance
+	return s.look().balance
 }
 
 // SetBalance sets what the account holds. Prices are in the same currency.
 func (s *Server) SetBalance(m youproxy.Money) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.account.balance = m
-}
-
-// Orders gives the orders that were executed, oldest first.
-func (s *Server) Orders() []Order {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.account.orders)
+	s.look().balance = m
 }
 
 // funds is what replies say of the account; both are null in its zero value.
@@ -47,15 +94,17 @@ type funds struct {
 	currency *string
 }
 
-func (s *Server) funds() funds {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.account.funds()
-}
-
 func (a *account) funds() funds {
 	currency := a.balance.Currency
 	return funds{exact(a.balance.Amount), &currency}
+}
+
+// spend takes a price off the balance.
+func (a *account) spend(p price) {
+	a.balance.Amount = a.balance.Amount.Sub(p.total)
+	if p.promoCode != nil {
+		p.promoCode.uses++
+	}
 }
 
 type balanceReply struct {
@@ -65,11 +114,11 @@ type balanceReply struct {
 	Error        *refusal `json:"error"`
 }
 
-func (s *Server) readBalance([]byte) (any, error) {
-	left := s.funds()
+func readBalance(a *account, _ *call) (any, error) {
+	left := a.funds()
 	return balanceReply{true, left.balance, left.currency, nil}, nil
 }
 
-func refuseBalance(left funds, why *refusal) any {
+func refuseBalance(_ *account, left funds, why *refusal) any {
 	return balanceReply{false, left.balance, left.currency, why}
 }

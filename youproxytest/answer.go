@@ -3,8 +3,10 @@ package youproxytest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,69 +18,156 @@ import (
 
 // endpoint is one call of the API.
 type endpoint struct {
-	// answer executes a call. An error is a [*refusal] or tells what is wrong
-	// with the form of the request.
-	answer func(s *Server, body []byte) (any, error)
+	params []param // of the URL's query
+	// answer executes a call, and gives a document that shares nothing with the
+	// account. An error is a [*refusal] or tells what is wrong with the form of the
+	// request.
+	answer func(a *account, c *call) (any, error)
 	// refuse gives the reply that refuses a call.
-	refuse func(left funds, why *refusal) any
+	refuse func(a *account, left funds, why *refusal) any
+}
+
+// param is a parameter that the query of a call may have.
+type param struct {
+	name     string
+	optional bool
 }
 
 // endpoints is every call the server knows, by method and path below the key.
 var endpoints = map[string]endpoint{
-	"GET /balance":          {(*Server).readBalance, refuseBalance},
-	"POST /calculate/order": {(*Server).calculateOrder, refuseQuote},
-	"POST /order":           {(*Server).createOrder, refuseOrder},
+	"GET /proxyType":               {nil, readProxyTypes, refuseProxyTypes},
+	"GET /balance":                 {nil, readBalance, refuseBalance},
+	"GET /country":                 {[]param{{"proxyType", false}}, readCountries, refuseCountries},
+	"GET /rentPeriod":              {[]param{{"proxyType", false}}, readRentPeriods, refuseRentPeriods},
+	"GET /mobileOperator":          {nil, readMobileOperators, refuseMobileOperators},
+	"GET /promoCode":               {nil, readPromoCodes, refusePromoCodes},
+	"POST /calculate/order":        {nil, calculateOrder, refuseQuote},
+	"POST /calculate/extend":       {nil, byIPs.calculate, refuseQuote},
+	"POST /calculate/extend/order": {nil, byOrders.calculate, refuseQuote},
+	"POST /order":                  {nil, createOrder, refuseOrder},
+	"POST /extend":                 {nil, byIPs.extend, refuseExtension},
+	"POST /extend/order":           {nil, byOrders.extend, refuseExtension},
+	"POST /extend/auto":            {nil, byIPs.setAutoExtend, refuseAutoExtend},
+	"POST /extend/order/auto":      {nil, byOrders.setAutoExtend, refuseAutoExtendOrders},
+	"GET /ipAddress":               {[]param{{"proxyType", true}}, listIPAddresses, refuseList},
 }
 
-// answer executes a request and gives the whole reply.
-func (s *Server) answer(key, op string, r *http.Request, body []byte) *reply {
-	e, ok := endpoints[op]
-	switch {
-	case !strings.HasPrefix(r.URL.Path, apiPath):
-		return htmlReply(http.StatusNotFound, "")
-	case !ok:
-		return noEndpoint(op)
-	case key != s.apiKey:
-		return jsonReply(http.StatusOK, e.refuse(funds{}, refusalOf(2)))
+// answer executes a call and gives the whole reply.
+func (s *Server) answer(c *call) *reply {
+	if _, ok := endpoints[c.op]; !ok || c.outside {
+		return noEndpoint(c)
 	}
-	err := checkForm(r, body)
-	var document any
+	s.mu.Lock()
+	status, document := s.execute(s.look(), c)
+	s.mu.Unlock()
+	return jsonReply(status, document)
+}
+
+// execute does what a call of an endpoint asks for. The caller holds mu.
+func (s *Server) execute(a *account, c *call) (status int, document any) {
+	e := endpoints[c.op]
+	if why := s.checkCaller(c); why != nil {
+		return http.StatusOK, e.refuse(a, funds{}, why)
+	}
+	err := c.checkForm(e.params)
 	if err == nil {
-		document, err = e.answer(s, body)
+		document, err = e.answer(a, c)
 	}
 	switch why := err.(type) { //nolint:errorlint // never wrapped
 	case nil:
-		return jsonReply(http.StatusOK, document)
+		return http.StatusOK, document
 	case *refusal:
-		return jsonReply(http.StatusOK, e.refuse(s.funds(), why))
+		return http.StatusOK, e.refuse(a, a.funds(), why)
 	default:
-		return jsonReply(http.StatusBadRequest, e.refuse(s.funds(), &refusal{Code: codeMalformed, Message: err.Error()}))
+		return http.StatusBadRequest, e.refuse(a, a.funds(), &refusal{Code: codeMalformed, Message: err.Error()})
 	}
 }
 
-// checkForm tells what is wrong with a request before its body is read.
-func checkForm(r *http.Request, body []byte) error {
-	for name := range r.URL.Query() {
-		return fmt.Errorf("parameter %q is unknown", name)
+// refuse refuses a call without executing it. Those that are no endpoint have no
+// documented reply.
+func (s *Server) refuse(c *call, why *refusal) *reply {
+	e, ok := endpoints[c.op]
+	if !ok {
+		return jsonReply(http.StatusOK, bareRefusal{false, why})
 	}
-	if r.Method == http.MethodGet {
-		if len(body) > 0 {
+	s.mu.Lock()
+	a := s.look()
+	var left funds
+	if s.checkCaller(c) == nil {
+		left = a.funds()
+	}
+	document := e.refuse(a, left, why)
+	s.mu.Unlock()
+	return jsonReply(http.StatusOK, document)
+}
+
+type bareRefusal struct {
+	Success bool     `json:"success"`
+	Error   *refusal `json:"error"`
+}
+
+// checkCaller tells why a call is none of the account's owner.
+func (s *Server) checkCaller(c *call) *refusal {
+	if c.key != s.apiKey {
+		return refusalOf(2)
+	}
+	for _, prefix := range s.allowed {
+		if prefix.Contains(c.caller) {
+			return nil
+		}
+	}
+	if s.allowed != nil {
+		return refusalOf(3)
+	}
+	return nil
+}
+
+// checkForm tells what is wrong with a call before its body is read, and notes
+// its parameters.
+func (c *call) checkForm(params []param) error {
+	if err := c.checkQuery(params); err != nil {
+		return err
+	}
+	if strings.HasPrefix(c.op, http.MethodGet+" ") {
+		if len(c.body) > 0 {
 			return errors.New("a GET request has no body")
 		}
 		return nil
 	}
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+	if media, _, err := mime.ParseMediaType(c.contentType); err != nil || media != "application/json" {
 		return errors.New("header field Content-Type must be application/json")
 	}
 	return nil
 }
 
+func (c *call) checkQuery(params []param) error {
+	query, err := url.ParseQuery(c.query)
+	if err != nil {
+		return fmt.Errorf("the query is malformed: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.ContainsFunc(params, func(known param) bool { return known.name == name }) {
+			return fmt.Errorf("parameter %q is unknown", name)
+		}
+		if len(query[name]) > 1 {
+			return fmt.Errorf("parameter %q is given twice", name)
+		}
+	}
+	for _, known := range params {
+		if !query.Has(known.name) && !known.optional {
+			return fmt.Errorf("parameter %q is missing", known.name)
+		}
+	}
+	c.params = query
+	return nil
+}
+
 // noEndpoint answers what is not in the table.
-func noEndpoint(op string) *reply {
-	_, path, _ := strings.Cut(op, " ")
+func noEndpoint(c *call) *reply {
+	_, path, _ := strings.Cut(c.op, " ")
 	var methods []string
 	for known := range endpoints {
-		if method, ok := strings.CutSuffix(known, " "+path); ok {
+		if method, ok := strings.CutSuffix(known, " "+path); ok && !c.outside {
 			methods = append(methods, method)
 		}
 	}
@@ -103,10 +192,11 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.Message }
 
-// messages is what the server says with a code. Those of 2, 4, 8, 13, 14 and 16
-// are the service's; it prints none for the others.
+// messages is what the server says with a code. Those of 2, 4, 8, 13, 14, 16, 24
+// and 29 are the service's; it prints none for the others.
 var messages = map[int]string{
 	2:  "Error api key",
+	3:  "Caller is not allowed",
 	4:  "Incorrect proxy type",
 	6:  "Incorrect country",
 	7:  "Country is not available",
@@ -118,9 +208,20 @@ var messages = map[int]string{
 	16: "Insufficient funds on balance",
 	19: "Incorrect quantity",
 	23: "Incorrect auth ip",
+	24: "Incorrect ip addresses",
+	25: "Incorrect order number",
+	28: "All ip addresses of the order must be chosen",
+	29: "Incorrect orderIds",
+	35: "Unknown error",
 }
 
-func refusalOf(code int) *refusal { return &refusal{Code: code, Message: messages[code]} }
+func refusalOf(code int) *refusal {
+	message, ok := messages[code]
+	if !ok {
+		message = "Error " + strconv.Itoa(code)
+	}
+	return &refusal{Code: code, Message: message}
+}
 
 // number is a JSON number, or null where it is nil.
 type number = jsontext.Value
@@ -145,11 +246,21 @@ func (p *reply) write(w http.ResponseWriter) {
 
 // jsonReply writes a document as the service's documentation does.
 func jsonReply(status int, document any) *reply {
-	body, err := json.Marshal(document, jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true))
+	var body []byte
+	if list, ok := document.(*ipList); ok {
+		body = list.write()
+	} else {
+		body = marshal(document)
+	}
+	return &reply{status, http.Header{"Content-Type": {"application/json"}}, body}
+}
+
+func marshal(document any) []byte {
+	body, err := json.Marshal(document, json.Deterministic(true), jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true))
 	if err != nil {
 		panic("youproxytest: a reply cannot be written: " + err.Error())
 	}
-	return &reply{status, http.Header{"Content-Type": {"application/json"}}, body}
+	return body
 }
 
 // htmlReply gives a page such as a proxy server in front of the service makes.

@@ -2,7 +2,12 @@ package youproxytest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
 
 	"github.com/youproxy-go/youproxy"
 	"github.com/youproxy-go/youproxy/youproxytest"
@@ -28,9 +33,11 @@ func Example() {
 	}
 	fmt.Println(order.Number, "leaves", order.Balance)
 	fmt.Println("it cost", server.Orders()[0].Price)
+	fmt.Println("proxies:", len(server.IPAddresses()))
 	// Output:
 	// NUMBER-112233 leaves 19.1 USD
 	// it cost 5.9 USD
+	// proxies: 5
 }
 
 func ExampleServer_Inject() {
@@ -50,4 +57,126 @@ func ExampleServer_Inject() {
 	// Output:
 	// outcome: unknown
 	// orders executed: 1
+}
+
+func ExampleServer_Refuse() {
+	server := youproxytest.NewServer()
+	defer server.Close()
+	client, err := server.Client(youproxy.WithReadRetries(0))
+	if err != nil {
+		panic(err)
+	}
+
+	server.Refuse("GET /balance", int(youproxy.ErrCallerNotAllowed))
+	_, err = client.Balance(context.Background())
+	fmt.Println(youproxy.OutcomeOf(err), errors.Is(err, youproxy.ErrCallerNotAllowed))
+	left, err := client.Balance(context.Background())
+	fmt.Println(left, err)
+	// Output:
+	// rejected true
+	// 100 USD <nil>
+}
+
+// list asks a server for its list of proxies, as a client in any language does.
+func list(server *youproxytest.Server) string {
+	request, err := http.NewRequest(http.MethodGet, "http://youproxy.test/client/api/v1/"+server.APIKey()+"/ipAddress", nil)
+	if err != nil {
+		panic(err)
+	}
+	response, err := server.Transport().RoundTrip(request)
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		panic(err)
+	}
+	return string(body)
+}
+
+func ExampleWithClock() {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	server := youproxytest.NewServer(
+		youproxytest.WithClock(func() time.Time { return now }),
+		youproxytest.WithProvisioningDelay(10*time.Minute),
+	)
+	defer server.Close()
+	order := server.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv4, Country: "USA", Quantity: 3})
+
+	for _, wait := range []time.Duration{0, 10 * time.Minute, 30 * 24 * time.Hour} {
+		now = now.Add(wait)
+		fmt.Println(now.Format(time.DateTime), strings.Count(list(server), string(order.Number)))
+	}
+	// Output:
+	// 2026-03-01 12:00:00 0
+	// 2026-03-01 12:10:00 3
+	// 2026-03-31 12:10:00 0
+}
+
+func ExampleServer_AddOrder() {
+	server := youproxytest.NewServer()
+	defer server.Close()
+
+	order := server.AddOrder(youproxytest.Order{
+		ProxyType: youproxy.ProxyTypeIPv6, Country: "NLD", Quantity: 2, Protocol: youproxy.ProtocolSOCKS,
+	})
+	fmt.Println(order.Number, order.ID, order.RentPeriodDays, "days")
+	for _, ip := range server.IPAddresses() {
+		fmt.Println(ip.ID, ip.Host, ip.SOCKS5Port, ip.Login)
+	}
+	fmt.Println("left:", server.Balance())
+	// Output:
+	// NUMBER-112233 1112223334283d122 30 days
+	// 1111111111111111111 198.18.0.1 10001 login1
+	// 1111111111111111112 198.18.0.1 10002 login1
+	// left: 100 USD
+}
+
+func ExampleWithListShape() {
+	server := youproxytest.NewServer(
+		youproxytest.WithClock(func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }),
+		youproxytest.WithListShape(youproxytest.ListShape{
+			Flat: true, Orders: true, ShortNames: true, NumericIDs: true, PortInIP: true, Sparse: true,
+		}),
+	)
+	defer server.Close()
+	server.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv6, Country: "NLD", Quantity: 1})
+
+	fmt.Println(strings.ReplaceAll(list(server), `, "`, ",\n\""))
+	// Output:
+	// {"success": true,
+	// "ipAddresses": [{"orderId": "1112223334283d122",
+	// "orderNumber": "NUMBER-112233",
+	// "country": "NLD",
+	// "dateStart": "2026-03-01T12:00:00.000+00:00",
+	// "dateEnd": "2026-03-31T12:00:00.000+00:00",
+	// "ipAddresses": [{"id": 1111111111111111111,
+	// "ip": "198.18.0.1:10001",
+	// "proxyType": "IPv6",
+	// "protocol": "HTTP",
+	// "authInfo": {"login": "login1",
+	// "password": "Pw9e3779b1"},
+	// "extendInfo": {"autoExtend": false}}]}],
+	// "error": null}
+}
+
+func ExampleServer_Requests() {
+	server := youproxytest.NewServer()
+	defer server.Close()
+	client, err := server.Client()
+	if err != nil {
+		panic(err)
+	}
+
+	server.Inject("GET /balance", youproxytest.DropBeforeCommit)
+	if _, err := client.Balance(context.Background()); err != nil {
+		panic(err)
+	}
+	for _, r := range server.Requests() {
+		fmt.Println(r.Op, r.Fault)
+	}
+	// Output:
+	// GET /balance DropBeforeCommit
+	// GET /balance none
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Fault is a way in which one request goes wrong. See [Server.Inject].
@@ -46,27 +47,45 @@ const (
 	// EchoKey executes nothing and answers with a 404 page in HTML that shows the
 	// path of the request, key included.
 	EchoKey
+	// CommitLate drops the connection without a reply at once, and executes the
+	// request later, see [WithCommitDelay]. If it would be refused by then, nothing
+	// happens. Of a GET the same holds as for DropBeforeCommit.
+	CommitLate
+	// ServiceFault executes nothing and answers with error code 35, "Unknown error",
+	// in the form in which the operation refuses.
+	ServiceFault
 )
 
-// faults is every fault: its name, whether the request is executed, and how its
-// reply, which is nil where it is not, goes wrong.
+// When a fault executes the request.
+type commit uint8
+
+const (
+	never commit = iota
+	atOnce
+	late
+)
+
+// faults is every fault: its name, when the request is executed, and how its
+// reply, which is nil where that is not at once, goes wrong.
 var faults = map[Fault]struct {
 	name    string
-	commits bool
+	commits commit
 	spoil   func(s *Server, w http.ResponseWriter, r *http.Request, whole *reply)
 }{
-	DropBeforeCommit:   {"DropBeforeCommit", false, drop},
-	DropAfterCommit:    {"DropAfterCommit", true, drop},
-	BadGateway:         {"BadGateway", false, page(http.StatusBadGateway)},
-	ServiceUnavailable: {"ServiceUnavailable", false, page(http.StatusServiceUnavailable)},
-	TooManyRequests:    {"TooManyRequests", false, tooMany},
-	InternalError:      {"InternalError", false, page(http.StatusInternalServerError)},
-	HTMLPage:           {"HTMLPage", false, page(http.StatusOK)},
-	Truncated:          {"Truncated", true, truncate},
-	EmptyReply:         {"EmptyReply", true, empty},
-	Slow:               {"Slow", true, hold},
-	Redirect:           {"Redirect", false, redirect},
-	EchoKey:            {"EchoKey", false, echo},
+	DropBeforeCommit:   {"DropBeforeCommit", never, drop},
+	DropAfterCommit:    {"DropAfterCommit", atOnce, drop},
+	BadGateway:         {"BadGateway", never, page(http.StatusBadGateway)},
+	ServiceUnavailable: {"ServiceUnavailable", never, page(http.StatusServiceUnavailable)},
+	TooManyRequests:    {"TooManyRequests", never, tooMany},
+	InternalError:      {"InternalError", never, page(http.StatusInternalServerError)},
+	HTMLPage:           {"HTMLPage", never, page(http.StatusOK)},
+	Truncated:          {"Truncated", atOnce, truncate},
+	EmptyReply:         {"EmptyReply", atOnce, empty},
+	Slow:               {"Slow", atOnce, hold},
+	Redirect:           {"Redirect", never, redirect},
+	EchoKey:            {"EchoKey", never, echo},
+	CommitLate:         {"CommitLate", late, drop},
+	ServiceFault:       {"ServiceFault", never, unknownError},
 }
 
 // String gives the fault's name, such as "DropAfterCommit", and "none" for the
@@ -85,28 +104,74 @@ func (f Fault) String() string {
 // used up by one request, in order, after those injected before. It panics where
 // op is not a method and a path, or a fault is not one of this package.
 func (s *Server) Inject(op string, list ...Fault) {
+	queue := make([]mishap, len(list))
+	for i, f := range list {
+		if _, ok := faults[f]; !ok {
+			panic("youproxytest: " + f.String() + " is not a fault: use one of the constants")
+		}
+		queue[i].fault = f
+	}
+	s.enqueue(op, queue)
+}
+
+// Refuse makes requests of op, such as "POST /order", be refused with error codes
+// of the service, in the form in which op refuses: each code is used up by one
+// request, which is not executed. Codes and the faults of [Server.Inject] wait in
+// one queue. It panics where op is not a method and a path.
+func (s *Server) Refuse(op string, codes ...int) {
+	queue := make([]mishap, len(codes))
+	for i, code := range codes {
+		queue[i].refusal = refusalOf(code)
+	}
+	s.enqueue(op, queue)
+}
+
+// mishap is what befalls one request: a fault or a refusal, or nothing.
+type mishap struct {
+	fault   Fault
+	refusal *refusal
+}
+
+func (s *Server) enqueue(op string, queue []mishap) {
 	method, path, _ := strings.Cut(op, " ")
 	if method == "" || strings.ToUpper(method) != method || !strings.HasPrefix(path, "/") {
 		panic(fmt.Sprintf("youproxytest: %q is not an operation: write it such as POST /order", op))
 	}
-	for _, f := range list {
-		if _, ok := faults[f]; !ok {
-			panic("youproxytest: " + f.String() + " is not a fault: use one of the constants")
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mishaps[op] = append(s.mishaps[op], queue...)
+}
+
+// nextMishap uses up a mishap of op. The caller holds mu.
+func (s *Server) nextMishap(op string) mishap {
+	waiting := s.mishaps[op]
+	if len(waiting) == 0 {
+		return mishap{}
+	}
+	s.mishaps[op] = waiting[1:]
+	return waiting[0]
+}
+
+// WithCommitDelay sets how long after a request [CommitLate] executes it, by the
+// clock of the server: 1 minute by default.
+func WithCommitDelay(d time.Duration) Option {
+	return func(s *Server) { s.commitDelay = d }
+}
+
+// lateCall is a call that is executed at a later moment, see [Server.look].
+type lateCall struct {
+	at   time.Time
+	call *call
+}
+
+// postpone executes a call later, if it is one of the API's.
+func (s *Server) postpone(c *call) {
+	if _, ok := endpoints[c.op]; !ok || c.outside {
+		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults[op] = append(s.faults[op], list...)
-}
-
-// nextFault uses up a fault of op. The caller holds mu.
-func (s *Server) nextFault(op string) Fault {
-	waiting := s.faults[op]
-	if len(waiting) == 0 {
-		return 0
-	}
-	s.faults[op] = waiting[1:]
-	return waiting[0]
+	s.late = append(s.late, lateCall{s.now().Add(s.commitDelay), c})
 }
 
 func drop(*Server, http.ResponseWriter, *http.Request, *reply) {
@@ -150,4 +215,8 @@ func redirect(_ *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
 
 func echo(_ *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
 	htmlReply(http.StatusNotFound, "Cannot "+r.Method+" "+html.EscapeString(r.URL.Path)).write(w)
+}
+
+func unknownError(s *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
+	s.refuse(s.call(r, nil), refusalOf(35)).write(w)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,7 @@ var faultCases = []struct {
 	{youproxytest.Slow, "Slow", 0, youproxy.OutcomeUnknown, 1},
 	{youproxytest.Redirect, "Redirect", 307, youproxy.OutcomeUnknown, 0},
 	{youproxytest.EchoKey, "EchoKey", 404, youproxy.OutcomeRejected, 0},
+	{youproxytest.CommitLate, "CommitLate", 0, youproxy.OutcomeUnknown, 0},
 }
 
 func TestFaults(t *testing.T) {
@@ -170,4 +172,211 @@ func TestReadsAreRepeatedPastAFault(t *testing.T) {
 		assert.GreaterOrEqual(t, time.Since(started), time.Second)
 		assert.Len(t, s.Requests(), 3)
 	})
+}
+
+func TestRefusals(t *testing.T) {
+	for op, body := range allBodies {
+		s := newServer(t)
+		addOrders(s)
+		op, _, _ := strings.Cut(op, "?")
+		s.Refuse(op, 25, 12)
+		s.Inject(op, youproxytest.ServiceFault)
+		s.Refuse(op, 35)
+		full := op + strings.TrimPrefix(keyOf(op), op)
+		for _, want := range []string{
+			refused(full, true, 25, "Incorrect order number"), refused(full, true, 12, "Error 12"),
+			refused(full, true, 35, "Unknown error"), refused(full, true, 35, "Unknown error"),
+		} {
+			status, _, reply := send(t, s, full, body)
+			assert.Equal(t, http.StatusOK, status, op)
+			assert.Equal(t, want, reply, op)
+		}
+		assert.Len(t, s.Orders(), 2, op)
+		assert.Empty(t, s.Extensions(), op)
+		assert.Equal(t, "100 USD", s.Balance().String(), op)
+		for _, ip := range s.IPAddresses() {
+			assert.False(t, ip.AutoExtend, op)
+		}
+		_, _, reply := send(t, s, full, body)
+		assert.Contains(t, reply, `"success": true`, op)
+
+		var met []youproxytest.Fault
+		for _, r := range s.Requests() {
+			met = append(met, r.Fault)
+		}
+		assert.Equal(t, []youproxytest.Fault{0, 0, youproxytest.ServiceFault, 0, 0}, met)
+	}
+}
+
+// keyOf gives the operation with the query it needs.
+func keyOf(op string) string {
+	for known := range allBodies {
+		if known == op || strings.HasPrefix(known, op+"?") {
+			return known
+		}
+	}
+	return ""
+}
+
+func TestRefusalsShowStrangersNothing(t *testing.T) {
+	s := newServer(t)
+	s.Refuse("GET /balance", 25)
+	_, _, reply := sendTo(t, s, http.MethodGet, "/client/api/v1/other-key/balance", "", "")
+	assert.Equal(t, refused("GET /balance", false, 25, "Incorrect order number"), reply)
+}
+
+func TestRefusalOfWhatIsNotInTheAPI(t *testing.T) {
+	s := newServer(t)
+	s.Refuse("GET /ipAddress/page", 4)
+	s.Inject("GET /ipAddress/page", youproxytest.ServiceFault)
+	s.Inject("POST /ipAddress/page", youproxytest.CommitLate)
+	for _, want := range []string{
+		`{"success": false, "error": {"code": 4, "message": "Incorrect proxy type"}}`,
+		`{"success": false, "error": {"code": 35, "message": "Unknown error"}}`,
+	} {
+		_, _, reply := send(t, s, "GET /ipAddress/page", "")
+		assert.Equal(t, want, reply)
+	}
+	lose(t, s, "POST /ipAddress/page", "")
+	assert.Empty(t, s.Orders())
+	assert.Panics(t, func() { s.Refuse("order", 4) })
+}
+
+// lose makes a request that gets no reply.
+func lose(t *testing.T, s *youproxytest.Server, op, body string) {
+	t.Helper()
+	method, path, _ := strings.Cut(op, " ")
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1/client/api/v1/"+s.APIKey()+path, strings.NewReader(body))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := s.Transport().RoundTrip(req)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	require.Error(t, err)
+}
+
+func TestCommitLate(t *testing.T) {
+	c := newClock()
+	s := newServer(t, youproxytest.WithClock(c.Now), youproxytest.WithProvisioningDelay(time.Minute))
+	started := c.Now()
+	s.Inject("POST /order", youproxytest.CommitLate)
+	lose(t, s, "POST /order", ipv4Body)
+
+	c.advance(time.Minute - 1)
+	assert.Empty(t, s.Orders())
+	assert.Equal(t, "100 USD", s.Balance().String())
+	_, _, reply := send(t, s, "GET /balance", "")
+	assert.Contains(t, reply, `"balance": 100`)
+
+	c.advance(time.Hour)
+	_, _, reply = send(t, s, "GET /balance", "")
+	assert.Contains(t, reply, `"balance": 98.69`, "a request looks at the account")
+	require.Len(t, s.Orders(), 1)
+	assert.Equal(t, started.Add(time.Minute), s.Orders()[0].CreatedAt, "when it was executed, not when one looked")
+	assert.Equal(t, started.Add(2*time.Minute), s.IPAddresses()[0].ReadyAt)
+	assert.Len(t, s.Orders(), 1, "once")
+}
+
+func TestCommitLateIsSeenByWhoeverLooks(t *testing.T) {
+	for name, look := range map[string]func(*testing.T, *youproxytest.Server) bool{
+		"Balance": func(_ *testing.T, s *youproxytest.Server) bool { return s.Balance().String() == "98.69 USD" },
+		"SetBalance": func(_ *testing.T, s *youproxytest.Server) bool {
+			s.SetBalance(youproxy.Money{})
+			return len(s.Orders()) == 1
+		},
+		"Orders":      func(_ *testing.T, s *youproxytest.Server) bool { return len(s.Orders()) == 1 },
+		"IPAddresses": func(_ *testing.T, s *youproxytest.Server) bool { return len(s.IPAddresses()) == 1 },
+		"AddOrder": func(_ *testing.T, s *youproxytest.Server) bool {
+			return s.AddOrder(youproxytest.Order{ProxyType: "IPv4", Country: "USA", Quantity: 1}).Number == "NUMBER-112234"
+		},
+		"list": func(t *testing.T, s *youproxytest.Server) bool {
+			_, _, reply := send(t, s, "GET /ipAddress", "")
+			return strings.Contains(reply, ipv4ID)
+		},
+	} {
+		c := newClock()
+		s := newServer(t, youproxytest.WithClock(c.Now), youproxytest.WithCommitDelay(10*time.Second))
+		s.Inject("POST /order", youproxytest.CommitLate)
+		lose(t, s, "POST /order", ipv4Body)
+		c.advance(10 * time.Second)
+		assert.True(t, look(t, s), name)
+	}
+}
+
+func TestCommitLateKeepsTheOrder(t *testing.T) {
+	c := newClock()
+	s := newServer(t, youproxytest.WithClock(c.Now), youproxytest.WithBalance(youproxy.MustMoney("3 USD")))
+	s.Inject("POST /order", youproxytest.CommitLate, youproxytest.CommitLate, youproxytest.CommitLate)
+	lose(t, s, "POST /order", edit(ipv4Body, "USA", "DEU"))
+	c.advance(time.Second)
+	lose(t, s, "POST /order", edit(ipv4Body, "USA", "FRA"))
+	lose(t, s, "POST /order", ipv4Body) // refused by then: two cost 2.62 USD
+	c.advance(time.Hour)
+	var countries []string
+	for _, o := range s.Orders() {
+		countries = append(countries, o.Country)
+	}
+	assert.Equal(t, []string{"DEU", "FRA"}, countries)
+	assert.Equal(t, time.Second, s.Orders()[1].CreatedAt.Sub(s.Orders()[0].CreatedAt))
+	assert.Equal(t, "0.38 USD", s.Balance().String())
+}
+
+func TestCommitLateIsRefusedByThen(t *testing.T) {
+	for name, body := range map[string]string{"malformed": "{}", "refused": edit(ipv4Body, "USA", "XXX")} {
+		c := newClock()
+		s := newServer(t, youproxytest.WithClock(c.Now))
+		s.Inject("POST /order", youproxytest.CommitLate)
+		lose(t, s, "POST /order", body)
+		c.advance(time.Hour)
+		assert.Empty(t, s.Orders(), name)
+	}
+	c := newClock()
+	s := newServer(t, youproxytest.WithClock(c.Now))
+	addOrders(s)
+	s.Inject("POST /extend", youproxytest.CommitLate, youproxytest.CommitLate)
+	lose(t, s, "POST /extend", extendBody)
+	c.advance(30*day - 30*time.Second)
+	assert.Len(t, s.Extensions(), 1)
+	lose(t, s, "POST /extend", edit(extendBody, ipv4ID, ipv4ID2)) // ends before
+	c.advance(time.Hour)
+	assert.Len(t, s.Extensions(), 1)
+}
+
+func TestCommitLateInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := youproxytest.NewServer()
+		defer s.Close()
+		s.Inject("POST /order", youproxytest.CommitLate)
+		_, err := newClient(t, s).CreateOrder(t.Context(), ipv4Order)
+		require.ErrorIs(t, err, youproxy.ErrOutcomeUnknown)
+		time.Sleep(59 * time.Second)
+		assert.Empty(t, s.Orders())
+		time.Sleep(time.Second)
+		assert.Len(t, s.Orders(), 1)
+	})
+}
+
+func TestFaultsOfEveryWrite(t *testing.T) {
+	for _, tc := range faultCases {
+		for _, op := range []string{"POST /order", "POST /extend", "POST /extend/order", "POST /extend/auto", "POST /extend/order/auto"} {
+			s := newServer(t)
+			addOrders(s)
+			before := s.Balance()
+			s.Inject(op, tc.fault)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1/client/api/v1/"+s.APIKey()+strings.TrimPrefix(op, "POST "), strings.NewReader(allBodies[op]))
+			require.NoError(t, err)
+			req.Header.Set("Content-Type", "application/json")
+			if tc.fault != youproxytest.Slow {
+				req = req.WithContext(t.Context())
+			}
+			if resp, err := s.Transport().RoundTrip(req); err == nil {
+				_ = resp.Body.Close()
+			}
+			cancel()
+			executed := !before.Equal(s.Balance()) || s.IPAddresses()[0].AutoExtend
+			assert.Equal(t, tc.orders == 1, executed, "%s %s", tc.name, op)
+		}
+	}
 }

@@ -30,6 +30,11 @@ var (
 		_, err := strconv.Atoi(string(v))
 		return err == nil
 	}}
+	aTruth = kind{"a boolean", func(v jsontext.Value) bool { return v.Kind() == 't' || v.Kind() == 'f' }}
+	texts  = kind{"an array of strings", func(v jsontext.Value) bool {
+		_, ok := readTexts(v)
+		return ok
+	}}
 )
 
 // form is the body of a request: its members, in the order they came.
@@ -51,7 +56,7 @@ func readForm(body []byte) (*form, error) {
 			return nil, notJSON(err)
 		}
 		name := token.String()
-		if slices.Contains(f.names, name) {
+		if _, ok := f.values[name]; ok {
 			return nil, fmt.Errorf("field %q is given twice", name)
 		}
 		value, err := dec.ReadValue()
@@ -105,4 +110,38 @@ func (f *form) text(name string) string {
 func (f *form) whole(name string) int {
 	i, _ := strconv.Atoi(string(f.values[name]))
 	return i
+}
+
+// optionalText gives a field that is a string, or nil where there is none.
+func (f *form) optionalText(name string) *string {
+	if _, ok := f.values[name]; !ok {
+		return nil
+	}
+	text := f.text(name)
+	return &text
+}
+
+// truth gives a field that is a boolean, or false where there is none.
+func (f *form) truth(name string) bool { return f.values[name].Kind() == 't' }
+
+// texts gives a field that is an array of strings, or none.
+func (f *form) texts(name string) []string {
+	list, _ := readTexts(f.values[name])
+	return list
+}
+
+// readTexts reads an array of strings, and reports whether it is one.
+func readTexts(v jsontext.Value) (list []string, ok bool) {
+	dec := jsontext.NewDecoder(bytes.NewReader(v))
+	if token, err := dec.ReadToken(); err != nil || token.Kind() != '[' {
+		return nil, false
+	}
+	for dec.PeekKind() == '"' {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return nil, false
+		}
+		list = append(list, token.String())
+	}
+	return list, dec.PeekKind() == ']'
 }

@@ -4,7 +4,9 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -33,6 +35,30 @@ func newClient(t *testing.T, s *youproxytest.Server, opts ...youproxy.Option) *y
 	return c
 }
 
+// clock is a clock that a test sets.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock {
+	return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+const day = 24 * time.Hour
+
 // send makes one request without the SDK, with the right key.
 func send(t *testing.T, s *youproxytest.Server, op, body string) (status int, header http.Header, reply string) {
 	t.Helper()
@@ -57,4 +83,14 @@ func sendTo(t *testing.T, s *youproxytest.Server, method, path, contentType, bod
 	read, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	return resp.StatusCode, resp.Header, string(read)
+}
+
+// open makes a GET request, and leaves its reply to be read.
+func open(t *testing.T, s *youproxytest.Server, path string) io.ReadCloser {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1/client/api/v1/"+s.APIKey()+path, nil)
+	require.NoError(t, err)
+	resp, err := s.Transport().RoundTrip(req)
+	require.NoError(t, err)
+	return resp.Body
 }

@@ -3,34 +3,152 @@ package youproxytest
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
 	"github.com/youproxy-go/youproxy"
 )
 
-// Order is an order the server executed.
+// Order is an order of the account.
 type Order struct {
+	ID             youproxy.OrderID
 	Number         youproxy.OrderNumber
 	ProxyType      youproxy.ProxyType
 	Country        string
 	Quantity       int
 	RentPeriodDays int
-	Price          youproxy.Money // of all of it, discount taken off
-	PromoCode      string         // as it was sent, valid or not
+	AuthType       youproxy.AuthType
+	AuthIP         netip.Addr        // where AuthType is IP
+	Protocol       youproxy.Protocol // of IPv6
+	MobileOperator string            // of MOBILE
+	RotationTime   int               // of MOBILE, in seconds
+	Price          youproxy.Money    // of all of it, discount taken off
+	PromoCode      string            // as it was sent, valid or not
 	CreatedAt      time.Time
 }
 
-// firstOrder is the number of the first order.
-const firstOrder = 112233
+// placedOrder is an order and what came of it.
+type placedOrder struct {
+	Order
 
-// WithPromoCode makes a promo code valid, with its discount in percent, 0 to 100.
-// It panics on any other discount.
-func WithPromoCode(code string, percent int) Option {
-	if percent < 0 || percent > 100 {
-		panic(fmt.Sprintf("youproxytest: the discount of %q is %d percent: give 0 to 100", code, percent))
+	ips []IPAddress
+}
+
+// Orders gives the orders that were executed or added, in that order.
+func (s *Server) Orders() []Order {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.look()
+	list := make([]Order, len(a.orders))
+	for i, o := range a.orders {
+		list[i] = o.Order
 	}
-	return func(s *Server) { s.account.promoCodes[code] = percent }
+	return list
+}
+
+// AddOrder puts an order into the account as if it had been placed at CreatedAt,
+// and gives it back. Nothing is charged. Proxy type, country and quantity must be
+// set; of the rest, what is missing is chosen: the time is now, the period the
+// shortest, the authorisation by login, the protocol HTTP, the operator and
+// rotation time the first of the country. It panics where the type is not sold in
+// the country, a field makes no sense, or the ID or Number is taken.
+func (s *Server) AddOrder(o Order) Order {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.look()
+	o.complete(a.now)
+	if wrong := a.checkOrder(&o); wrong != "" {
+		panic("youproxytest: the order cannot be added: " + wrong)
+	}
+	return a.place(o).Order
+}
+
+// complete chooses what an order leaves open.
+func (o *Order) complete(now time.Time) {
+	if o.CreatedAt.IsZero() {
+		o.CreatedAt = now
+	}
+	if periods := tariffs[o.ProxyType].days; o.RentPeriodDays == 0 && len(periods) > 0 {
+		o.RentPeriodDays = periods[0]
+	}
+	if o.AuthType == "" {
+		o.AuthType = youproxy.AuthTypeLogin
+		if o.AuthIP.IsValid() {
+			o.AuthType = youproxy.AuthTypeIP
+		}
+	}
+	switch o.ProxyType {
+	case youproxy.ProxyTypeIPv6:
+		o.Protocol = cmp.Or(o.Protocol, youproxy.ProtocolHTTP)
+	case youproxy.ProxyTypeMobile:
+		for _, known := range operatorsIn(o.Country) {
+			if o.MobileOperator == "" || o.MobileOperator == known.Code {
+				o.MobileOperator = known.Code
+				o.RotationTime = cmp.Or(o.RotationTime, known.RotationTimes[0])
+				break
+			}
+		}
+	}
+}
+
+// checkOrder tells what is wrong with an order that is to be added, or nothing.
+func (a *account) checkOrder(o *Order) string {
+	switch {
+	case !o.ProxyType.Valid():
+		return fmt.Sprintf("proxy type %q is not sold", o.ProxyType)
+	case !sells(o.ProxyType, o.Country):
+		return fmt.Sprintf("%s is not sold in country %q", o.ProxyType, o.Country)
+	case o.Quantity < 1:
+		return fmt.Sprintf("the quantity is %d: give 1 or more", o.Quantity)
+	case o.RentPeriodDays < 1:
+		return fmt.Sprintf("the rent period is %d days: give 1 or more", o.RentPeriodDays)
+	case !o.AuthType.Valid():
+		return fmt.Sprintf("authorisation type %q does not exist", o.AuthType)
+	case o.AuthIP.IsValid() != (o.AuthType == youproxy.AuthTypeIP):
+		return "AuthIP goes with AuthType IP, and only with it"
+	case o.ProxyType == youproxy.ProxyTypeIPv6 && !o.Protocol.Valid():
+		return fmt.Sprintf("protocol %q does not exist", o.Protocol)
+	case o.ProxyType == youproxy.ProxyTypeMobile && !hasOperator(o.Country, o.MobileOperator):
+		return fmt.Sprintf("there is no operator %q in %s", o.MobileOperator, o.Country)
+	case a.byNumber[o.Number] != nil:
+		return fmt.Sprintf("order number %s is taken", o.Number)
+	case a.byID[o.ID] != nil:
+		return fmt.Sprintf("order id %s is taken", o.ID)
+	}
+	return ""
+}
+
+// place writes an order down, names it where it has no name yet, and makes its
+// proxies.
+func (a *account) place(o Order) *placedOrder {
+	for n := len(a.orders); o.Number == ""; n++ {
+		if number := orderNumber(n); a.byNumber[number] == nil {
+			o.Number = number
+		}
+	}
+	for n := len(a.orders); o.ID == ""; n++ {
+		if id := orderID(n); a.byID[id] == nil {
+			o.ID = id
+		}
+	}
+	placed := &placedOrder{Order: o}
+	a.orders = append(a.orders, placed)
+	a.byNumber[o.Number] = placed
+	a.byID[o.ID] = placed
+	a.provision(placed)
+	return placed
+}
+
+// orderNumber gives the number of the nth order.
+func orderNumber(n int) youproxy.OrderNumber {
+	return youproxy.OrderNumber("NUMBER-" + strconv.Itoa(112233+n))
+}
+
+// orderID gives the id of the nth order. The factor is odd, so that no two of
+// 2^28 are the same.
+func orderID(n int) youproxy.OrderID {
+	return youproxy.OrderID(fmt.Sprintf("1112223334%07x", (0x283d122+uint32(n)*0x9e3779b)&0xfffffff))
 }
 
 type quoteReply struct {
@@ -45,33 +163,37 @@ type quoteReply struct {
 	Warnings        *[]refusal `json:"warnings"` // null where there is none
 }
 
-func (s *Server) calculateOrder(body []byte) (any, error) {
-	t, err := readTerms(body, false)
+func calculateOrder(a *account, c *call) (any, error) {
+	t, err := readTerms(c.body, false)
 	if err != nil {
 		return nil, err
 	}
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	price, left := s.account.price(t), s.account.funds()
-	quote := quoteReply{
-		Success:         true,
-		ProxyType:       (*string)(&t.proxyType),
-		Balance:         left.balance,
-		Price:           exact(price.total),
-		Currency:        left.currency,
-		Discount:        whole(price.discount),
-		PromoCodeStatus: price.promoCodeStatus,
-	}
-	if doubts := s.account.doubts(t, price); len(doubts) > 0 {
-		quote.Warnings = &doubts
-	}
-	return quote, nil
+	p := a.price(t.proxyType, t.quantity, t.days, t.promoCode)
+	return a.quote(t.proxyType, p, append(t.doubts(), a.doubts(p)...)), nil
 }
 
-func refuseQuote(left funds, why *refusal) any {
+// quote answers the question for a price.
+func (a *account) quote(t youproxy.ProxyType, p price, doubts []refusal) any {
+	left := a.funds()
+	quote := quoteReply{
+		Success:         true,
+		ProxyType:       (*string)(&t),
+		Balance:         left.balance,
+		Price:           exact(p.total),
+		Currency:        left.currency,
+		Discount:        whole(p.discount),
+		PromoCodeStatus: p.promoCodeStatus,
+	}
+	if len(doubts) > 0 {
+		quote.Warnings = &doubts
+	}
+	return quote
+}
+
+func refuseQuote(_ *account, left funds, why *refusal) any {
 	return quoteReply{Balance: left.balance, Currency: left.currency, Error: why}
 }
 
@@ -85,22 +207,23 @@ type orderReply struct {
 	PromoCodeStatus *string  `json:"promoCodeStatus"`
 }
 
-func (s *Server) createOrder(body []byte) (any, error) {
-	t, err := readTerms(body, true)
+func createOrder(a *account, c *call) (any, error) {
+	t, err := readTerms(c.body, true)
 	if err != nil {
 		return nil, err
 	}
 	if err := cmp.Or(t.check(), t.checkAccess()); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := &s.account
-	price := a.price(t)
-	if doubts := a.doubts(t, price); len(doubts) > 0 {
+	p := a.price(t.proxyType, t.quantity, t.days, t.promoCode)
+	if doubts := append(t.doubts(), a.doubts(p)...); len(doubts) > 0 {
 		return nil, &doubts[0]
 	}
-	number := a.place(t, price)
+	a.spend(p)
+	o := t.order()
+	o.Price = youproxy.Money{Amount: p.total, Currency: a.balance.Currency}
+	o.CreatedAt = a.now
+	number := a.place(o).Number
 	left := a.funds()
 	return orderReply{
 		Success:         true,
@@ -108,27 +231,10 @@ func (s *Server) createOrder(body []byte) (any, error) {
 		OrderNumber:     (*string)(&number),
 		Balance:         left.balance,
 		Currency:        left.currency,
-		PromoCodeStatus: price.promoCodeStatus,
+		PromoCodeStatus: p.promoCodeStatus,
 	}, nil
 }
 
-func refuseOrder(left funds, why *refusal) any {
+func refuseOrder(_ *account, left funds, why *refusal) any {
 	return orderReply{Balance: left.balance, Currency: left.currency, Error: why}
-}
-
-// place takes the price and writes the order down.
-func (a *account) place(t *terms, p price) youproxy.OrderNumber {
-	a.balance.Amount = a.balance.Amount.Sub(p.total)
-	number := youproxy.OrderNumber("NUMBER-" + strconv.Itoa(firstOrder+len(a.orders)))
-	a.orders = append(a.orders, Order{
-		Number:         number,
-		ProxyType:      t.proxyType,
-		Country:        t.country,
-		Quantity:       t.quantity,
-		RentPeriodDays: t.days,
-		Price:          youproxy.Money{Amount: p.total, Currency: a.balance.Currency},
-		PromoCode:      t.promoCode,
-		CreatedAt:      time.Now(),
-	})
-	return number
 }

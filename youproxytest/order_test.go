@@ -48,7 +48,7 @@ func TestPrices(t *testing.T) {
 				},
 				"MOBILE": youproxy.MobileOrderRequest{
 					Country: r.Country, Quantity: r.Quantity, RentPeriodDays: r.RentPeriodDays, Goal: r.Goal, PromoCode: r.PromoCode,
-					AuthType: youproxy.AuthTypeLogin, MobileOperator: "vodafone", RotationTime: 300,
+					AuthType: youproxy.AuthTypeLogin, MobileOperator: "verizon", RotationTime: 300,
 				},
 			}[tc.proxyType]
 
@@ -65,10 +65,17 @@ func TestPrices(t *testing.T) {
 			require.Len(t, ledger, 1)
 			assert.WithinDuration(t, time.Now(), ledger[0].CreatedAt, time.Minute)
 			ledger[0].CreatedAt = time.Time{}
-			assert.Equal(t, youproxytest.Order{
-				Number: order.Number, ProxyType: tc.proxyType, Country: "USA", Quantity: tc.quantity, RentPeriodDays: tc.days,
-				Price: ledger[0].Price, PromoCode: tc.promoCode,
-			}, ledger[0])
+			want := youproxytest.Order{
+				ID: "1112223334283d122", Number: order.Number, ProxyType: tc.proxyType, Country: "USA", Quantity: tc.quantity, RentPeriodDays: tc.days,
+				AuthType: youproxy.AuthTypeLogin, Price: ledger[0].Price, PromoCode: tc.promoCode,
+			}
+			switch tc.proxyType {
+			case youproxy.ProxyTypeIPv6:
+				want.AuthType, want.AuthIP, want.Protocol = youproxy.AuthTypeIP, netip.MustParseAddr("2001:db8::1"), youproxy.ProtocolSOCKS
+			case youproxy.ProxyTypeMobile:
+				want.MobileOperator, want.RotationTime = "verizon", 300
+			}
+			assert.Equal(t, want, ledger[0])
 			assert.Equal(t, tc.want, ledger[0].Price.String())
 			assert.True(t, s.Balance().Amount.Add(quote.Price.Amount).Equal(quote.Balance.Amount))
 			assert.True(t, order.Balance.Equal(s.Balance()))

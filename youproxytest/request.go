@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -17,7 +18,7 @@ type Request struct {
 	Query  url.Values
 	Header http.Header
 	Body   []byte
-	Fault  Fault // the one it met; 0 for none
+	Fault  Fault // the one it met; 0 for none, also where Refuse refused it
 }
 
 // Requests gives every request received so far, oldest first, those that met a
@@ -53,13 +54,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 
-	key, op := s.operation(r)
-	fault, faulty := faults[s.record(op, r, body)]
+	c := s.call(r, body)
+	m := s.record(c, r)
+	fault := faults[m.fault]
 	switch {
-	case !faulty:
-		s.answer(key, op, r, body).write(w)
-	case fault.commits:
-		fault.spoil(s, w, r, s.answer(key, op, r, body))
+	case m.refusal != nil:
+		s.refuse(c, m.refusal).write(w)
+	case m.fault == 0:
+		s.answer(c).write(w)
+	case fault.commits == atOnce:
+		fault.spoil(s, w, r, s.answer(c))
+	case fault.commits == late:
+		s.postpone(c)
+		fault.spoil(s, w, r, nil)
 	default:
 		fault.spoil(s, w, r, nil)
 	}
@@ -76,32 +83,65 @@ func (s *Server) enter() bool {
 	return !s.over
 }
 
-// operation gives the key a request came with and what it asks for.
-func (s *Server) operation(r *http.Request) (key, op string) {
+// call is what of a request its answer depends on.
+type call struct {
+	key, op     string
+	outside     bool // of the API
+	caller      netip.Addr
+	query       string // as it came
+	contentType string
+	body        []byte
+
+	params url.Values // the query, once it is checked
+}
+
+// call gives the key a request came with and what it asks for.
+func (s *Server) call(r *http.Request, body []byte) *call {
 	path := r.URL.Path
-	if below, ok := strings.CutPrefix(path, apiPath); ok {
+	below, inside := strings.CutPrefix(path, apiPath)
+	var key string
+	if inside {
 		key, path, _ = strings.Cut(below, "/")
 		path = "/" + path
 	}
-	return key, r.Method + " " + path
+	return &call{
+		key:         key,
+		op:          r.Method + " " + path,
+		outside:     !inside,
+		caller:      callerOf(r),
+		query:       r.URL.RawQuery,
+		contentType: r.Header.Get("Content-Type"),
+		body:        body,
+	}
 }
 
-// record notes a request and gives the fault it meets.
-func (s *Server) record(op string, r *http.Request, body []byte) Fault {
+// callerOf gives the address a request came from. What came in memory came from
+// this machine.
+func callerOf(r *http.Request) netip.Addr {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return from.Addr().Unmap().WithZone("")
+}
+
+// record notes a request and gives the mishap it meets.
+func (s *Server) record(c *call, r *http.Request) mishap {
 	noted := Request{
-		Op:     op,
+		Op:     c.op,
 		Query:  s.redactAll(r.URL.Query()),
 		Header: s.redactAll(r.Header),
-		Body:   []byte(s.redact(string(body))),
+		Body:   []byte(s.redact(string(c.body))),
 	}
-	if _, known := endpoints[op]; !known {
-		noted.Op = s.redact(op)
+	if _, known := endpoints[c.op]; !known {
+		noted.Op = s.redact(c.op)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	noted.Fault = s.nextFault(op)
+	m := s.nextMishap(c.op)
+	noted.Fault = m.fault
 	s.requests = append(s.requests, noted)
-	return noted.Fault
+	return m
 }
 
 // keyPattern finds a key in any letter case, as it is or escaped for a URL.

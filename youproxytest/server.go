@@ -1,16 +1,56 @@
 // Package youproxytest is a Youproxy in the process of a test or an example: it
-// sells proxies, keeps a balance and a ledger, and fails on demand.
+// sells proxies, keeps an account with a ledger, and fails on demand.
 //
-// It speaks the documented API over real HTTP, on loopback ([Server.URL]) or in
-// memory ([Server.Transport]), which also works inside a [testing/synctest]
-// bubble. [Server.Inject] makes it drop, delay or garble single calls, and
-// [Server.Orders] tells what was executed all the same.
+//	server := youproxytest.NewServer(youproxytest.WithBalance(youproxy.MustMoney("25 USD")))
+//	defer server.Close()
+//	client, err := server.Client()
+//	// ... what is to be tested spends with client ...
+//	server.Orders() // what was bought
 //
-// It is strict, so that a mistake in a request shows in a test. A request with a
-// field too many, a field too few, a value of another type, a field given twice,
-// or anything but JSON is answered with HTTP 400 and error code 1, whose message
-// names the field. That code is this package's own: the service has no such
-// documented answer. Countries, periods, prices and operators are made up, too.
+// It speaks the API over real HTTP, on loopback ([Server.URL]) or in memory
+// ([Server.Transport], [Server.Client]), which also works inside a
+// [testing/synctest] bubble.
+//
+// # The account
+//
+// An order takes its price off the balance and becomes proxies, which the list
+// shows at once, or some time later ([WithProvisioningDelay]), until their period
+// ends. Extensions move that end, and where automatic extension is on it moves by
+// itself, as long as the money suffices. [Server.AddOrder] puts an order into the
+// account that nobody asked for over the API. All of it goes by the clock of the
+// server ([WithClock]), and whatever is due by then has happened whenever one
+// looks: nothing runs in the background. The same calls give the same ids,
+// addresses and passwords.
+//
+// # Looking inside
+//
+// [Server.Orders], [Server.Extensions], [Server.IPAddresses] and [Server.Balance]
+// tell what was executed, whatever the client was told; [Server.Requests] tells
+// what was asked for.
+//
+// # Strictness
+//
+// A mistake in a request is to show in a test. A field or a parameter too many, too
+// few or given twice, a value of another type, or anything but JSON is answered
+// with HTTP 400 and error code 1, whose message names the field. That code is this
+// package's own: the service has no such documented answer.
+//
+// # Failing
+//
+// [Server.Inject] makes single calls fail: it drops, delays or garbles them, before
+// or after they were executed. [Server.Refuse] makes the service say no, with any
+// error code. The service documents the list of proxies badly: [WithListShape] and
+// [Server.SetListShape] give it in all the shapes that may be met.
+//
+// # What is made up
+//
+// Replies are those of the documentation, to the order of their members, where it
+// shows them. Made up are countries, prices, rent periods and operators, the
+// replies of GET /proxyType and /mobileOperator, the records of GET /ipAddress,
+// what is refused with which code where several fit, and the messages of the codes
+// for which none is printed. A price is that of 30 days times the days, rounded up
+// to cents. An order takes up to 1000 proxies. A goal is refused where it is blank
+// or holds the word spam.
 package youproxytest
 
 import (
@@ -18,8 +58,10 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"sync"
+	"time"
 
 	"github.com/youproxy-go/youproxy"
 )
@@ -34,9 +76,12 @@ const memoryURL = "http://127.0.0.1"
 // Server is a Youproxy with one account. It is safe for concurrent use. Make it
 // with [NewServer], and [Server.Close] it in the end.
 type Server struct {
-	apiKey string
-	keys   *regexp.Regexp // the key as it may stand in a text; nil for an empty key
-	http   http.Server
+	apiKey      string
+	keys        *regexp.Regexp // the key as it may stand in a text; nil for an empty key
+	allowed     []netip.Prefix // callers; nil for all
+	now         func() time.Time
+	commitDelay time.Duration
+	http        http.Server
 
 	closing  sync.Once
 	closed   chan struct{}
@@ -49,8 +94,9 @@ type Server struct {
 	url       string
 	transport *http.Transport
 	requests  []Request
-	faults    map[string][]Fault
-	account   account
+	mishaps   map[string][]mishap // by operation
+	late      []lateCall
+	account   account // see look
 }
 
 // Option sets one thing about a [Server].
@@ -60,10 +106,12 @@ type Option func(*Server)
 // a [testing/synctest] bubble; one that is used there must be made there.
 func NewServer(opts ...Option) *Server {
 	s := &Server{
-		apiKey:  DefaultAPIKey,
-		closed:  make(chan struct{}),
-		faults:  make(map[string][]Fault),
-		account: newAccount(),
+		apiKey:      DefaultAPIKey,
+		now:         time.Now,
+		commitDelay: time.Minute,
+		closed:      make(chan struct{}),
+		mishaps:     make(map[string][]mishap),
+		account:     newAccount(),
 	}
 	for _, opt := range opts {
 		opt(s)
@@ -83,6 +131,13 @@ func WithAPIKey(key string) Option {
 // same currency.
 func WithBalance(m youproxy.Money) Option {
 	return func(s *Server) { s.account.balance = m }
+}
+
+// WithAllowedIPs refuses callers from other addresses with error code 3. What
+// comes over [Server.Transport] comes from 127.0.0.1. Without any prefix nobody is
+// allowed.
+func WithAllowedIPs(prefixes ...netip.Prefix) Option {
+	return func(s *Server) { s.allowed = append([]netip.Prefix{}, prefixes...) }
 }
 
 // APIKey gives the key the server takes.

@@ -18,11 +18,10 @@ type terms struct {
 	quantity  int
 	days      int
 	goal      string
-	promoCode string
-	promoSent bool
+	promoCode *string // nil where none was sent
 	operator  string
+	rotation  int // seconds
 
-	order    bool // and not the question for its price
 	authType youproxy.AuthType
 	authIP   string
 	protocol youproxy.Protocol
@@ -61,10 +60,9 @@ func readTerms(body []byte, order bool) (*terms, error) {
 		quantity:  f.whole("quantity"),
 		days:      f.whole("rentPeriodDays"),
 		goal:      f.text("goal"),
-		promoCode: f.text("promoCode"),
-		promoSent: slices.Contains(f.names, "promoCode"),
+		promoCode: f.optionalText("promoCode"),
 		operator:  f.text("mobileOperator"),
-		order:     order,
+		rotation:  f.whole("rotationTime"),
 		authType:  authType,
 		authIP:    f.text("authIp"),
 		protocol:  youproxy.Protocol(f.text("protocol")),
@@ -82,21 +80,6 @@ var commonFields = slices.Clip([]field{
 	{"promoCode", aText, true},
 })
 
-// What the server sells.
-var (
-	tariffs = map[youproxy.ProxyType]struct {
-		price decimal.Decimal // of one proxy for 30 days
-		days  []int
-	}{
-		youproxy.ProxyTypeIPv4:   {decimal.RequireFromString("1.31"), []int{30, 60, 90, 180, 360}},
-		youproxy.ProxyTypeIPv6:   {decimal.RequireFromString("0.27"), []int{30, 90, 180, 360}},
-		youproxy.ProxyTypeMobile: {decimal.RequireFromString("18.50"), []int{30, 360}},
-		youproxy.ProxyTypeISP:    {decimal.RequireFromString("2.40"), []int{30, 60, 90, 180, 360}},
-	}
-	countries = []string{"USA", "DEU", "GBR", "FRA", "NLD"}
-	operators = []string{"verizon", "tmobile", "vodafone"}
-)
-
 const maxQuantity = 1000
 
 // check gives the first reason for which the terms cannot even be priced.
@@ -106,16 +89,20 @@ func (t *terms) check() error {
 		return refusalOf(4)
 	case len(t.country) != 3 || strings.Trim(t.country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "":
 		return refusalOf(6)
-	case !slices.Contains(countries, t.country):
+	case !sells(t.proxyType, t.country):
 		return refusalOf(7)
 	case t.quantity < 1 || t.quantity > maxQuantity:
 		return refusalOf(19)
 	case !slices.Contains(tariffs[t.proxyType].days, t.days):
 		return refusalOf(11)
-	case t.proxyType == youproxy.ProxyTypeMobile && !slices.Contains(operators, t.operator):
+	case t.proxyType == youproxy.ProxyTypeMobile && !hasOperator(t.country, t.operator):
 		return refusalOf(8)
 	}
 	return nil
+}
+
+func hasOperator(country, code string) bool {
+	return slices.ContainsFunc(operatorsIn(country), func(o operator) bool { return o.Code == code })
 }
 
 // checkAccess gives the first reason for which proxies that are priced cannot be
@@ -134,40 +121,61 @@ func (t *terms) checkAccess() error {
 }
 
 // doubts is what refuses an order, but is only a warning where its price is
-// asked.
-func (a *account) doubts(t *terms, p price) []refusal {
-	var list []refusal
+// asked. That the money does not suffice comes after it, see [account.doubts].
+func (t *terms) doubts() []refusal {
 	if strings.TrimSpace(t.goal) == "" || strings.Contains(strings.ToLower(t.goal), "spam") {
-		list = append(list, *refusalOf(14))
+		return []refusal{*refusalOf(14)}
 	}
-	if p.total.GreaterThan(a.balance.Amount) {
-		list = append(list, *refusalOf(16))
-	}
-	return list
+	return nil
 }
 
-// price is what terms cost.
+// order gives the order that terms ask for that were checked.
+func (t *terms) order() Order {
+	o := Order{
+		ProxyType:      t.proxyType,
+		Country:        t.country,
+		Quantity:       t.quantity,
+		RentPeriodDays: t.days,
+		AuthType:       t.authType,
+		Protocol:       t.protocol,
+		MobileOperator: t.operator,
+		RotationTime:   t.rotation,
+	}
+	o.AuthIP, _ = netip.ParseAddr(t.authIP)
+	if t.promoCode != nil {
+		o.PromoCode = *t.promoCode
+	}
+	return o
+}
+
+// price is what an order or an extension costs.
 type price struct {
 	total           decimal.Decimal
 	discount        int // percent
+	promoCode       *promoCode
 	promoCodeStatus *string
 }
 
-// price reckons what terms cost that were checked.
-func (a *account) price(t *terms) price {
+// price reckons what a quantity of proxies costs for a period.
+func (a *account) price(t youproxy.ProxyType, quantity, days int, promoCode *string) price {
 	var p price
-	if t.promoSent {
-		percent, ok := a.promoCodes[t.promoCode]
-		status := string(youproxy.PromoCodeNotValid)
-		if ok {
-			status = string(youproxy.PromoCodeValid)
-		}
-		p.discount, p.promoCodeStatus = percent, &status
+	p.promoCode, p.promoCodeStatus = a.redeem(promoCode)
+	if p.promoCode != nil {
+		p.discount = p.promoCode.Percent
 	}
-	units := decimal.NewFromInt(int64(t.quantity * t.days * (100 - p.discount)))
-	p.total = tariffs[t.proxyType].price.Mul(units).Shift(-2)
+	units := decimal.NewFromInt(int64(quantity * days * (100 - p.discount)))
+	p.total = tariffs[t].price.Mul(units).Shift(-2)
 	p.total = roundUp(p.total, decimal.NewFromInt(30))
 	return p
+}
+
+// doubts tells whether the money does not suffice, which is only a warning where
+// the price is asked.
+func (a *account) doubts(p price) []refusal {
+	if p.total.GreaterThan(a.balance.Amount) {
+		return []refusal{*refusalOf(16)}
+	}
+	return nil
 }
 
 // roundUp divides exactly and rounds up to cents.

@@ -1,0 +1,148 @@
+package youproxytest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/youproxy-go/youproxy"
+)
+
+// IPAddress is a proxy of the account.
+type IPAddress struct {
+	ID             youproxy.IPAddressID
+	OrderID        youproxy.OrderID
+	OrderNumber    youproxy.OrderNumber
+	ProxyType      youproxy.ProxyType
+	Country        string
+	Host           string            // of IPv6 the gateway, which the order's proxies share
+	HTTPPort       int               // 0 where the proxy speaks only SOCKS
+	SOCKS5Port     int               // 0 where the proxy speaks only HTTP
+	Protocol       youproxy.Protocol // of IPv6
+	Login          string            // empty where the proxy is authorised by IP
+	Password       string
+	AuthIP         netip.Addr // where the proxy is authorised by IP
+	MobileOperator string     // of MOBILE
+	RotationTime   int        // of MOBILE, in seconds
+	Start          time.Time
+	End            time.Time // from then on the proxy is gone
+	ReadyAt        time.Time // from then on the list shows it
+	AutoExtend     bool
+	AutoExtendDays int // length of each renewal; 0 where it was never set
+}
+
+// IPAddresses gives every proxy of the account, in the order of the orders, also
+// those that are not in the list yet and those that have ended.
+func (s *Server) IPAddresses() []IPAddress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []IPAddress
+	for _, o := range s.look().orders {
+		list = append(list, o.ips...)
+	}
+	return list
+}
+
+// WithProvisioningDelay sets how long after an order its proxies appear in the
+// list, by the clock of the server: 0 by default. Their period begins with the
+// order all the same.
+func WithProvisioningDelay(d time.Duration) Option {
+	return func(s *Server) { s.account.provisioningDelay = d }
+}
+
+const (
+	day         = 24 * time.Hour
+	httpPort    = 59100
+	socks5Port  = 59101
+	gatewayPort = 10001 // the first one
+	gatewaySize = 50_000
+)
+
+// provision makes the proxies of an order.
+func (a *account) provision(o *placedOrder) {
+	o.ips = make([]IPAddress, o.Quantity)
+	for i := range o.ips {
+		ip := &o.ips[i]
+		*ip = IPAddress{
+			ID:             ipAddressID(len(a.ips)),
+			OrderID:        o.ID,
+			OrderNumber:    o.Number,
+			ProxyType:      o.ProxyType,
+			Country:        o.Country,
+			AuthIP:         o.AuthIP,
+			MobileOperator: o.MobileOperator,
+			RotationTime:   o.RotationTime,
+			Start:          o.CreatedAt,
+			End:            o.CreatedAt.Add(time.Duration(o.RentPeriodDays) * day),
+			ReadyAt:        o.CreatedAt.Add(a.provisioningDelay),
+		}
+		if o.AuthType == youproxy.AuthTypeLogin {
+			ip.Login, ip.Password = credentials(len(a.orders))
+		}
+		if o.ProxyType == youproxy.ProxyTypeIPv6 {
+			a.connectIPv6(ip, o.Protocol, i)
+		} else {
+			ip.Host, ip.HTTPPort, ip.SOCKS5Port = a.nextHost(), httpPort, socks5Port
+		}
+		a.ips[ip.ID] = ip
+	}
+}
+
+// connectIPv6 gives the nth proxy of an IPv6 order a port of the order's gateway.
+func (a *account) connectIPv6(ip *IPAddress, protocol youproxy.Protocol, n int) {
+	if n%gatewaySize == 0 {
+		a.nextHost()
+	}
+	ip.Host = host(a.hosts - 1)
+	ip.Protocol = protocol
+	port := gatewayPort + n%gatewaySize
+	if protocol == youproxy.ProtocolSOCKS {
+		ip.SOCKS5Port = port
+	} else {
+		ip.HTTPPort = port
+	}
+}
+
+// nextHost gives out an address.
+func (a *account) nextHost() string {
+	a.hosts++
+	return host(a.hosts - 1)
+}
+
+// host gives the nth address: those of 198.18.0.0/15, which is reserved for
+// benchmarks, and then those of 240.0.0.0/4, which is reserved for the future.
+// Neither leads anywhere.
+func host(n int) string {
+	first := uint32(198<<24 | 18<<16)
+	if n++; n >= 1<<17 {
+		first = 240 << 24
+	}
+	var address [4]byte
+	binary.BigEndian.PutUint32(address[:], first+uint32(n))
+	return netip.AddrFrom4(address).String()
+}
+
+// ipAddressID gives the id of the nth proxy, which no float64 can hold.
+func ipAddressID(n int) youproxy.IPAddressID {
+	return youproxy.IPAddressID(strconv.FormatInt(1111111111111111111+int64(n), 10))
+}
+
+// credentials gives those of the nth order.
+func credentials(n int) (login, password string) {
+	return fmt.Sprintf("login%d", n), fmt.Sprintf("Pw%08x", uint32(n)*0x9e3779b1)
+}
+
+// port gives the one port of an IPv6 proxy.
+func (ip *IPAddress) port() string { return strconv.Itoa(max(ip.HTTPPort, ip.SOCKS5Port)) }
+
+// rebootLink gives the link that changes the address of a mobile proxy.
+func (ip *IPAddress) rebootLink() string {
+	return "https://reboot.youproxy.invalid/" + string(ip.ID)
+}
+
+// isListed reports whether the list shows a proxy at a moment.
+func (ip *IPAddress) isListed(at time.Time) bool {
+	return !at.Before(ip.ReadyAt) && at.Before(ip.End)
+}

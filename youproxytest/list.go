@@ -1,0 +1,389 @@
+package youproxytest
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/youproxy-go/youproxy"
+)
+
+// ListShape is how GET /ipAddress writes its list. The service documents only the
+// ids of a record, so a reader should take every shape. The zero value gives a
+// list for each proxy type, under the type's name, of bare records, whose ids and
+// ports are strings, and what a record has not is null.
+type ListShape struct {
+	// Flat gives one list, "ipAddresses", in place of one for each proxy type. Its
+	// records hold their "proxyType".
+	Flat bool
+	// GroupName names the list of a proxy type; nil: as the type is written. Each
+	// type needs its own name.
+	GroupName func(youproxy.ProxyType) string
+	// Orders wraps the records of an order in an object that holds "orderId",
+	// "orderNumber", "country", "dateStart" and "dateEnd" in their place. A record
+	// that does not end with the last of its order keeps its own "dateEnd".
+	Orders bool
+	// OrdersKey names the list of records in such an object; "ipAddresses" where it
+	// is empty.
+	OrdersKey string
+	// ShortNames gives "id" and "ip" in place of "ipAddressId" and "ipAddressIp".
+	ShortNames bool
+	// NumericIDs gives ports, and ids that are all digits, as numbers.
+	NumericIDs bool
+	// PortInIP writes the port of an IPv6 proxy behind its address, such as
+	// "198.18.0.1:10001", in place of "port".
+	PortInIP bool
+	// Sparse leaves out what is null otherwise.
+	Sparse bool
+	// Extra is added to every record, in place of a member of the same name.
+	Extra map[string]any
+}
+
+// WithListShape sets how GET /ipAddress writes its list. It panics where that
+// makes no sense, see [Server.SetListShape].
+func WithListShape(shape ListShape) Option {
+	compiled := shape.compile()
+	return func(s *Server) { s.account.shape = compiled }
+}
+
+// SetListShape sets how GET /ipAddress writes its list from now on. It panics
+// where two groups have one name, or Extra holds what is no JSON.
+func (s *Server) SetListShape(shape ListShape) {
+	compiled := shape.compile()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account.shape = compiled
+}
+
+// listShape is a ListShape ready for writing. Its zero value is that of the zero
+// ListShape.
+type listShape struct {
+	ListShape
+
+	groups map[youproxy.ProxyType]string // their names; nil: as the types are written
+	extra  []extraMember                 // by name
+}
+
+type extraMember struct{ name, json string }
+
+func (shape ListShape) compile() listShape {
+	compiled := listShape{ListShape: shape}
+	if shape.GroupName != nil {
+		compiled.groups = make(map[youproxy.ProxyType]string)
+		taken := make(map[string]bool)
+		for _, t := range proxyTypes {
+			name := shape.GroupName(t)
+			if taken[name] {
+				panic(fmt.Sprintf("youproxytest: two groups of the list are named %q: give each proxy type its own", name))
+			}
+			taken[name] = true
+			compiled.groups[t] = name
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(shape.Extra)) {
+		compiled.extra = append(compiled.extra, extraMember{name, string(marshal(shape.Extra[name]))})
+	}
+	return compiled
+}
+
+// group gives the name of a proxy type's list.
+func (shape *listShape) group(t youproxy.ProxyType) string {
+	if shape.groups == nil {
+		return string(t)
+	}
+	return shape.groups[t]
+}
+
+// ipList is the reply of GET /ipAddress.
+type ipList struct {
+	shape  listShape
+	groups []ipGroup
+	why    *refusal
+}
+
+// ipGroup is proxies under a name, those of an order one after the other.
+type ipGroup struct {
+	name string
+	ips  []IPAddress
+}
+
+func listIPAddresses(a *account, c *call) (any, error) {
+	types := proxyTypes
+	if c.params.Has("proxyType") {
+		only, err := c.proxyType()
+		if err != nil {
+			return nil, err
+		}
+		types = []youproxy.ProxyType{only}
+	}
+	return &ipList{a.shape, a.listed(types), nil}, nil
+}
+
+func refuseList(a *account, _ funds, why *refusal) any {
+	list := &ipList{a.shape, a.listed(proxyTypes), why}
+	for i := range list.groups {
+		list.groups[i].ips = nil
+	}
+	return list
+}
+
+// listed gives the proxies of some types that the list shows.
+func (a *account) listed(types []youproxy.ProxyType) []ipGroup {
+	if a.shape.Flat {
+		return []ipGroup{{"ipAddresses", a.listedOf(types)}}
+	}
+	groups := make([]ipGroup, len(types))
+	for i, t := range types {
+		groups[i] = ipGroup{a.shape.group(t), a.listedOf(types[i : i+1])}
+	}
+	return groups
+}
+
+func (a *account) listedOf(types []youproxy.ProxyType) []IPAddress {
+	var orders []*placedOrder
+	quantity := 0
+	for _, o := range a.orders {
+		if slices.Contains(types, o.ProxyType) {
+			orders = append(orders, o)
+			quantity += len(o.ips)
+		}
+	}
+	list := make([]IPAddress, 0, quantity)
+	for _, o := range orders {
+		for i := range o.ips {
+			if ip := &o.ips[i]; ip.isListed(a.now) {
+				list = append(list, *ip)
+			}
+		}
+	}
+	return list
+}
+
+// write gives the reply.
+func (list *ipList) write() []byte {
+	w := listWriter{shape: &list.shape}
+	w.open('{')
+	w.json("success", strconv.FormatBool(list.why == nil))
+	for _, group := range list.groups {
+		w.out = slices.Grow(w.out, 512*len(group.ips))
+		w.name(group.name)
+		w.open('[')
+		if list.shape.Orders {
+			w.orders(group.ips)
+		} else {
+			w.records(group.ips, nil)
+		}
+		w.close(']')
+	}
+	if list.why != nil {
+		w.json("error", string(marshal(list.why)))
+	} else {
+		w.json("error", "null")
+	}
+	w.close('}')
+	return w.out
+}
+
+// listWriter writes JSON as the service's documentation does.
+type listWriter struct {
+	shape    *listShape
+	out      []byte
+	replaced []extraMember // that come later, in place of members of these names
+}
+
+// orders writes proxies wrapped in their orders.
+func (w *listWriter) orders(ips []IPAddress) {
+	for len(ips) > 0 {
+		end := slices.IndexFunc(ips, func(ip IPAddress) bool { return ip.OrderID != ips[0].OrderID })
+		if end < 0 {
+			end = len(ips)
+		}
+		w.order(ips[:end])
+		ips = ips[end:]
+	}
+}
+
+// order writes the proxies of one order.
+func (w *listWriter) order(ips []IPAddress) {
+	order := ips[0]
+	for _, ip := range ips {
+		if ip.End.After(order.End) {
+			order.End = ip.End
+		}
+	}
+	w.open('{')
+	w.id("orderId", string(order.OrderID))
+	w.id("orderNumber", string(order.OrderNumber))
+	w.text("country", order.Country)
+	w.date("dateStart", order.Start)
+	w.date("dateEnd", order.End)
+	w.name(cmp.Or(w.shape.OrdersKey, "ipAddresses"))
+	w.open('[')
+	w.records(ips, &order)
+	w.close(']')
+	w.close('}')
+}
+
+// records writes proxies. What the order they are wrapped in says is left out.
+func (w *listWriter) records(ips []IPAddress, order *IPAddress) {
+	for i := range ips {
+		w.open('{')
+		w.replaced = w.shape.extra
+		w.record(&ips[i], order)
+		w.replaced = nil
+		for _, extra := range w.shape.extra {
+			w.json(extra.name, extra.json)
+		}
+		w.close('}')
+	}
+}
+
+func (w *listWriter) record(ip, order *IPAddress) {
+	idName, ipName := "ipAddressId", "ipAddressIp"
+	if w.shape.ShortNames {
+		idName, ipName = "id", "ip"
+	}
+	w.id(idName, string(ip.ID))
+	if ip.Protocol != "" && w.shape.PortInIP {
+		w.text(ipName, net.JoinHostPort(ip.Host, ip.port()))
+	} else {
+		w.text(ipName, ip.Host)
+	}
+	if w.shape.Flat {
+		w.text("proxyType", string(ip.ProxyType))
+	}
+	if order == nil {
+		w.id("orderId", string(ip.OrderID))
+		w.id("orderNumber", string(ip.OrderNumber))
+		w.text("country", ip.Country)
+		w.date("dateStart", ip.Start)
+	}
+	if order == nil || !ip.End.Equal(order.End) {
+		w.date("dateEnd", ip.End)
+	}
+	if ip.Protocol == "" {
+		w.id("httpsPort", strconv.Itoa(ip.HTTPPort))
+		w.id("socks5Port", strconv.Itoa(ip.SOCKS5Port))
+	} else {
+		if !w.shape.PortInIP {
+			w.id("port", ip.port())
+		}
+		w.text("protocol", string(ip.Protocol))
+	}
+	w.object("authInfo", ip.Login != "", func() {
+		w.text("login", ip.Login)
+		w.text("password", ip.Password)
+	})
+	w.object("extendInfo", true, func() {
+		w.json("autoExtend", strconv.FormatBool(ip.AutoExtend))
+		w.whole("extendDays", ip.AutoExtendDays)
+	})
+	if ip.ProxyType == youproxy.ProxyTypeMobile {
+		w.text("mobileOperator", ip.MobileOperator)
+		w.whole("rotationTime", ip.RotationTime)
+		w.text("rebootLink", ip.rebootLink())
+	}
+}
+
+// object writes a member that is an object, or null.
+func (w *listWriter) object(name string, present bool, members func()) {
+	if !present {
+		w.null(name)
+	} else if w.name(name) {
+		outer := w.replaced
+		w.replaced = nil
+		w.open('{')
+		members()
+		w.close('}')
+		w.replaced = outer
+	}
+}
+
+// id writes what a shape may give as a number.
+func (w *listWriter) id(name, value string) {
+	isNumber := strings.Trim(value, "0123456789") == "" && value != "" && (value[0] != '0' || len(value) == 1)
+	if isNumber && w.shape.NumericIDs {
+		w.json(name, value)
+	} else {
+		w.text(name, value)
+	}
+}
+
+// whole writes a number that is null where it is 0.
+func (w *listWriter) whole(name string, value int) {
+	if value == 0 {
+		w.null(name)
+	} else {
+		w.json(name, strconv.Itoa(value))
+	}
+}
+
+func (w *listWriter) date(name string, at time.Time) {
+	if w.name(name) {
+		w.out = append(w.out, '"')
+		w.out = at.UTC().AppendFormat(w.out, dateLayout)
+		w.out = append(w.out, '"')
+	}
+}
+
+func (w *listWriter) text(name, value string) {
+	if w.name(name) {
+		w.quote(value)
+	}
+}
+
+func (w *listWriter) null(name string) {
+	if !w.shape.Sparse {
+		w.json(name, "null")
+	}
+}
+
+func (w *listWriter) json(name, value string) {
+	if w.name(name) {
+		w.out = append(w.out, value...)
+	}
+}
+
+// name begins a member, unless another takes its place.
+func (w *listWriter) name(name string) bool {
+	for _, extra := range w.replaced {
+		if extra.name == name {
+			return false
+		}
+	}
+	w.next()
+	w.quote(name)
+	w.out = append(w.out, ": "...)
+	return true
+}
+
+func (w *listWriter) quote(text string) {
+	w.out, _ = jsontext.AppendQuote(w.out, text) // what is not UTF-8 is replaced
+}
+
+func (w *listWriter) open(bracket byte) {
+	w.next()
+	w.out = append(w.out, bracket)
+}
+
+func (w *listWriter) close(bracket byte) { w.out = append(w.out, bracket) }
+
+// next writes a comma where a value stands before: not after a bracket, and not
+// after the blank that follows a name.
+func (w *listWriter) next() {
+	if len(w.out) == 0 {
+		return
+	}
+	switch w.out[len(w.out)-1] {
+	case '{', '[', ' ':
+	default:
+		w.out = append(w.out, ", "...)
+	}
+}
