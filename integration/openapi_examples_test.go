@@ -1,0 +1,89 @@
+package integration
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/youproxy-go/youproxy/youproxytest"
+)
+
+// exampleRuns is with which arguments an example is run, besides none.
+var exampleRuns = map[string][][]string{
+	"account": {
+		{"-country", "USA"},
+		{"-type", "ISP", "-days", "90"},
+	},
+	"extend": {
+		{"-within", "40"},
+		{"-within", "40", "-buy", "-max-price", "100 USD"},
+		{"-within", "40", "-type", "IPv6", "-promo", "WELCOME", "-buy", "-max-price", "100 USD"},
+	},
+	"list": {
+		{"-type", "MOBILE", "-ending", "40"},
+		{"-json"},
+	},
+	"order": {
+		{"-buy", "-max-price", "100 USD"},
+		{"-type", "IPv6", "-quantity", "3", "-days", "90", "-protocol", "SOCKS", "-auth-ip", "192.0.2.7", "-buy", "-max-price", "100 USD"},
+		{"-type", "MOBILE", "-promo", "WELCOME", "-buy", "-max-price", "100 USD"},
+		{"-type", "ISP", "-country", "DEU"},
+	},
+}
+
+// examplesNotRun is why an example is not.
+var examplesNotRun = map[string]string{
+	"mocking": "it takes no key: it runs against a fake of its own",
+	"sandbox": "it is a server, and does not end by itself",
+}
+
+// Each example program, given a key, ends well and sends what the document says.
+func TestExamplesKeepTheContract(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds programs")
+	}
+	mains, err := filepath.Glob("../examples/*/main.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, mains)
+	programs := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", programs+string(filepath.Separator), "./examples/...")
+	build.Dir = ".."
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+
+	for _, main := range mains {
+		name := filepath.Base(filepath.Dir(main))
+		if why := examplesNotRun[name]; why != "" {
+			t.Logf("%s is not run: %s", name, why)
+			continue
+		}
+		for _, args := range append([][]string{nil}, exampleRuns[name]...) {
+			t.Run(name+" "+strings.Join(args, " "), func(t *testing.T) {
+				t.Parallel()
+				const key = "Example-Key-4711"
+				fake := startSeller(t, youproxytest.WithAPIKey(key))
+				before := fake.Balance()
+				url, seen := startWatched(t, fake)
+
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				program := exec.CommandContext(ctx, filepath.Join(programs, name), args...)
+				program.Dir = t.TempDir()
+				program.Env = append(os.Environ(), "YOUPROXY_API_KEY="+key, "YOUPROXY_BASE_URL="+url)
+				out, err := program.CombinedOutput()
+				require.NoError(t, err, "%s", out)
+				assert.NotContains(t, strings.ToLower(string(out)), strings.ToLower(key))
+				assert.NotEmpty(t, seen.all(), "it made no call:\n%s", out)
+				assert.Equal(t, slices.Contains(args, "-buy"), !fake.Balance().Equal(before), "what it spent:\n%s", out)
+			})
+		}
+	}
+}
