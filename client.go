@@ -67,7 +67,8 @@ type config struct {
 type Option func(*config) error
 
 // Timeouts bounds one attempt of a call, from the first byte out to the last
-// byte in.
+// byte in. Of [Client.Proxies] it bounds the wait for the reply to begin, and each
+// pause in it.
 type Timeouts struct {
 	Read  time.Duration // calls that spend nothing; 30 s by default
 	Spend time.Duration // calls that spend; 120 s by default, as giving up early only hides what happened
@@ -76,12 +77,12 @@ type Timeouts struct {
 // CallEvent tells an observer of one attempt of a call. It never holds the API
 // key.
 type CallEvent struct {
-	Op         string // the call, such as "POST /order"
-	Attempt    int    // 1 for the first
-	HTTPStatus int    // 0 where no reply came
-	Duration   time.Duration
+	Op         string        // the call, such as "POST /order"
+	Attempt    int           // 1 for the first
+	HTTPStatus int           // 0 where no reply came
+	Duration   time.Duration // of Client.Proxies with the time that the loop over it took
 	Outcome    Outcome
-	Err        error // nil where the attempt succeeded
+	Err        error // nil where the attempt succeeded, or the loop over a list was left
 }
 
 // New makes a client for an API key, which stands in the service's account page.
@@ -357,7 +358,8 @@ func WithReadRetries(n int) Option {
 }
 
 // WithMaxReplySize bounds what is read of a reply, in bytes. By default that is
-// 16 MiB, of which no single value may be longer than 512 KiB. Replies with an
+// 16 MiB, of which no single value may be longer than 512 KiB; the list of
+// [Client.Proxies] may be of any size, with no record longer than 1 MiB. Replies with an
 // HTTP status other than 2xx are read up to 1 MiB at the most. A longer reply
 // gives [ErrReplyTooLarge].
 func WithMaxReplySize(bytes int64) Option {

@@ -134,7 +134,7 @@ type members struct {
 	known     fields
 	others    []member
 	spelled   []member // known ones in another letter case
-	addressed bool     // it has a member for an address, if only null
+	noAddress bool     // an address is null
 }
 
 // name gives how the name of a field is spelled.
@@ -152,6 +152,17 @@ func (m *members) name(f recordField) string {
 func (m *members) nested() bool {
 	return slices.ContainsFunc(m.others, func(m member) bool { return nested(m.value) }) ||
 		slices.ContainsFunc(m.known[fieldIP:fieldOtherIP+1], nested)
+}
+
+// reachable reports whether it tells where a proxy is, or that it is not known
+// yet where.
+func (m *members) reachable() bool {
+	for f := fieldIP; f <= fieldSOCKS5Port; f++ {
+		if m.known[f] != nil && !nested(m.known[f]) {
+			return true
+		}
+	}
+	return m.noAddress && m.known[fieldShortID] != nil
 }
 
 // surroundings is what the objects around a value say that holds for records.
@@ -222,7 +233,7 @@ func (s *surroundings) setType(t ProxyType) {
 
 // proxyDecoder makes records of JSON.
 type proxyDecoder struct {
-	yield   func(*Proxy) bool
+	yield   func(*Proxy) error
 	whole   []byte           // the value that is read
 	hidden  bool             // some secret was only stars
 	lacking [fieldCount]bool // what some record was told neither by itself nor from around it
@@ -232,7 +243,7 @@ type proxyDecoder struct {
 	text    []byte
 	others  []member
 	words   map[string]string
-	repeats [repeatCount]string
+	repeats [fieldCount]string // the last text of a field that often is the same again
 	auth    lastAuth
 	extras  [fieldCount]json.RawMessage
 	dates   [2]struct {
@@ -240,14 +251,6 @@ type proxyDecoder struct {
 		time time.Time
 	}
 }
-
-// The texts of a record that are often those of the record before.
-const (
-	repeatOrderID = iota
-	repeatOrderNumber
-	repeatReboot
-	repeatCount
-)
 
 // read reads the records in a whole JSON value, which must be valid.
 func (d *proxyDecoder) read(value []byte, s *surroundings, at place) error {
@@ -304,8 +307,7 @@ func (d *proxyDecoder) object(v []byte, s *surroundings, at place) (found bool, 
 	if err := d.split(v, &m); err != nil {
 		return false, d.located(v, err)
 	}
-	ports := m.known[fieldHTTPSPort] != nil || m.known[fieldSOCKS5Port] != nil
-	likely := (m.addressed || ports) && (at.inList || at.inGroup) && !at.certain
+	likely := m.reachable() && (at.inList || at.inGroup) && !at.certain
 	certain := m.known[fieldID] != nil
 	if !certain && m.nested() {
 		found, err = d.inside(v, &m, s, at, likely)
@@ -385,10 +387,8 @@ func (d *proxyDecoder) split(v []byte, m *members) error {
 		case f == fieldCount:
 			d.others = append(d.others, found)
 			continue
-		case f >= fieldIP && f <= fieldOtherIP:
-			m.addressed = m.addressed || !nested(found.value)
-		}
-		if found.value[0] == 'n' {
+		case found.value[0] == 'n':
+			m.noAddress = m.noAddress || f >= fieldIP && f <= fieldOtherIP
 			continue
 		}
 		if m.known[f] != nil {
@@ -480,17 +480,14 @@ func (d *proxyDecoder) record(v []byte, m *members, s *surroundings) error {
 		d.keep(p, m, ip)
 	}
 	for _, other := range m.others {
-		p.keep(string(other.name), bytes.Clone(other.value))
+		p.keep(d.word(other.name), bytes.Clone(other.value))
 	}
 	for _, other := range s.others {
 		if _, own := p.Extra[other.name]; !own {
 			p.keep(other.name, other.value)
 		}
 	}
-	if !d.yield(p) {
-		return errStopped
-	}
-	return nil
+	return d.yield(p)
 }
 
 func (p *Proxy) keep(name string, value json.RawMessage) {
@@ -531,36 +528,36 @@ func (d *proxyDecoder) field(p *Proxy, f recordField, v []byte) (ok bool) {
 		p.SOCKS5Port, ok = portNumber(v)
 	case fieldProxyType:
 		var name string
-		name, ok = d.word(v)
+		name, ok = d.wordOf(f, v)
 		p.ProxyType = knownProxyType(name)
 	case fieldOrderID:
 		d.text = d.text[:0]
 		if ok = d.appendID(v); ok {
-			p.OrderID = OrderID(d.repeat(repeatOrderID))
+			p.OrderID = OrderID(d.repeat(f))
 		}
 	case fieldOrderNumber:
 		if ok = d.textOf(v); ok {
-			p.OrderNumber = OrderNumber(d.repeat(repeatOrderNumber))
+			p.OrderNumber = OrderNumber(d.repeat(f))
 		}
 	case fieldCountry:
-		p.Country, ok = d.word(v)
+		p.Country, ok = d.wordOf(f, v)
 	case fieldStart:
 		p.Start, ok = d.date(0, v)
 	case fieldEnd:
 		p.End, ok = d.date(1, v)
 	case fieldProtocol:
 		var name string
-		name, ok = d.word(v)
+		name, ok = d.wordOf(f, v)
 		p.Protocol = knownProtocol(name)
 	case fieldExtend:
 		return d.extend(p, v)
 	case fieldOperator:
-		p.MobileOperator, ok = d.word(v)
+		p.MobileOperator, ok = d.wordOf(f, v)
 	case fieldRotation:
 		p.RotationTime, ok = wholeNumber(v)
 	case fieldReboot:
 		if ok = d.textOf(v) && !d.isHidden(d.text); ok && len(d.text) > 0 {
-			p.RebootURL = NewSecret(d.repeat(repeatReboot))
+			p.RebootURL = NewSecret(d.repeat(f))
 		}
 	}
 	return ok
@@ -696,13 +693,12 @@ func (d *proxyDecoder) textOf(v []byte) bool {
 	return d.appendText(v)
 }
 
-// repeat gives d.text as a string, the one of the record before if that is the
-// same.
-func (d *proxyDecoder) repeat(slot int) string {
-	if d.repeats[slot] != string(d.text) {
-		d.repeats[slot] = string(d.text)
+// repeat gives d.text as a string: that of the record before, if it is the same.
+func (d *proxyDecoder) repeat(f recordField) string {
+	if d.repeats[f] != string(d.text) {
+		d.repeats[f] = string(d.text)
 	}
-	return d.repeats[slot]
+	return d.repeats[f]
 }
 
 // The bounds of the words that are remembered.
@@ -711,22 +707,31 @@ const (
 	maxWordLength = 64
 )
 
-// word gives a text of which there are few different ones.
-func (d *proxyDecoder) word(v []byte) (string, bool) {
-	if !d.textOf(v) {
+// word gives a text as a string. Short ones are held once.
+func (d *proxyDecoder) word(text []byte) string {
+	if len(text) > maxWordLength {
+		return string(text)
+	}
+	if word, ok := d.words[string(text)]; ok {
+		return word
+	}
+	if d.words == nil || len(d.words) >= maxWords {
+		d.words = make(map[string]string)
+	}
+	word := string(text)
+	d.words[word] = word
+	return word
+}
+
+// wordOf gives the text of a field that has few different ones.
+func (d *proxyDecoder) wordOf(f recordField, v []byte) (string, bool) {
+	switch {
+	case !d.textOf(v):
 		return "", false
+	case len(d.text) > maxWordLength:
+		return d.repeat(f), true
 	}
-	if word, ok := d.words[string(d.text)]; ok {
-		return word, true
-	}
-	word := string(d.text)
-	if len(word) <= maxWordLength {
-		if d.words == nil || len(d.words) >= maxWords {
-			d.words = make(map[string]string)
-		}
-		d.words[word] = word
-	}
-	return word, true
+	return d.word(d.text), true
 }
 
 // date reads a date; slot is that of the last such date.

@@ -45,8 +45,9 @@ var (
 	// ErrOutcomeUnknown matches every error of this package whose outcome is
 	// [OutcomeUnknown].
 	ErrOutcomeUnknown = errors.New("youproxy: the outcome is unknown")
-	// ErrReplyTooLarge: a reply was longer than [WithMaxReplySize] allows, or
-	// held a single value of more than 512 KiB.
+	// ErrReplyTooLarge: a reply was longer than [WithMaxReplySize] allows, held a
+	// single value of more than 512 KiB or, as a list of proxies, a record of more
+	// than 1 MiB.
 	ErrReplyTooLarge = errors.New("the reply is too large")
 	// ErrRedirect: the service, or whatever answered in its place, sent a
 	// redirect. None is followed: it would hand the API key to another address.

@@ -85,7 +85,7 @@ func (c *Client) Proxies(ctx context.Context, q ProxyQuery) iter.Seq2[Proxy, err
 				return
 			}
 		}
-		list := &proxyList{asked: q.ProxyType, yield: yield}
+		list := &proxyList{ctx: ctx, asked: q.ProxyType, yield: yield}
 		if _, err := c.get(ctx, "GET /ipAddress", query, list); err != nil {
 			yield(Proxy{}, err)
 		}
@@ -123,7 +123,7 @@ func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
 		c := &core{redact: func(s string) string { return s }}
 		ctx := context.Background()
 		reply := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(r), ContentLength: -1}
-		call := &apiCall{op: opReadProxies, effect: read, reply: &proxyList{yield: yield}}
+		call := &apiCall{op: opReadProxies, effect: read, reply: &proxyList{ctx: ctx, yield: yield}}
 		if err := c.open(ctx, ctx, reply, call, nil).err; err != nil {
 			if e, ok := err.(*CallError); ok { //nolint:errorlint // it is never wrapped
 				e.HTTPStatus = 0
@@ -137,6 +137,7 @@ func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
 
 // proxyList reads a reply that is an IP list, and hands its proxies out.
 type proxyList struct {
+	ctx   context.Context
 	asked ProxyType
 	yield func(Proxy, error) bool
 	begun bool // a proxy was handed out
@@ -149,16 +150,23 @@ func (l *proxyList) reset() { l.proxyDecoder = proxyDecoder{yield: l.handOut} }
 func (l *proxyList) readFrom(in *replyReader) { l.in = in }
 func (l *proxyList) handedOut() bool          { return l.begun }
 
-func (l *proxyList) handOut(p *Proxy) bool {
+func (l *proxyList) handOut(p *Proxy) error {
 	switch {
 	case l.asked == "":
 	case p.ProxyType == "":
 		p.ProxyType = l.asked
 	case p.ProxyType != l.asked:
-		return true // which was not asked for
+		return nil // it was not asked for
+	}
+	if err := contextError(l.ctx, nil); err != nil {
+		l.in.err = err
+		return err
 	}
 	l.begun = true
-	return l.yield(*p, nil)
+	if !l.yield(*p, nil) {
+		return errStopped
+	}
+	return nil
 }
 
 func (l *proxyList) readMember(e *envelope, name string, dec *jsontext.Decoder) error {
@@ -410,9 +418,9 @@ func (p *Proxy) UnmarshalJSON(b []byte) error {
 		return errors.New("youproxy: a proxy must be a JSON object")
 	}
 	var found []Proxy
-	d := proxyDecoder{yield: func(p *Proxy) bool {
+	d := proxyDecoder{yield: func(p *Proxy) error {
 		found = append(found, *p)
-		return true
+		return nil
 	}}
 	switch err := d.read(b, &surroundings{}, place{inList: true}); {
 	case err != nil:
