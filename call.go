@@ -18,6 +18,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	querystring "github.com/google/go-querystring/query"
 )
 
@@ -528,6 +529,14 @@ func (c *core) describe(in *replyReader, e *envelope, err error) error {
 	}
 	if head := in.excerpt(); head != "" {
 		return fmt.Errorf("the reply is not the service's JSON: %s", shortQuote(c.redact(head)))
+	}
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		err = &misplaced{offset: syntax.ByteOffset, path: pathOf(syntax.JSONPointer), err: syntax.Err}
+	}
+	var at *misplaced
+	if errors.As(err, &at) {
+		at.path = c.redact(at.path) // before it is cut
 	}
 	switch {
 	case err != nil:

@@ -92,9 +92,11 @@ func (c *Client) RentPeriods(ctx context.Context, t ProxyType) ([]int, error) {
 	if _, err := c.get(ctx, "GET /rentPeriod", query, &reply); err != nil {
 		return nil, err
 	}
-	days := make([]int, len(reply.Days))
-	for i, n := range reply.Days {
-		days[i] = int(n)
+	days := []int{}
+	for _, n := range reply.Days {
+		if n > 0 {
+			days = append(days, int(n))
+		}
 	}
 	return days, nil
 }
@@ -130,12 +132,15 @@ func (c *Client) PromoCodes(ctx context.Context) ([]PromoCode, error) {
 	if _, err := c.get(ctx, "GET /promoCode", nil, &reply); err != nil {
 		return nil, err
 	}
-	codes := make([]PromoCode, len(reply.Codes))
-	for i, p := range reply.Codes {
-		codes[i] = PromoCode{
+	codes := []PromoCode{}
+	for _, p := range reply.Codes {
+		if p.Code == "" {
+			continue
+		}
+		codes = append(codes, PromoCode{
 			Code: string(p.Code), Uses: int(p.CountUses), Start: p.StartDate.Time, End: p.EndDate.Time,
 			Endless: bool(p.Endless), Discount: p.Discount.value, Descriptions: p.Descriptions,
-		}
+		})
 	}
 	return codes, nil
 }
@@ -169,6 +174,7 @@ type undocumentedList struct {
 	names   []string // of the list, the likeliest first
 	keys    []string // of the member that tells entries apart, the likeliest first
 	found   string   // the name it has
+	null    bool     // one of the names is there, without a list: an empty one
 	entries []entry
 }
 
@@ -178,18 +184,21 @@ type entry struct {
 }
 
 func (l *undocumentedList) missing(*envelope) string {
-	if l.found == "" {
+	if l.found == "" && !l.null {
 		return l.names[0]
 	}
 	return ""
 }
 
-func (l *undocumentedList) reset() { l.found, l.entries = "", nil }
+func (l *undocumentedList) reset() { l.found, l.null, l.entries = "", false, nil }
 
 func (l *undocumentedList) readMember(_ *envelope, name string, dec *jsontext.Decoder) error {
 	rank := slices.Index(l.names, name)
-	better := l.found == "" || rank < slices.Index(l.names, l.found)
-	if kind := dec.PeekKind(); rank < 0 || !better || kind != '[' && kind != 'n' {
+	switch kind := dec.PeekKind(); {
+	case rank >= 0 && kind == 'n':
+		l.null = true
+		return dec.SkipValue()
+	case rank < 0, kind != '[', l.found != "" && rank >= slices.Index(l.names, l.found):
 		return dec.SkipValue()
 	}
 	var values list[jsontext.Value]
@@ -203,7 +212,7 @@ func (l *undocumentedList) readMember(_ *envelope, name string, dec *jsontext.De
 		case e.key != "":
 			l.entries = append(l.entries, e)
 		case value.Kind() != 'n':
-			return fmt.Errorf("entry %d of %q is in an unknown form", i, l.found)
+			return &oddForm{fmt.Errorf("entry %d of %q is in an unknown form", i, l.found)}
 		}
 	}
 	return nil

@@ -2,9 +2,11 @@ package youproxy
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -154,21 +156,34 @@ func (m *members) nested() bool {
 		slices.ContainsFunc(m.known[fieldIP:fieldOtherIP+1], nested)
 }
 
-// reachable reports whether it tells where a proxy is, or that it is not known
-// yet where.
+// reachable reports whether it tells where a proxy is, or that this is not known
+// yet, or how it is used.
 func (m *members) reachable() bool {
 	for f := fieldIP; f <= fieldSOCKS5Port; f++ {
 		if m.known[f] != nil && !nested(m.known[f]) {
 			return true
 		}
 	}
-	return m.noAddress && m.known[fieldShortID] != nil
+	used := (m.known[fieldAuth] != nil || m.known[fieldExtend] != nil) && !m.nested()
+	return m.known[fieldShortID] != nil && (m.noAddress || used)
 }
 
 // surroundings is what the objects around a value say that holds for records.
 type surroundings struct {
 	known  fields
 	others []extraMember
+	outer  *surroundings // whose others count where these do not have them
+	count  int           // others, with the outer ones
+}
+
+// maxPassedOn bounds how many unknown members of orders each record gets.
+const maxPassedOn = 64
+
+var errManyMembers = fmt.Errorf("the orders around the record have more than %d unknown members", maxPassedOn)
+
+// within gives surroundings that nothing was added to.
+func within(s *surroundings) surroundings {
+	return surroundings{known: s.known, outer: s, count: s.count}
 }
 
 type extraMember struct {
@@ -219,10 +234,12 @@ func (s *surroundings) add(m *members) {
 			s.known[f] = m.known[f]
 		}
 	}
-	s.others = slices.Clip(s.others)
 	for _, other := range m.others {
-		if !nested(other.value) {
-			s.others = append(s.others, extraMember{string(other.name), bytes.Clone(other.value)})
+		if nested(other.value) {
+			continue
+		}
+		if s.count++; s.count <= maxPassedOn {
+			s.others = append(s.others, extraMember{string(other.name), slices.Clip(bytes.Clone(other.value))})
 		}
 	}
 }
@@ -236,6 +253,7 @@ type proxyDecoder struct {
 	yield   func(*Proxy) error
 	whole   []byte           // the value that is read
 	hidden  bool             // some secret was only stars
+	made    int              // records
 	lacking [fieldCount]bool // what some record was told neither by itself nor from around it
 
 	proxy   Proxy // the one that is handed out
@@ -243,13 +261,17 @@ type proxyDecoder struct {
 	text    []byte
 	others  []member
 	words   map[string]string
-	repeats [fieldCount]string // the last text of a field that often is the same again
+	repeats [fieldCount]lastValue
 	auth    lastAuth
 	extras  [fieldCount]json.RawMessage
-	dates   [2]struct {
-		text string
-		time time.Time
-	}
+}
+
+// lastValue is the last value of a field that is often the same again.
+type lastValue struct {
+	value []byte // as it is written
+	text  string
+	time  time.Time
+	ok    bool
 }
 
 // read reads the records in a whole JSON value, which must be valid.
@@ -264,15 +286,25 @@ func (d *proxyDecoder) located(v []byte, err error) error {
 	return &misplaced{offset: int64(cap(d.whole) - cap(v)), err: err} // both end where the buffer does
 }
 
-// misplaced is an error in an IP list.
+// misplaced is an error somewhere in a reply.
 type misplaced struct {
-	offset  int64
-	pointer jsontext.Pointer
-	err     error
+	offset int64
+	path   string // names and indexes, each after a slash
+	err    error
 }
 
 func (e *misplaced) Error() string {
-	return fmt.Sprintf("in %s, at byte %d: %v", shortQuote(string(e.pointer)), e.offset, e.err)
+	return fmt.Sprintf("in %s, at byte %d: %v", shortQuote(e.path), e.offset, e.err)
+}
+
+// pathOf gives a pointer with its names as they are, so that a key among them is
+// found.
+func pathOf(p jsontext.Pointer) string {
+	var b strings.Builder
+	for token := range p.Tokens() {
+		b.WriteString("/" + token)
+	}
+	return b.String()
 }
 
 func (e *misplaced) Unwrap() error { return e.err }
@@ -361,7 +393,7 @@ func (d *proxyDecoder) level(n int, s *surroundings) *surroundings {
 	for len(d.levels) <= n {
 		d.levels = append(d.levels, new(surroundings))
 	}
-	*d.levels[n] = *s
+	*d.levels[n] = within(s)
 	return d.levels[n]
 }
 
@@ -420,6 +452,10 @@ func (d *proxyDecoder) record(v []byte, m *members, s *surroundings) error {
 			d.lacking[f] = d.lacking[f] || m.known[f] == nil
 		}
 	}
+	if s.count > maxPassedOn {
+		return d.located(v, errManyMembers)
+	}
+	d.made++
 	d.proxy = Proxy{}
 	p := &d.proxy
 	d.text = d.text[:0]
@@ -480,11 +516,13 @@ func (d *proxyDecoder) record(v []byte, m *members, s *surroundings) error {
 		d.keep(p, m, ip)
 	}
 	for _, other := range m.others {
-		p.keep(d.word(other.name), bytes.Clone(other.value))
+		p.keep(d.word(other.name), slices.Clip(bytes.Clone(other.value)))
 	}
-	for _, other := range s.others {
-		if _, own := p.Extra[other.name]; !own {
-			p.keep(other.name, other.value)
+	for ; s != nil; s = s.outer {
+		for _, other := range s.others {
+			if _, own := p.Extra[other.name]; !own {
+				p.keep(other.name, other.value)
+			}
 		}
 	}
 	return d.yield(p)
@@ -528,36 +566,41 @@ func (d *proxyDecoder) field(p *Proxy, f recordField, v []byte) (ok bool) {
 		p.SOCKS5Port, ok = portNumber(v)
 	case fieldProxyType:
 		var name string
-		name, ok = d.wordOf(f, v)
+		name, ok = d.wordField(f, v)
 		p.ProxyType = knownProxyType(name)
 	case fieldOrderID:
-		d.text = d.text[:0]
-		if ok = d.appendID(v); ok {
-			p.OrderID = OrderID(d.repeat(f))
-		}
+		r := d.repeat(f, v, func(r *lastValue) {
+			r.ok = d.appendID(v)
+			r.text = string(d.text)
+		})
+		p.OrderID, ok = OrderID(r.text), r.ok
 	case fieldOrderNumber:
-		if ok = d.textOf(v); ok {
-			p.OrderNumber = OrderNumber(d.repeat(f))
-		}
+		var number string
+		number, ok = d.textField(f, v)
+		p.OrderNumber = OrderNumber(number)
 	case fieldCountry:
-		p.Country, ok = d.wordOf(f, v)
+		p.Country, ok = d.wordField(f, v)
 	case fieldStart:
-		p.Start, ok = d.date(0, v)
+		p.Start, ok = d.dateField(f, v)
 	case fieldEnd:
-		p.End, ok = d.date(1, v)
+		p.End, ok = d.dateField(f, v)
 	case fieldProtocol:
 		var name string
-		name, ok = d.wordOf(f, v)
+		name, ok = d.wordField(f, v)
 		p.Protocol = knownProtocol(name)
 	case fieldExtend:
 		return d.extend(p, v)
 	case fieldOperator:
-		p.MobileOperator, ok = d.wordOf(f, v)
+		p.MobileOperator, ok = d.wordField(f, v)
 	case fieldRotation:
 		p.RotationTime, ok = wholeNumber(v)
 	case fieldReboot:
-		if ok = d.textOf(v) && !d.isHidden(d.text); ok && len(d.text) > 0 {
-			p.RebootURL = NewSecret(d.repeat(f))
+		var link string
+		if link, ok = d.textField(f, v); d.isHidden(link) {
+			return false
+		}
+		if link != "" {
+			p.RebootURL = NewSecret(link)
 		}
 	}
 	return ok
@@ -595,7 +638,7 @@ func (d *proxyDecoder) appendAuth(v []byte) {
 	if password != nil {
 		before := len(d.text)
 		d.auth.whole = d.appendText(password) && d.auth.whole
-		if d.isHidden(d.text[before:]) {
+		if d.isHidden(string(d.text[before:])) {
 			d.text = d.text[:before]
 			d.auth.whole = false
 		}
@@ -617,8 +660,8 @@ func newCredentials(login, password string) *Credentials {
 }
 
 // isHidden reports whether a text only stands for a secret.
-func (d *proxyDecoder) isHidden(text []byte) bool {
-	stars := string(text) == hidden
+func (d *proxyDecoder) isHidden(text string) bool {
+	stars := text == hidden
 	d.hidden = d.hidden || stars
 	return stars
 }
@@ -632,6 +675,9 @@ func (d *proxyDecoder) extend(p *Proxy, v []byte) bool {
 			return p.AutoExtend || value[0] == 'f'
 		case "extendDays":
 			p.AutoExtendDays, ok = wholeNumber(value)
+			if p.AutoExtendDays < 0 {
+				p.AutoExtendDays, ok = 0, false
+			}
 			return ok
 		}
 		return false
@@ -681,24 +727,18 @@ func (d *proxyDecoder) appendText(v []byte) bool {
 // appendID adds an id to d.text: a text that is not blank, or a whole number.
 func (d *proxyDecoder) appendID(v []byte) bool {
 	before := len(d.text)
-	if !d.appendText(v) || len(bytes.TrimSpace(d.text[before:])) == 0 {
-		return false
+	ok := d.appendText(v) && len(bytes.TrimSpace(d.text[before:])) > 0 &&
+		(v[0] == '"' || len(bytes.Trim(v, "0123456789")) == 0)
+	if !ok {
+		d.text = d.text[:before]
 	}
-	return v[0] == '"' || len(bytes.Trim(v, "0123456789")) == 0
+	return ok
 }
 
 // textOf makes d.text a text.
 func (d *proxyDecoder) textOf(v []byte) bool {
 	d.text = d.text[:0]
 	return d.appendText(v)
-}
-
-// repeat gives d.text as a string: that of the record before, if it is the same.
-func (d *proxyDecoder) repeat(f recordField) string {
-	if d.repeats[f] != string(d.text) {
-		d.repeats[f] = string(d.text)
-	}
-	return d.repeats[f]
 }
 
 // The bounds of the words that are remembered.
@@ -723,31 +763,45 @@ func (d *proxyDecoder) word(text []byte) string {
 	return word
 }
 
-// wordOf gives the text of a field that has few different ones.
-func (d *proxyDecoder) wordOf(f recordField, v []byte) (string, bool) {
-	switch {
-	case !d.textOf(v):
-		return "", false
-	case len(d.text) > maxWordLength:
-		return d.repeat(f), true
+// repeat gives what parse makes of a value, which it is not asked where the value
+// is that of the record before.
+func (d *proxyDecoder) repeat(f recordField, v []byte, parse func(*lastValue)) *lastValue {
+	r := &d.repeats[f]
+	if !bytes.Equal(r.value, v) {
+		*r = lastValue{value: append(r.value[:0], v...)}
+		d.text = d.text[:0]
+		parse(r)
 	}
-	return d.word(d.text), true
+	return r
 }
 
-// date reads a date; slot is that of the last such date.
-func (d *proxyDecoder) date(slot int, v []byte) (time.Time, bool) {
-	if !d.textOf(v) || len(d.text) == 0 {
-		return time.Time{}, v[0] == '"'
-	}
-	last := &d.dates[slot]
-	if last.text != string(d.text) {
-		if len(d.text) > maxWordLength {
-			return time.Time{}, false
+// textField reads a text of which there may be many different ones.
+func (d *proxyDecoder) textField(f recordField, v []byte) (string, bool) {
+	r := d.repeat(f, v, func(r *lastValue) {
+		r.ok = d.appendText(v)
+		r.text = string(d.text)
+	})
+	return r.text, r.ok
+}
+
+// wordField reads a text of which there are few different ones.
+func (d *proxyDecoder) wordField(f recordField, v []byte) (string, bool) {
+	r := d.repeat(f, v, func(r *lastValue) {
+		r.ok = d.appendText(v)
+		r.text = d.word(d.text)
+	})
+	return r.text, r.ok
+}
+
+// dateField reads a date. An empty text is none.
+func (d *proxyDecoder) dateField(f recordField, v []byte) (time.Time, bool) {
+	r := d.repeat(f, v, func(r *lastValue) {
+		if r.ok = d.appendText(v); r.ok && len(d.text) > 0 {
+			r.time = parseDate(string(d.text))
+			r.ok = !r.time.IsZero()
 		}
-		last.text = string(d.text)
-		last.time = parseDate(last.text)
-	}
-	return last.time, !last.time.IsZero()
+	})
+	return r.time, r.ok
 }
 
 // wholeNumber reads a whole number, in quotes or not. An empty text is 0.
@@ -872,9 +926,19 @@ func nextValue(v []byte, i int) int {
 	}
 }
 
-// skipString gives where the string at i ends in valid JSON.
+// skipString gives where the string at i ends in valid JSON. It looks at eight
+// bytes at a time for the one that ends it, or for a backslash.
 func skipString(v []byte, i int) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
 	for i++; ; i++ {
+		for ; i+8 <= len(v); i += 8 {
+			word := binary.LittleEndian.Uint64(v[i:])
+			quote, backslash := word^'"'*ones, word^'\\'*ones
+			if found := ((quote-ones)&^quote | (backslash-ones)&^backslash) & high; found != 0 {
+				i += bits.TrailingZeros64(found) / 8
+				break
+			}
+		}
 		switch v[i] {
 		case '"':
 			return i + 1

@@ -15,6 +15,21 @@
 //	// ...
 //	order, err := client.CreateOrder(ctx, request) // spends quote.Price
 //
+// [Client.ProxyTypes] and its neighbours tell what is on sale, [Client.Extend]
+// extends what was bought.
+//
+// # Proxies
+//
+// The reply of an order names no proxies, which may be ready only later. They
+// are in the account's list:
+//
+//	for proxy, err := range client.Proxies(ctx, youproxy.ProxyQuery{}) {
+//		if err != nil {
+//			return err // the list is not complete
+//		}
+//		// ...
+//	}
+//
 // # Errors
 //
 // A request that breaks a rule is a [*ValidationError], which names every broken
@@ -30,8 +45,8 @@
 //
 // Amounts are [Money]: exact decimals with a currency. No float holds one.
 //
-// A call that may spend, which is [Client.CreateOrder] and a [Client.Call] with
-// any method but GET, is sent at most once: neither the package nor a retrying
+// A call that may spend, which is [Client.CreateOrder], [Client.Extend] and a
+// [Client.Call] with any method but GET, is sent at most once: neither the package nor a retrying
 // transport below it repeats it, and redirects are not followed. Calls that
 // spend nothing are repeated where that may help. Where the outcome is unknown,
 // look at the account before ordering again.

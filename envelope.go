@@ -69,6 +69,7 @@ func readEnvelope(dec *jsontext.Decoder, reply any) (*envelope, error) {
 	var room [16]string
 	seen := room[:0]
 	others, _ := reply.(memberReader)
+	var odd *oddForm
 	for dec.PeekKind() != '}' {
 		raw, err := dec.ReadValue()
 		if err != nil {
@@ -88,6 +89,9 @@ func readEnvelope(dec *jsontext.Decoder, reply any) (*envelope, error) {
 			seen = append(seen, name)
 			err = readField(dec, field)
 		}
+		if form, ok := err.(*oddForm); ok { //nolint:errorlint // it is never wrapped
+			odd, err = cmp.Or(odd, form), nil
+		}
 		if err != nil {
 			return e, err
 		}
@@ -98,12 +102,20 @@ func readEnvelope(dec *jsontext.Decoder, reply any) (*envelope, error) {
 	switch _, err := dec.ReadToken(); {
 	case err == nil:
 		return e, errTrailing
+	case errors.Is(err, io.EOF) && odd != nil && !e.refused:
+		return e, odd
 	case errors.Is(err, io.EOF):
 		return e, nil
 	default:
 		return e, fmt.Errorf("%w: %w", errTrailing, err)
 	}
 }
+
+// oddForm is what is wrong with a member that was read to its end. It spoils a
+// success, but not a refusal.
+type oddForm struct{ error }
+
+func (e *oddForm) Unwrap() error { return e.error }
 
 func readField(dec *jsontext.Decoder, field any) error {
 	if u, ok := field.(json.UnmarshalerFrom); ok {
@@ -217,11 +229,13 @@ type number int
 func (n *number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	var t text
 	err := t.UnmarshalJSONFrom(dec)
-	i, convErr := strconv.Atoi(strings.TrimSpace(string(t)))
-	if convErr != nil {
-		i = 0
+	*n = 0
+	digits := strings.TrimSpace(string(t))
+	if i, convErr := strconv.Atoi(digits); convErr == nil {
+		*n = number(i)
+	} else if d, convErr := parseAmount(digits); convErr == nil && d.IsInteger() && d.Abs().LessThan(decimal.New(1, 9)) {
+		*n = number(d.IntPart()) // such as 30.0
 	}
-	*n = number(i)
 	return err
 }
 
@@ -300,15 +314,22 @@ func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if _, err := dec.ReadToken(); err != nil {
 		return err
 	}
-	for dec.PeekKind() != ']' {
-		var item T
-		if err := json.UnmarshalDecode(dec, &item); err != nil {
+	var odd *oddForm
+	for i := 0; dec.PeekKind() != ']'; i++ {
+		raw, err := dec.ReadValue()
+		if err != nil {
 			return err
+		}
+		var item T
+		if err := json.Unmarshal(raw, &item, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)); err != nil && odd == nil {
+			odd = &oddForm{fmt.Errorf("entry %d of a list: %w", i, err)}
 		}
 		*l = append(*l, item)
 	}
-	_, err := dec.ReadToken()
-	return err
+	if _, err := dec.ReadToken(); err != nil || odd == nil {
+		return err
+	}
+	return odd
 }
 
 // The bounds of what is read of a reply.

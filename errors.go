@@ -291,7 +291,7 @@ type FieldError struct {
 // ValidationError is a request that breaks rules. It names every one of them.
 // Nothing was sent: its outcome is [OutcomeNotSent].
 type ValidationError struct {
-	Request string // the request's type, such as "IPv4OrderRequest"
+	Request string // the request's type, such as "IPv4OrderRequest", or the method
 	Fields  []FieldError
 }
 

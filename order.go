@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/shopspring/decimal"
 )
 
@@ -355,11 +356,22 @@ func (r *orderReply) missing(*envelope) string {
 }
 
 type quoteReply struct {
-	ProxyType       text        `json:"proxyType"`
-	Price           amount      `json:"price"`
-	Discount        amount      `json:"discount"`
-	PromoCodeStatus text        `json:"promoCodeStatus"`
-	Warnings        list[fault] `json:"warnings"`
+	ProxyType       text          `json:"proxyType"`
+	Price           amount        `json:"price"`
+	Discount        amount        `json:"discount"`
+	PromoCodeStatus text          `json:"promoCodeStatus"`
+	Warnings        list[warning] `json:"warnings"`
+}
+
+// warning is a fault in any form, of a quote that is one all the same.
+type warning struct{ fault }
+
+func (w *warning) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	f, err := readFault(dec)
+	if f != nil {
+		w.fault = *f
+	}
+	return err
 }
 
 func (r *quoteReply) missing(*envelope) string {

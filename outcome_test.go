@@ -2,9 +2,7 @@ package youproxy_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -14,8 +12,6 @@ import (
 	"github.com/youproxy-go/youproxy"
 	"github.com/youproxy-go/youproxy/internal/outcometest"
 )
-
-var update = flag.Bool("update", false, "write the tables of the README anew")
 
 // TestOutcomes makes everything happen to an order that can, against a real
 // listener: how often did it arrive, and what is said of it?
@@ -46,27 +42,4 @@ func assertKind(t *testing.T, kind string, err error) {
 	assert.Equal(t, strings.Contains(kind, "CallError"), errors.As(err, &callErr), "%v", err)
 	assert.Equal(t, strings.Contains(kind, "ErrRedirect"), errors.Is(err, youproxy.ErrRedirect), "%v", err)
 	assert.Equal(t, strings.Contains(kind, "ErrReplyTooLarge"), errors.Is(err, youproxy.ErrReplyTooLarge), "%v", err)
-}
-
-// TestREADMEOutcomes holds the README's table against the cases; -update writes
-// it anew.
-func TestREADMEOutcomes(t *testing.T) {
-	var table strings.Builder
-	table.WriteString("| What happens to the order | It arrives | `OutcomeOf` | Error |\n|---|---|---|---|\n")
-	for _, c := range outcometest.Cases {
-		fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", c.Name,
-			[]string{"never", "once"}[c.Reached], c.Outcome, c.Error)
-	}
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	const begin, end = "<!-- outcomes: written by go test -run README -update -->\n", "<!-- end of outcomes -->"
-	before, rest, ok := strings.Cut(string(readme), begin)
-	require.True(t, ok, "the README has no place for the table")
-	shown, after, ok := strings.Cut(rest, end)
-	require.True(t, ok)
-	if *update {
-		require.NoError(t, os.WriteFile("README.md", []byte(before+begin+table.String()+end+after), 0o644))
-		return
-	}
-	assert.Equal(t, table.String(), shown)
 }

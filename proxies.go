@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -97,15 +98,26 @@ func (c *Client) ListProxies(ctx context.Context, q ProxyQuery) ([]Proxy, error)
 	return collect(c.Proxies(ctx, q))
 }
 
+// collect holds a list in pieces until its length is known: to grow one slice
+// would copy it many times.
 func collect(all iter.Seq2[Proxy, error]) ([]Proxy, error) {
-	list := []Proxy{}
+	const longest = 8 << 10
+	var pieces [][]Proxy
+	piece := make([]Proxy, 0, 16)
 	for p, err := range all {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, p)
+		if len(piece) == cap(piece) {
+			pieces = append(pieces, piece)
+			piece = make([]Proxy, 0, min(2*cap(piece), longest))
+		}
+		piece = append(piece, p)
 	}
-	return list, nil
+	if pieces == nil {
+		return piece, nil
+	}
+	return slices.Concat(append(pieces, piece)...), nil
 }
 
 // opReadProxies is the label of what [ReadProxies] does.
@@ -137,11 +149,12 @@ func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
 
 // proxyList reads a reply that is an IP list, and hands its proxies out.
 type proxyList struct {
-	ctx   context.Context
-	asked ProxyType
-	yield func(Proxy, error) bool
-	begun bool // a proxy was handed out
-	in    *replyReader
+	ctx    context.Context
+	asked  ProxyType
+	yield  func(Proxy, error) bool
+	begun  bool // a proxy was handed out
+	in     *replyReader
+	around surroundings // of the member of the reply that is read
 	proxyDecoder
 }
 
@@ -155,7 +168,7 @@ func (l *proxyList) handOut(p *Proxy) error {
 	case l.asked == "":
 	case p.ProxyType == "":
 		p.ProxyType = l.asked
-	case p.ProxyType != l.asked:
+	case !strings.EqualFold(string(p.ProxyType), string(l.asked)):
 		return nil // it was not asked for
 	}
 	if err := contextError(l.ctx, nil); err != nil {
@@ -173,12 +186,12 @@ func (l *proxyList) readMember(e *envelope, name string, dec *jsontext.Decoder) 
 	if e.refused || e.fault != nil {
 		return dec.SkipValue()
 	}
-	var around surroundings
+	l.around = surroundings{}
 	at, t := place{}.under([]byte(name))
 	if at.inGroup {
-		around.setType(t)
+		l.around.setType(t)
 	}
-	return l.next(dec, &around, at)
+	return l.next(dec, &l.around, at)
 }
 
 // next reads the records in the next value: as a whole where that is short
@@ -212,7 +225,7 @@ func (l *proxyList) here(dec *jsontext.Decoder, length int64, err error) error {
 		e = &misplaced{err: err}
 	}
 	e.offset += dec.InputOffset() - length
-	e.pointer = dec.StackPointer()
+	e.path = pathOf(dec.StackPointer())
 	return e
 }
 
@@ -248,7 +261,8 @@ func (l *proxyList) longObject(dec *jsontext.Decoder, s *surroundings, at place)
 	}
 	outer := l.lacking
 	l.lacking = [fieldCount]bool{}
-	around, said, remembered := *s, members{}, 0
+	around, said, remembered, made := within(s), members{}, 0, l.made
+	addressed := false
 	for dec.PeekKind() != '}' {
 		raw, err := dec.ReadValue()
 		if err != nil {
@@ -265,7 +279,8 @@ func (l *proxyList) longObject(dec *jsontext.Decoder, s *surroundings, at place)
 		if m.value, err = dec.ReadValue(); err != nil {
 			return err
 		}
-		if m.value[0] == 'n' {
+		addressed = addressed || f >= fieldIP && f <= fieldOtherIP || f == fieldHTTPSPort || f == fieldSOCKS5Port
+		if m.value[0] == 'n' && f != fieldCount {
 			continue
 		}
 		remembered += len(m.name) + len(m.value)
@@ -283,6 +298,9 @@ func (l *proxyList) longObject(dec *jsontext.Decoder, s *surroundings, at place)
 			said.known[f] = m.value
 			around.add(&said)
 		}
+	}
+	if l.made == made && addressed && (at.inList || at.inGroup) && !at.certain {
+		return l.here(dec, 0, ErrReplyTooLarge) // it was a record, not an order
 	}
 	for f := range outer {
 		l.lacking[f] = l.lacking[f] || outer[f]

@@ -3,7 +3,9 @@ package youproxytest
 import (
 	"fmt"
 	"html"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,6 +89,9 @@ var faults = map[Fault]struct {
 	CommitLate:         {"CommitLate", late, drop},
 	ServiceFault:       {"ServiceFault", never, unknownError},
 }
+
+// Faults gives every fault.
+func Faults() []Fault { return slices.Sorted(maps.Keys(faults)) }
 
 // String gives the fault's name, such as "DropAfterCommit", and "none" for the
 // zero Fault.

@@ -380,3 +380,13 @@ func TestFaultsOfEveryWrite(t *testing.T) {
 		}
 	}
 }
+
+func TestFaultsAreAllOfThem(t *testing.T) {
+	all := youproxytest.Faults()
+	for i, f := range all {
+		assert.Equal(t, youproxytest.Fault(i+1), f)
+		assert.NotContains(t, f.String(), "Fault(")
+	}
+	assert.Contains(t, all, youproxytest.ServiceFault)
+	assert.Contains(t, (youproxytest.Fault(len(all) + 1)).String(), "Fault(")
+}

@@ -42,8 +42,8 @@ const apiPath = "/client/api/v1/"
 const maxBody = 1 << 20
 
 // ServeHTTP answers one request, so that the server can also stand behind a
-// listener of the caller's. It panics with [http.ErrAbortHandler] where the
-// connection is to be dropped.
+// listener of the caller's, who closes that first and the server then. It panics
+// with [http.ErrAbortHandler] where the connection is to be dropped.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enter() {
 		panic(http.ErrAbortHandler)

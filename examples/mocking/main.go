@@ -14,6 +14,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/youproxy-go/youproxy"
@@ -21,13 +22,13 @@ import (
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	if err := run(context.Background(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "mocking:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, out io.Writer) error {
 	fake := youproxytest.NewServer()
 	defer fake.Close()
 	client, err := fake.Client()
@@ -36,14 +37,15 @@ func run(ctx context.Context) error {
 	}
 
 	restocker := &Restocker{Ordering: client, Country: "USA", Target: 5, MaxPrice: youproxy.MustMoney("10 USD")}
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
 	restock := func(stock int) {
 		decision, order, err := restocker.Restock(ctx, stock)
-		fmt.Printf("%d of %d in stock: %s\n", stock, restocker.Target, decision)
+		say("%d of %d in stock: %s\n", stock, restocker.Target, decision)
 		if order != nil {
-			fmt.Printf("  ordered as %s\n", order.Number)
+			say("  ordered as %s\n", order.Number)
 		}
 		if err != nil {
-			fmt.Printf("  %v\n", err)
+			say("  %v\n", err)
 		}
 	}
 

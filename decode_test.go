@@ -1,0 +1,946 @@
+package youproxy_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/youproxy-go/youproxy"
+)
+
+// inEnvelope makes members a reply that says success.
+func inEnvelope(members string) string {
+	return `{"success": true, ` + members + `, "error": null}`
+}
+
+// readAll gives what ReadProxies hands out, and the error at its end. It fails
+// the test where anything comes after an error.
+func readAll(t testing.TB, r io.Reader) ([]youproxy.Proxy, error) {
+	t.Helper()
+	return drainList(t, youproxy.ReadProxies(r))
+}
+
+func drainList(t testing.TB, all func(func(youproxy.Proxy, error) bool)) (list []youproxy.Proxy, last error) {
+	t.Helper()
+	for p, err := range all {
+		require.NoError(t, last, "nothing comes after an error")
+		if last = err; err == nil {
+			list = append(list, p)
+			continue
+		}
+		assert.Zero(t, p, "no proxy comes with an error")
+	}
+	return list, last
+}
+
+func readText(t testing.TB, reply string) ([]youproxy.Proxy, error) {
+	t.Helper()
+	return readAll(t, strings.NewReader(reply))
+}
+
+// raw makes the Extra of names and JSON, in turn.
+func raw(pairs ...string) map[string]json.RawMessage {
+	m := make(map[string]json.RawMessage)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m[pairs[i]] = json.RawMessage(pairs[i+1])
+	}
+	return m
+}
+
+func credentials(login, password string) *youproxy.Credentials {
+	c := &youproxy.Credentials{Login: login}
+	if password != "" {
+		c.Password = youproxy.NewSecret(password)
+	}
+	return c
+}
+
+func oneProxy(p youproxy.Proxy) []youproxy.Proxy { return []youproxy.Proxy{p} }
+
+var (
+	firstIP  = netip.MustParseAddr("192.0.2.1")
+	secondIP = netip.MustParseAddr("192.0.2.2")
+	shapeDay = time.Date(2026, 10, 1, 8, 30, 0, 220e6, time.UTC)
+)
+
+// at is a proxy at the first address.
+func at(id youproxy.IPAddressID, change ...func(*youproxy.Proxy)) youproxy.Proxy {
+	p := youproxy.Proxy{ID: id, Host: "192.0.2.1", IP: firstIP}
+	for _, f := range change {
+		f(&p)
+	}
+	return p
+}
+
+func only(id youproxy.IPAddressID) youproxy.Proxy { return youproxy.Proxy{ID: id} }
+
+const (
+	bareRecord  = `{"ipAddressId": "1", "ipAddressIp": "192.0.2.1"}`
+	otherRecord = `{"ipAddressId": "2", "ipAddressIp": "192.0.2.2"}`
+	bigID       = "9223372036854775807"
+)
+
+type listShape struct {
+	name    string
+	members string
+	want    []youproxy.Proxy
+}
+
+// The forms in which a list may come, and what is made of them.
+var listShapes = []listShape{
+	{"a whole record", `"IPv4": [{"ipAddressId": "1111111111111111111", "ipAddressIp": "192.0.2.1", "orderId": "11122233", "orderNumber": "NUMBER-1",
+		"country": "USA", "dateStart": "2026-10-01T10:30:00.220+02:00", "dateEnd": "2026-10-31T08:30:00.22Z", "httpsPort": "8080", "socks5Port": "9090",
+		"protocol": "HTTP", "authInfo": {"login": "user", "password": "pässword"}, "extendInfo": {"autoExtend": true, "extendDays": 30},
+		"mobileOperator": "verizon", "rotationTime": 300, "rebootLink": "https://example.com/r?t=1"}]`,
+		oneProxy(youproxy.Proxy{
+			ID: "1111111111111111111", OrderID: "11122233", OrderNumber: "NUMBER-1", ProxyType: "IPv4", Host: "192.0.2.1", IP: firstIP,
+			HTTPPort: 8080, SOCKS5Port: 9090, Protocol: "HTTP", Credentials: credentials("user", "pässword"), Country: "USA",
+			Start: shapeDay, End: shapeDay.AddDate(0, 0, 30), AutoExtend: true, AutoExtendDays: 30,
+			MobileOperator: "verizon", RotationTime: 300, RebootURL: youproxy.NewSecret("https://example.com/r?t=1"),
+		})},
+
+	// Groups and flat lists.
+	{"a group in lower case", `"ipv4": [` + bareRecord + `]`, oneProxy(at("1", typed("IPv4")))},
+	{"a group in capitals", `"IPV6": [` + bareRecord + `]`, oneProxy(at("1", typed("IPv6")))},
+	{"a group in mixed case", `"moBile": [` + bareRecord + `]`, oneProxy(at("1", typed("MOBILE")))},
+	{"a group with its name escaped", `"\u0049SP": [` + bareRecord + `]`, oneProxy(at("1", typed("ISP")))},
+	{"two groups", `"ipv4": [` + bareRecord + `], "isp": [` + otherRecord + `]`,
+		[]youproxy.Proxy{at("1", typed("IPv4")), {ID: "2", ProxyType: "ISP", Host: "192.0.2.2", IP: secondIP}}},
+	{"the same group twice", `"ipv4": [` + bareRecord + `], "ipv4": [` + bareRecord + `]`, []youproxy.Proxy{at("1", typed("IPv4")), at("1", typed("IPv4"))}},
+	{"a group that is null, and an empty one", `"ipv4": null, "ipv6": [], "isp": {}, "mobile": [null, {}, [], 1, "x", true]`, nil},
+	{"a group that is one record", `"ipv4": {"id": "1", "ip": "192.0.2.1"}`, oneProxy(at("1", typed("IPv4")))},
+	{"a record that has a type of its own", `"ipv4": [{"ipAddressId": "1", "proxyType": "isp"}]`, oneProxy(youproxy.Proxy{ID: "1", ProxyType: "ISP"})},
+	{"a type that nobody knows", `"list": [{"ipAddressId": "1", "proxyType": "Residential"}]`, oneProxy(youproxy.Proxy{ID: "1", ProxyType: "Residential"})},
+	{"a type that is null within a group", `"ipv4": [{"ipAddressId": "1", "proxyType": null}]`, oneProxy(youproxy.Proxy{ID: "1", ProxyType: "IPv4"})},
+	{"a flat list of any name", `"ⓐny": [` + bareRecord + `]`, oneProxy(at("1"))},
+	{"a flat list without a name", `"": [` + bareRecord + `]`, oneProxy(at("1"))},
+	{"groups within a member", `"data": {"ipv4": [` + bareRecord + `], "Mobile": {"items": [{"ipAddressId": "2"}]}}`,
+		[]youproxy.Proxy{at("1", typed("IPv4")), {ID: "2", ProxyType: "MOBILE"}}},
+	{"lists within lists", `"list": [[[` + bareRecord + `]], [[], [` + bareRecord + `]]]`, []youproxy.Proxy{at("1"), at("1")}},
+	{"records by their number", `"list": {"0": ` + bareRecord + `, "1": {"ipAddressId": "2"}}`, []youproxy.Proxy{at("1"), only("2")}},
+	{"a record that is alone", `"item": ` + bareRecord, oneProxy(at("1"))},
+	{"short names", `"list": [{"id": "1", "ip": "192.0.2.1"}]`, oneProxy(at("1"))},
+	{"short id and long address", `"list": [{"id": "1", "ipAddress": "192.0.2.1"}]`, oneProxy(at("1"))},
+	{"names in capitals", `"list": [{"IPADDRESSID": "1", "IPADDRESSIP": "192.0.2.1", "COUNTRY": "USA"}]`, oneProxy(at("1", in("USA")))},
+	{"names that are escaped", `"list": [{"\u0069pAddressId": "1", "i\u0070": "192.0.2.1", "countr\u0079": "USA"}]`, oneProxy(at("1", in("USA")))},
+	{"white space wherever it may be", "\"list\"\n:\t[ \r\n{ \"ipAddressId\"\t: \"1\" ,\n\"ip\" :\"192.0.2.1\" } ]\n", oneProxy(at("1"))},
+	{"an address that is null", `"list": [{"id": "1", "ip": null}]`, oneProxy(only("1"))},
+	{"ports without an address", `"list": [{"id": "1", "httpsPort": 80}]`, oneProxy(youproxy.Proxy{ID: "1", HTTPPort: 80})},
+
+	// Order objects around records.
+	{"an order around its records", `"ipv4": [{"orderId": "o", "orderNumber": "N-1", "country": "USA", "dateStart": "2026-10-01T08:30:00.220Z", "ips": [` + bareRecord + `, {"ipAddressId": "2"}],
+		"dateEnd": "2026-10-02T08:30:00.220Z", "extendInfo": {"autoExtend": true}, "authInfo": {"login": "l", "password": "p"}}]`,
+		[]youproxy.Proxy{at("1", ordered), {
+			ID: "2", OrderID: "o", OrderNumber: "N-1", ProxyType: "IPv4", Country: "USA", Start: shapeDay, End: shapeDay.AddDate(0, 0, 1),
+			AutoExtend: true, Credentials: credentials("l", "p"),
+		}}},
+	{"an order with an id of its own", `"list": [{"id": "99", "orderId": "o", "items": [{"id": "1", "ip": "192.0.2.1"}]}]`, oneProxy(at("1", ofOrder("o")))},
+	{"an order with its gateway", `"ipv6": [{"id": "99", "ip": "203.0.113.9:10002", "items": [{"ipAddressId": "1", "ip": "192.0.2.1"}]}]`, oneProxy(at("1", typed("IPv6")))},
+	{"an order with one record as an object", `"list": [{"orderId": "o", "ipAddress": {"id": "1", "ip": "192.0.2.1"}}]`, nil},
+	{"an order with its records under the name of an address", `"list": [{"orderId": "o", "ip": [{"id": "1", "ip": "192.0.2.1"}]}]`, oneProxy(at("1", ofOrder("o")))},
+	{"an order with one full record as an object", `"list": [{"orderId": "o", "ipAddress": ` + bareRecord + `}]`, oneProxy(at("1", ofOrder("o")))},
+	{"orders by their number", `"orders": {"N-1": {"orderId": "o", "x": [` + bareRecord + `]}, "N-2": {"orderId": "p", "x": [{"ipAddressId": "2"}]}}`,
+		[]youproxy.Proxy{at("1", ofOrder("o")), {ID: "2", OrderID: "p"}}},
+	{"a record that knows better", `"list": [{"orderId": "o", "country": "USA", "x": [{"ipAddressId": "1", "orderId": "own", "country": "DEU"}]}]`,
+		oneProxy(youproxy.Proxy{ID: "1", OrderID: "own", Country: "DEU"})},
+	{"a record whose own is null", `"list": [{"x": [{"ipAddressId": "1", "orderId": null, "country": null, "authInfo": null}], "orderId": "o", "country": "USA", "authInfo": {"login": "l"}}]`,
+		oneProxy(youproxy.Proxy{ID: "1", OrderID: "o", Country: "USA", Credentials: credentials("l", "")})},
+	{"the inner of two orders", `"list": [{"orderId": "out", "country": "USA", "sub": {"orderId": "in", "x": [{"ipAddressId": "1"}]}, "orderNumber": "N"}]`,
+		oneProxy(youproxy.Proxy{ID: "1", OrderID: "in", OrderNumber: "N", Country: "USA"})},
+	{"the inner of two orders is null", `"list": [{"orderId": "out", "sub": {"orderId": null, "x": [{"ipAddressId": "1"}]}}]`, oneProxy(youproxy.Proxy{ID: "1", OrderID: "out"})},
+	{"what an order says ends with it", `"list": [{"orderId": "o", "x": [{"ipAddressId": "1"}]}, {"ipAddressId": "2"}, {"y": [{"ipAddressId": "3"}]}]`,
+		[]youproxy.Proxy{{ID: "1", OrderID: "o"}, only("2"), only("3")}},
+	{"what an order says of its id and address is not its records'", `"list": [{"id": 5, "ip": "203.0.113.1", "port": 80, "httpsPort": 81, "x": [{"ipAddressId": "1"}]}]`, oneProxy(only("1"))},
+	{"an order's unknown fields", `"list": [{"note": "n", "x": [{"ipAddressId": "1"}, {"ipAddressId": "2", "note": "own"}], "tags": ["not given on"]}]`,
+		[]youproxy.Proxy{{ID: "1", Extra: raw("note", `"n"`)}, {ID: "2", Extra: raw("note", `"own"`)}}},
+	{"unknown fields of two orders", `"list": [{"note": "outer", "a": 1, "sub": [{"note": "inner", "x": [{"ipAddressId": "1"}]}]}]`,
+		oneProxy(youproxy.Proxy{ID: "1", Extra: raw("note", `"inner"`, "a", "1")})},
+	{"an order's field in an odd form", `"list": [{"country": ["USA"], "orderId": 1.5, "x": [{"ipAddressId": "1"}]}]`,
+		oneProxy(youproxy.Proxy{ID: "1", Extra: raw("country", `["USA"]`, "orderId", "1.5")})},
+	{"a group within an order", `"data": [{"proxyType": "ISP", "orderId": "o", "ipv4": [{"ipAddressId": "1"}], "rest": [{"ipAddressId": "2"}]}]`,
+		[]youproxy.Proxy{{ID: "1", OrderID: "o", ProxyType: "IPv4"}, {ID: "2", OrderID: "o", ProxyType: "ISP"}}},
+
+	// Ids.
+	{"an id that is a long number", `"list": [{"ipAddressId": ` + bigID + `, "orderId": 9007199254740993, "orderNumber": 12345678901234567890}]`,
+		oneProxy(youproxy.Proxy{ID: bigID, OrderID: "9007199254740993", OrderNumber: "12345678901234567890"})},
+	{"an id beyond 64 bits", `"list": [{"ipAddressId": 99999999999999999999999999999999}]`, oneProxy(only("99999999999999999999999999999999"))},
+	{"an id that begins with zeros", `"list": [{"ipAddressId": "0012"}]`, oneProxy(only("0012"))},
+	{"an id that is escaped", `"list": [{"ipAddressId": "\u0031\u00e9"}]`, oneProxy(only("1é"))},
+	{"both ids, equal", `"list": [{"id": 7, "ipAddressId": "7"}]`, oneProxy(only("7"))},
+	{"both ids, unequal", `"list": [{"id": 8, "ipAddressId": "7"}]`, oneProxy(youproxy.Proxy{ID: "7", Extra: raw("id", "8")})},
+	{"one id null", `"list": [{"id": 8, "ipAddressId": null, "ip": "192.0.2.1"}]`, oneProxy(at("8"))},
+	{"one id empty", `"list": [{"ipAddressId": "", "id": "8"}]`, oneProxy(youproxy.Proxy{ID: "8", Extra: raw("ipAddressId", `""`)})},
+	{"one id blank", `"list": [{"ipAddressId": " \t", "id": "8"}]`, oneProxy(youproxy.Proxy{ID: "8", Extra: raw("ipAddressId", `" \t"`)})},
+	{"one id no whole number", `"list": [{"ipAddressId": 1.5, "id": "8", "ip": "192.0.2.1"}]`, oneProxy(at("8", extra("ipAddressId", "1.5")))},
+	{"one id an object", `"list": [{"ipAddressId": {"id": 1}, "id": "8"}]`, oneProxy(youproxy.Proxy{ID: "8", Extra: raw("ipAddressId", `{"id": 1}`)})},
+	{"one id true", `"list": [{"ipAddressId": true, "id": "8"}]`, oneProxy(youproxy.Proxy{ID: "8", Extra: raw("ipAddressId", "true")})},
+	{"an order id in odd forms", `"list": [{"ipAddressId": "1", "orderId": ""}, {"ipAddressId": "2", "orderId": -1}, {"ipAddressId": "3", "orderId": 1e3}, {"ipAddressId": "4", "orderId": [1]}]`,
+		[]youproxy.Proxy{
+			{ID: "1", Extra: raw("orderId", `""`)}, {ID: "2", Extra: raw("orderId", "-1")},
+			{ID: "3", Extra: raw("orderId", "1e3")}, {ID: "4", Extra: raw("orderId", "[1]")},
+		}},
+	{"a name in two letter cases", `"list": [{"ipAddressId": "1", "COUNTRY": "DEU", "country": "USA"}]`, oneProxy(youproxy.Proxy{ID: "1", Country: "USA", Extra: raw("COUNTRY", `"DEU"`)})},
+	{"a name in two letter cases, turned around", `"list": [{"ipAddressId": "1", "country": "USA", "COUNTRY": "DEU"}]`, oneProxy(youproxy.Proxy{ID: "1", Country: "USA", Extra: raw("COUNTRY", `"DEU"`)})},
+	{"an odd form under a name in capitals", `"list": [{"ipAddressId": "1", "COUNTRY": {}}]`, oneProxy(youproxy.Proxy{ID: "1", Extra: raw("COUNTRY", `{}`)})},
+
+	// Addresses and ports.
+	{"an address with its port and a protocol", `"list": [{"id": "1", "ip": "192.0.2.1:10002", "protocol": "http"}]`, oneProxy(at("1", speaking("HTTP", 10002, 0)))},
+	{"an address with its port and the other protocol", `"list": [{"id": "1", "ip": "192.0.2.1:10002", "protocol": "Socks"}]`, oneProxy(at("1", speaking("SOCKS", 0, 10002)))},
+	{"an address with the port that is known already", `"list": [{"id": "1", "ip": "192.0.2.1:10002", "socks5Port": 10002}]`, oneProxy(at("1", speaking("", 0, 10002)))},
+	{"an address with a port nobody knows the use of", `"list": [{"id": "1", "ip": "192.0.2.1:10002"}]`, oneProxy(at("1", extra("ip", `"192.0.2.1:10002"`)))},
+	{"an address with port 0", `"list": [{"id": "1", "ip": "192.0.2.1:0"}]`, oneProxy(at("1"))},
+	{"one port", `"list": [{"id": "1", "ip": "192.0.2.1", "port": "10002", "protocol": "HTTP"}]`, oneProxy(at("1", speaking("HTTP", 10002, 0)))},
+	{"one port, SOCKS5", `"list": [{"id": "1", "ip": "192.0.2.1", "port": 10002, "protocol": "SOCKS5"}]`, oneProxy(at("1", speaking("SOCKS5", 0, 10002)))},
+	{"one port, the order's protocol", `"list": [{"protocol": "SOCKS", "x": [{"id": "1", "ip": "192.0.2.1", "port": 10002}]}]`, oneProxy(at("1", speaking("SOCKS", 0, 10002)))},
+	{"one port, a protocol nobody knows", `"list": [{"id": "1", "ip": "192.0.2.1", "port": 10002, "protocol": "QUIC"}]`, oneProxy(at("1", speaking("QUIC", 0, 0), extra("port", "10002")))},
+	{"one port, no protocol", `"list": [{"id": "1", "ip": "192.0.2.1", "port": 10002}]`, oneProxy(at("1", extra("port", "10002")))},
+	{"one port beside another", `"list": [{"id": "1", "ip": "192.0.2.1", "port": 10002, "httpsPort": 80, "protocol": "HTTP"}]`, oneProxy(at("1", speaking("HTTP", 80, 0), extra("port", "10002")))},
+	{"ports as numbers", `"list": [{"ipAddressId": "1", "httpsPort": 65535, "socks5Port": 1}]`, oneProxy(youproxy.Proxy{ID: "1", HTTPPort: 65535, SOCKS5Port: 1})},
+	{"ports that are none", `"list": [{"ipAddressId": "1", "httpsPort": 0, "socks5Port": "", "port": null}]`, oneProxy(only("1"))},
+	{"ports in odd forms", `"list": [{"ipAddressId": "1", "httpsPort": 65536, "socks5Port": "-1", "port": "ten"}]`,
+		oneProxy(youproxy.Proxy{ID: "1", Extra: raw("httpsPort", "65536", "socks5Port", `"-1"`, "port", `"ten"`)})},
+	{"more ports in odd forms", `"list": [{"ipAddressId": "1", "httpsPort": 80.0, "socks5Port": [80], "port": 99999999999999999999}]`,
+		oneProxy(youproxy.Proxy{ID: "1", Extra: raw("httpsPort", "80.0", "socks5Port", "[80]", "port", "99999999999999999999")})},
+	{"IPv6", `"list": [{"ipAddressId": "1", "ip": "2001:DB8::1"}]`, oneProxy(youproxy.Proxy{ID: "1", Host: "2001:DB8::1", IP: netip.MustParseAddr("2001:db8::1")})},
+	{"IPv6 in brackets", `"list": [{"ipAddressId": "1", "ip": "[2001:db8::1]"}]`, oneProxy(youproxy.Proxy{ID: "1", Host: "2001:db8::1", IP: netip.MustParseAddr("2001:db8::1")})},
+	{"IPv6 with its port", `"list": [{"ipAddressId": "1", "ip": "[2001:db8::1]:8080", "protocol": "HTTP"}]`,
+		oneProxy(youproxy.Proxy{ID: "1", Host: "2001:db8::1", IP: netip.MustParseAddr("2001:db8::1"), HTTPPort: 8080, Protocol: "HTTP"})},
+	{"a host name", `"list": [{"ipAddressId": "1", "ip": "gw-1.example.com:8080", "protocol": "HTTP"}]`, oneProxy(youproxy.Proxy{ID: "1", Host: "gw-1.example.com", HTTPPort: 8080, Protocol: "HTTP"})},
+	{"two addresses, equal", `"list": [{"ipAddressId": "1", "ip": "192.0.2.1", "ipAddress": "192.0.2.1"}]`, oneProxy(at("1"))},
+	{"two addresses, unequal", `"list": [{"ipAddressId": "1", "ipAddress": "192.0.2.2", "ip": "192.0.2.1"}]`, oneProxy(at("1", extra("ipAddress", `"192.0.2.2"`)))},
+	{"an empty address beside another", `"list": [{"ipAddressId": "1", "ipAddressIp": "", "ip": "192.0.2.1"}]`, oneProxy(at("1", extra("ipAddressIp", `""`)))},
+
+	// Parts that are null, missing or odd.
+	{"no more than an id", `"list": [{"ipAddressId": "1"}]`, oneProxy(only("1"))},
+	{"all null", `"list": [{"ipAddressId": "1", "ipAddressIp": null, "ip": null, "ipAddress": null, "id": null, "orderId": null, "orderNumber": null, "proxyType": null,
+		"country": null, "dateStart": null, "dateEnd": null, "httpsPort": null, "socks5Port": null, "port": null, "protocol": null, "authInfo": null,
+		"extendInfo": null, "mobileOperator": null, "rotationTime": null, "rebootLink": null}]`, oneProxy(only("1"))},
+	{"parts of parts null", `"list": [{"ipAddressId": "1", "authInfo": {"login": null, "password": null}, "extendInfo": {"autoExtend": null, "extendDays": null}}]`, oneProxy(only("1"))},
+	{"parts of parts missing", `"list": [{"ipAddressId": "1", "authInfo": {}, "extendInfo": {}}]`, oneProxy(only("1"))},
+	{"all empty", `"list": [{"ipAddressId": "1", "ip": "", "orderNumber": "", "proxyType": "", "country": "", "dateStart": "", "dateEnd": "", "protocol": "",
+		"mobileOperator": "", "rotationTime": "", "rebootLink": "", "authInfo": {"login": "", "password": ""}}]`, oneProxy(only("1"))},
+	{"numbers as texts, texts as numbers", `"list": [{"ipAddressId": "1", "rotationTime": "300", "extendInfo": {"extendDays": "30"}, "country": 276, "authInfo": {"login": 17, "password": 42}, "mobileOperator": 5}]`,
+		oneProxy(youproxy.Proxy{ID: "1", RotationTime: 300, AutoExtendDays: 30, Country: "276", Credentials: credentials("17", "42"), MobileOperator: "5"})},
+	{"a password alone", `"list": [{"ipAddressId": "1", "authInfo": {"password": "p"}}]`, oneProxy(youproxy.Proxy{ID: "1", Credentials: credentials("", "p")})},
+	{"escapes in a password", `"list": [{"ipAddressId": "1", "authInfo": {"login": "a\"b", "password": "\\\u00e9\ud83d\ude00\n"}}]`, oneProxy(youproxy.Proxy{ID: "1", Credentials: credentials(`a"b`, "\\é😀\n")})},
+	{"texts in odd forms", `"list": [{"ipAddressId": "1", "country": {"code": "USA"}, "orderNumber": [], "proxyType": true, "protocol": false, "mobileOperator": {}, "rebootLink": ["x"]}]`,
+		oneProxy(youproxy.Proxy{ID: "1", Extra: raw("country", `{"code": "USA"}`, "orderNumber", "[]", "proxyType", "true", "protocol", "false", "mobileOperator", "{}", "rebootLink", `["x"]`)})},
+	{"dates in odd forms", `"list": [{"ipAddressId": "1", "dateStart": 1790843400, "dateEnd": "01.10.2026"}, {"ipAddressId": "2", "dateStart": "2026-10-01", "dateEnd": {"date": "2026-10-01T08:30:00Z"}}]`,
+		[]youproxy.Proxy{
+			{ID: "1", Extra: raw("dateStart", "1790843400", "dateEnd", `"01.10.2026"`)},
+			{ID: "2", Extra: raw("dateStart", `"2026-10-01"`, "dateEnd", `{"date": "2026-10-01T08:30:00Z"}`)},
+		}},
+	{"a rotation time in odd forms", `"list": [{"ipAddressId": "1", "rotationTime": "5 min"}, {"ipAddressId": "2", "rotationTime": 1.5}]`,
+		[]youproxy.Proxy{{ID: "1", Extra: raw("rotationTime", `"5 min"`)}, {ID: "2", Extra: raw("rotationTime", "1.5")}}},
+	{"a login and an extension in odd forms", `"list": [{"ipAddressId": "1", "authInfo": "user:pass", "extendInfo": true}, {"ipAddressId": "2", "authInfo": ["u", "p"], "extendInfo": {"autoExtend": "yes"}}]`,
+		[]youproxy.Proxy{
+			{ID: "1", Extra: raw("authInfo", `"user:pass"`, "extendInfo", "true")},
+			{ID: "2", Extra: raw("authInfo", `["u", "p"]`, "extendInfo", `{"autoExtend": "yes"}`)},
+		}},
+	{"more about a login than is known", `"list": [{"ipAddressId": "1", "authInfo": {"login": "l", "password": "p", "allowed": ["203.0.113.1"]}}]`,
+		oneProxy(youproxy.Proxy{ID: "1", Credentials: credentials("l", "p"), Extra: raw("authInfo", `{"login": "l", "password": "p", "allowed": ["203.0.113.1"]}`)})},
+	{"a login that is odd in one record alone", `"list": [{"ipAddressId": "1", "authInfo": {"login": {}}}, {"ipAddressId": "2", "authInfo": {"login": "l"}}]`,
+		[]youproxy.Proxy{{ID: "1", Extra: raw("authInfo", `{"login": {}}`)}, {ID: "2", Credentials: credentials("l", "")}}},
+	{"the same login again", `"list": [{"ipAddressId": "1", "authInfo": {"login": "l", "password": "p"}}, {"ipAddressId": "2", "authInfo": {"login": "l", "password": "p"}}, {"ipAddressId": "3"}]`,
+		[]youproxy.Proxy{{ID: "1", Credentials: credentials("l", "p")}, {ID: "2", Credentials: credentials("l", "p")}, only("3")}},
+	{"secrets that are only stars", `"list": [{"ipAddressId": "1", "authInfo": {"login": "l", "password": "***"}, "rebootLink": "***"}]`,
+		oneProxy(youproxy.Proxy{ID: "1", Credentials: credentials("l", ""), Extra: raw("authInfo", `{"login": "l", "password": "***"}`, "rebootLink", `"***"`)})},
+	{"fields nobody knows", `"list": [{"ipAddressId": "1", "status": "ACTIVE", "a b": [1, {"x": null}], "n": 1e999, "none": null, "\u0061": {}, "": false}]`,
+		oneProxy(youproxy.Proxy{ID: "1", Extra: raw("status", `"ACTIVE"`, "a b", `[1, {"x": null}]`, "n", "1e999", "none", "null", "a", "{}", "", "false")})},
+	{"invalid UTF-8", "\"list\": [{\"ipAddressId\": \"1\xff\", \"country\": \"\xc3\", \"x\": \"\xff\"}]",
+		oneProxy(youproxy.Proxy{ID: "1\ufffd", Country: "\ufffd", Extra: raw("x", "\"\xff\"")})},
+	{"half a surrogate pair", `"list": [{"ipAddressId": "1\ud800", "country": "\udc00x"}]`, oneProxy(youproxy.Proxy{ID: "1\ufffd", Country: "\ufffdx"})},
+
+	// What is no record.
+	{"nothing", `"balance": 1`, nil},
+	{"members that are no lists", `"a": 1, "b": "id", "c": true, "d": null, "e": {}, "f": []`, nil},
+	{"an id at the top", `"id": "1", "ipAddressId": "2", "ip": "192.0.2.1"`, nil},
+	{"warnings", `"warnings": [{"code": 14, "message": "Incorrect goal"}]`, nil},
+	{"paging", `"page": {"id": "1", "number": 1, "size": 20, "total": 0}, "pageable": {"sort": {"id": "asc"}}`, nil},
+	{"promo codes", `"promoCodes": [{"id": "1", "code": "CLIENT-PROMO", "countUses": 0, "startDate": "2026-10-01T08:30:00Z", "discount": 10}]`, nil},
+	{"countries", `"countries": [{"id": 1, "country": "USA", "name": "United States"}]`, nil},
+	{"the user", `"user": {"id": "1", "ip": "203.0.113.1", "authInfo": {"login": "l"}}`, nil},
+	{"orders without records", `"ipv4": [{"id": "1", "orderId": "o", "country": "USA", "dateStart": "2026-10-01T08:30:00Z", "ips": []}, {"orderId": "p", "ips": null}]`, nil},
+	{"texts that look like records", `"list": ["{\"ipAddressId\": \"1\"}", "192.0.2.1", 12]`, nil},
+	{"objects within a record", `"list": [{"ipAddressId": "1", "ip": "192.0.2.1", "owner": {"id": "5", "ip": "192.0.2.9"}, "old": [{"ipAddressId": "6"}]}]`,
+		oneProxy(at("1", extra("owner", `{"id": "5", "ip": "192.0.2.9"}`, "old", `[{"ipAddressId": "6"}]`)))},
+	{"objects within a record with short names", `"list": [{"id": "1", "ip": "192.0.2.1", "old": [{"id": "5", "ip": "192.0.2.9"}]}]`,
+		oneProxy(at("1", extra("old", `[{"id": "5", "ip": "192.0.2.9"}]`)))},
+	{"objects within a login or an extension", `"list": [{"id": "1", "ip": "192.0.2.1", "authInfo": {"ips": [{"ipAddressId": "6"}]}, "extendInfo": [{"ipAddressId": "7"}]}]`,
+		oneProxy(at("1", extra("authInfo", `{"ips": [{"ipAddressId": "6"}]}`, "extendInfo", `[{"ipAddressId": "7"}]`)))},
+	{"a name that only begins like a field", `"list": [{"ipAddressIds": ["1"], "x": 1}, {"ipAddressI": "1"}]`, nil},
+	{"a name that only folds to a field", `"list": [{"ıpAddressId": "1"}, {"ipAddreſſId": "1"}]`, nil},
+}
+
+func typed(t youproxy.ProxyType) func(*youproxy.Proxy) {
+	return func(p *youproxy.Proxy) { p.ProxyType = t }
+}
+
+func in(country string) func(*youproxy.Proxy) {
+	return func(p *youproxy.Proxy) { p.Country = country }
+}
+
+func ofOrder(id youproxy.OrderID) func(*youproxy.Proxy) {
+	return func(p *youproxy.Proxy) { p.OrderID = id }
+}
+
+func speaking(protocol youproxy.Protocol, http, socks5 int) func(*youproxy.Proxy) {
+	return func(p *youproxy.Proxy) { p.Protocol, p.HTTPPort, p.SOCKS5Port = protocol, http, socks5 }
+}
+
+func extra(pairs ...string) func(*youproxy.Proxy) {
+	return func(p *youproxy.Proxy) { p.Extra = raw(pairs...) }
+}
+
+func ordered(p *youproxy.Proxy) {
+	p.OrderID, p.OrderNumber, p.ProxyType, p.Country = "o", "N-1", "IPv4", "USA"
+	p.Start, p.End, p.AutoExtend, p.Credentials = shapeDay, shapeDay.AddDate(0, 0, 1), true, credentials("l", "p")
+}
+
+func TestListShapes(t *testing.T) {
+	for _, tc := range listShapes {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, way := range []struct {
+				name string
+				r    io.Reader
+			}{
+				{"at once", strings.NewReader(inEnvelope(tc.members))},
+				{"byte by byte", iotest.OneByteReader(strings.NewReader(inEnvelope(tc.members)))},
+				{"with the end", iotest.DataErrReader(strings.NewReader(inEnvelope(tc.members)))},
+				{"success last", strings.NewReader(`{` + tc.members + `, "success": true}`)},
+			} {
+				got, err := readAll(t, way.r)
+				assert.NoError(t, err, way.name)
+				assert.Equal(t, tc.want, got, way.name)
+			}
+			client, _ := answering(t, 200, inEnvelope(tc.members))
+			got, err := client.ListProxies(t.Context(), youproxy.ProxyQuery{})
+			assert.NoError(t, err)
+			assert.Equal(t, append([]youproxy.Proxy{}, tc.want...), got, "ListProxies")
+			assert.NotNil(t, got, "a list without proxies is empty, not nil")
+		})
+	}
+}
+
+// A proxy that is kept must not change when others are read after it.
+func TestProxiesShareNothingThatIsWrittenAgain(t *testing.T) {
+	var list strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&list, `{"ipAddressId": "%d", "ip": "10.0.0.%d", "country": "C%d", "authInfo": {"login": "l%d", "password": "p%d", "x": %d}, "httpsPort": "odd%d", "note": "n%d"}, `, i, i, i, i, i, i, i, i)
+	}
+	got, err := readText(t, inEnvelope(`"list": [`+list.String()+`null]`))
+	require.NoError(t, err)
+	require.Len(t, got, 50)
+	for i, p := range got {
+		n := strconv.Itoa(i)
+		assert.Equal(t, youproxy.Proxy{
+			ID: youproxy.IPAddressID(n), Host: "10.0.0." + n, IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Country: "C" + n, Credentials: credentials("l"+n, "p"+n),
+			Extra: raw("authInfo", fmt.Sprintf(`{"login": "l%d", "password": "p%d", "x": %d}`, i, i, i), "httpsPort", `"odd`+n+`"`, "note", `"n`+n+`"`),
+		}, p)
+	}
+}
+
+func TestAppendingToExtraTouchesNoOtherProxy(t *testing.T) {
+	got, err := readText(t, inEnvelope(`"list": [{"note": "n", "country": [1], "x": [{"ipAddressId": "1"}, {"ipAddressId": "2"}]}]`))
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	for _, name := range []string{"note", "country"} {
+		first, other := got[0].Extra[name], got[1].Extra[name]
+		first = append(first, "first"...)
+		_ = append(other, "other"...)
+		assert.True(t, bytes.HasSuffix(first, []byte("first")), name)
+	}
+	got[0].Extra["mine"] = json.RawMessage("1")
+	assert.NotContains(t, got[1].Extra, "mine")
+}
+
+func TestUnreadableRecords(t *testing.T) {
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for _, tc := range []struct {
+		name    string
+		members string
+		says    string // in the error
+		at      string // where the error is
+		pointer string
+		before  int // proxies that come before
+	}{
+		{"no id", `"ipv4": [` + bareRecord + `, {"ip": "192.0.2.1", "country": "USA"}]`, "no id", `{"ip": "192.0.2.1"`, "/ipv4/1", 1},
+		{"an empty id", `"ipv4": [{"id": "", "ip": "192.0.2.1"}]`, "no id", `{"id": ""`, "/ipv4/0", 0},
+		{"a blank id", `"ipv4": [{"ipAddressId": " "}]`, "no id", `{"ipAddressId"`, "/ipv4/0", 0},
+		{"a null id", `"ipv4": [{"ipAddressId": null, "ip": "192.0.2.1"}]`, "no id", `{"ipAddressId"`, "/ipv4/0", 0},
+		{"a negative id", `"ipv4": [{"ipAddressId": -5}]`, "no id", `{"ipAddressId"`, "/ipv4/0", 0},
+		{"an id with an exponent", `"ipv4": [{"ipAddressId": 1e3}]`, "no id", `{"ipAddressId"`, "/ipv4/0", 0},
+		{"an id that is a list", `"ipv4": [{"ipAddressId": ["1"]}]`, "no id", `{"ipAddressId"`, "/ipv4/0", 0},
+		{"no id, within an order", `"ipv4": [{"orderId": "o", "ips": [` + bareRecord + `, {"ip": "192.0.2.2"}]}]`, "no id", `{"ip": "192.0.2.2"`, "/ipv4/0", 1},
+		{"no id, ports alone", `"ipv4": [{"httpsPort": 80}]`, "no id", `{"httpsPort"`, "/ipv4/0", 0},
+		{"an id twice", `"ipv4": [` + bareRecord + `, {"ipAddressId": "1", "ipAddressId": "1"}]`, "twice", `{"ipAddressId": "1", "ipAddressId"`, "/ipv4/1", 1},
+		{"a country twice", `"ipv4": [{"ipAddressId": "1", "country": "USA", "country": "DEU"}]`, `"country" is given twice`, `{"ipAddressId": "1"`, "/ipv4/0", 0},
+		{"a country twice, once escaped", `"ipv4": [{"ipAddressId": "1", "country": "USA", "\u0063ountry": "DEU"}]`, `"country" is given twice`, `{"ipAddressId": "1"`, "/ipv4/0", 0},
+		{"an order's country twice", `"ipv4": [{"country": "USA", "country": "DEU", "ips": [` + bareRecord + `]}]`, `"country" is given twice`, `{"country": "USA"`, "/ipv4/0", 0},
+		{"lists that are nested deeply", `"ipv4": [` + bareRecord + `, ` + deep(100) + `]`, "nested", "", "", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, lead := range []string{"", strings.Repeat(" ", 100_000)} {
+				reply := lead + inEnvelope(tc.members)
+				got, err := readText(t, reply)
+				require.Error(t, err)
+				assert.Len(t, got, tc.before)
+				assert.ErrorContains(t, err, tc.says)
+				if tc.at != "" {
+					assert.ErrorContains(t, err, strconv.Quote(tc.pointer))
+					assert.ErrorContains(t, err, fmt.Sprintf("at byte %d:", strings.Index(reply, tc.at)))
+				}
+				assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err))
+				assert.Less(t, len(err.Error()), 1000)
+			}
+		})
+	}
+}
+
+func TestBrokenJSONSaysWhere(t *testing.T) {
+	for _, tc := range []struct{ name, reply, pointer string }{
+		{"a list that is not closed", `{"success": true, "ipv4": [` + bareRecord + `, }`, "/ipv4"},
+		{"a record that is not closed", `{"success": true, "ipv4": [` + bareRecord + `, {"ipAddressId": "2"]}`, "/ipv4/1"},
+		{"a word that is none", `{"success": true, "ipv4": [` + bareRecord + `, {"ipAddressId": yes}]}`, "/ipv4/1/ipAddressId"},
+		{"a comma too many", `{"success": true, "ipv4": [` + bareRecord + `,]}`, "/ipv4"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := readText(t, tc.reply)
+			assert.Len(t, got, 1)
+			assert.ErrorContains(t, err, tc.pointer)
+			assert.Regexp(t, `(offset|byte) \d+`, err.Error())
+		})
+	}
+}
+
+// A list that breaks off anywhere is never taken for a complete one.
+func TestListCutAtEveryByte(t *testing.T) {
+	t.Parallel()
+	for _, reply := range []string{
+		inEnvelope(`"ipv4": [` + bareRecord + `, {"orderId": "o", "ips": [` + otherRecord + `]}]`),
+		`{"ipv4": [` + bareRecord + `], "success": true}`,
+		inEnvelope(listShapes[0].members),
+	} {
+		whole, err := readText(t, reply)
+		require.NoError(t, err)
+		for n := range len(reply) {
+			got, err := readText(t, reply[:n])
+			require.Error(t, err, "%s", reply[:n])
+			require.LessOrEqual(t, len(got), len(whole))
+			require.Equal(t, whole[:len(got)], append([]youproxy.Proxy{}, got...))
+			require.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err))
+
+			got, err = readAll(t, io.MultiReader(strings.NewReader(reply[:n]), iotest.ErrReader(io.ErrUnexpectedEOF)))
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+			require.LessOrEqual(t, len(got), len(whole))
+		}
+	}
+}
+
+// padded gives a reply with one record of n bytes.
+func padded(n int) string {
+	record := `{"ipAddressId": "1", "a": "` + strings.Repeat("a", n/2) + `", "b": "`
+	return inEnvelope(`"ipv4": [` + record + strings.Repeat("b", n-len(record)-2) + `"}, {"ipAddressId": "2"}]`)
+}
+
+func TestLongRecords(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	bulk := `[` + strings.Repeat(`"`+strings.Repeat("x", 1000)+`",`, 1200) + `0]`
+	text := `"` + strings.Repeat("x", mib+1) + `"`
+	for _, tc := range []struct {
+		name  string
+		reply string
+		fits  bool
+	}{
+		{"just under 1 MiB", padded(mib - 64), true},
+		{"half of it", padded(mib / 2), true},
+		{"just above 1 MiB", padded(mib + 1), false},
+		{"two MiB", padded(2 * mib), false},
+		{"a long text in a record", inEnvelope(`"ipv4": [{"ipAddressId": "1", "x": ` + text + `}]`), false},
+		{"a long list in a record", inEnvelope(`"ipv4": [{"ipAddressId": "1", "x": ` + bulk + `}]`), false},
+		{"a long list before the id", inEnvelope(`"ipv4": [{"x": ` + bulk + `, "ipAddressId": "1"}]`), false},
+		{"a long list in a record with short names", inEnvelope(`"ipv4": [{"id": "1", "ip": "192.0.2.1", "x": ` + bulk + `}]`), false},
+		{"a long list before short names", inEnvelope(`"ipv4": [{"x": ` + bulk + `, "id": "1", "ip": "192.0.2.1"}]`), false},
+		{"a long login", inEnvelope(`"ipv4": [{"id": "1", "authInfo": {"login": ` + text + `}}]`), false},
+		{"a long name", inEnvelope(`"ipv4": [{` + text + `: 1, "id": "1", "ip": "192.0.2.1"}]`), false},
+		{"a long name at the top", inEnvelope(`"` + strings.Repeat("x", 2*mib) + `": 1`), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := readText(t, tc.reply)
+			if !tc.fits {
+				assert.ErrorIs(t, err, youproxy.ErrReplyTooLarge)
+				assert.Empty(t, got)
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, got, 2)
+			assert.Equal(t, youproxy.IPAddressID("1"), got[0].ID)
+			assert.Equal(t, youproxy.Proxy{ID: "2", ProxyType: "IPv4"}, got[1])
+		})
+	}
+}
+
+// Orders of any length are read, piece by piece.
+func TestLongOrders(t *testing.T) {
+	t.Parallel()
+	const n = 4500
+	records := strings.Repeat(`{"ipAddressId": "1", "ip": "192.0.2.1", "note": "`+strings.Repeat("a proxy of a long order ", 10)+`"}, `, n)
+	own := strings.ReplaceAll(records, `"note"`, `"country": "DEU", "note"`)
+	tail := strings.Repeat(`{"ipAddressId": "2"}, `, 3)
+	for _, tc := range []struct {
+		name    string
+		members string
+		check   func(p youproxy.Proxy) bool
+		count   int
+		says    string
+	}{
+		{"what holds for its records comes first", `"ipv4": [{"orderId": "o", "country": "USA", "tag": "t", "ips": [` + records + `null], "total": 1}, ` + bareRecord + `]`,
+			func(p youproxy.Proxy) bool {
+				return p.OrderID == "o" && p.Country == "USA" && string(p.Extra["tag"]) == `"t"`
+			}, n + 1, ""},
+		{"under a name without a meaning", `"x": {"y": {"orderId": "o", "country": "USA", "tag": "t", "ips": [` + records + `null]}}`,
+			func(p youproxy.Proxy) bool {
+				return p.OrderID == "o" && p.Country == "USA" && string(p.Extra["tag"]) == `"t"`
+			}, n, ""},
+		{"the outer order", `"x": [{"orderId": "o", "country": "USA", "tag": "t", "y": {"country": null, "ips": [` + records + `null]}}]`,
+			func(p youproxy.Proxy) bool {
+				return p.OrderID == "o" && p.Country == "USA" && string(p.Extra["tag"]) == `"t"`
+			}, n, ""},
+		{"a group within it", `"x": [{"country": "USA", "isp": [` + records + `null]}]`, func(p youproxy.Proxy) bool { return p.ProxyType == "ISP" && p.Country == "USA" }, n, ""},
+		{"what comes after, of which its records lack nothing", `"ipv4": [{"ips": [` + own + `null], "country": "USA", "more": [` + tail + `null]}]`,
+			func(p youproxy.Proxy) bool { return p.Country == "DEU" || p.ID == "2" && p.Country == "USA" }, n + 3, ""},
+		{"what comes after, null", `"ipv4": [{"ips": [` + records + `null], "country": null}]`, func(p youproxy.Proxy) bool { return p.Country == "" }, n, ""},
+		{"what comes after, of which the outer order told", `"ipv4": [{"country": "DEU", "x": {"ips": [` + records + `null], "country": "USA"}}]`,
+			func(p youproxy.Proxy) bool { return p.Country == "DEU" || p.Country == "USA" }, -1, ""},
+		{"a country that comes too late", `"ipv4": [{"ips": [` + records + `null], "country": "USA"}]`, func(youproxy.Proxy) bool { return true }, n, `"country"`},
+		{"a country that one record lacks", `"ipv4": [{"ips": [` + own + bareRecord + `], "country": "USA"}]`, func(youproxy.Proxy) bool { return true }, n + 1, `"country"`},
+		{"a country that comes too late for an inner list", `"ipv4": [{"x": {"y": [` + records + `null]}, "country": "USA"}]`, func(youproxy.Proxy) bool { return true }, n, `"country"`},
+		{"an order id that comes too late", `"ipv4": [{"ips": [` + records + `null], "orderId": "o"}]`, func(youproxy.Proxy) bool { return true }, n, `"orderId"`},
+		{"a country twice", `"ipv4": [{"country": "USA", "ips": [` + records + `null], "country": "DEU"}]`, func(youproxy.Proxy) bool { return true }, n, `"country"`},
+		{"a country after records of another order", `"ipv4": [{"ips": [` + records + `null]}, {"ips": [` + own + `null], "country": "USA"}]`, func(youproxy.Proxy) bool { return true }, 2 * n, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			count := 0
+			var last error
+			for p, err := range youproxy.ReadProxies(strings.NewReader(inEnvelope(tc.members))) {
+				if err != nil {
+					last = err
+					continue
+				}
+				count++
+				if p.Host != "" && len(p.Extra) > 0 && !tc.check(p) {
+					require.Fail(t, "a proxy is not as it should be", "%#v %q", p, p.Extra)
+				}
+			}
+			if tc.count >= 0 {
+				assert.Equal(t, tc.count, count)
+			}
+			switch {
+			case tc.count < 0:
+			case tc.says == "":
+				assert.NoError(t, last)
+			default:
+				assert.ErrorContains(t, last, tc.says)
+				assert.Regexp(t, `at byte \d+`, last.Error())
+			}
+		})
+	}
+}
+
+// A list that is too long to be held is read as the same list that is not.
+func TestLongAndShortOrdersAreTheSame(t *testing.T) {
+	t.Parallel()
+	bulk := `, "bulk": [` + strings.Repeat(`"`+strings.Repeat("x", 1000)+`", `, 1200) + `0]`
+	for _, order := range []string{
+		`{"orderId": "o", "country": "USA", "dateStart": "2026-10-01T08:30:00Z", "x": [` + bareRecord + `, ` + otherRecord + `]%s}`,
+		`{"note": "n", "COUNTRY": "USA", "x": [` + bareRecord + `]%s}`,
+		`{"note": "n", "country": {"odd": 1}, "x": [` + bareRecord + `]%s}`,
+		`{"none": null, "x": [` + bareRecord + `]%s}`,
+		`{"note": "outer", "y": {"note": "inner", "x": [` + bareRecord + `]}%s}`,
+		`{"id": "9", "orderId": "o", "x": [{"id": "1", "ip": "192.0.2.1"}]%s}`,
+		`{"isp": [` + bareRecord + `], "Mobile": [` + otherRecord + `]%s}`,
+		`{"authInfo": {"login": "l", "password": "p"}, "ip": [{"id": "1", "ip": "192.0.2.1"}]%s}`,
+		`{"id": "9", "ip": "203.0.113.1:80", "x": [` + bareRecord + `]%s}`,
+	} {
+		t.Run(order, func(t *testing.T) {
+			short, err := readText(t, inEnvelope(`"ipv4": [`+fmt.Sprintf(order, "")+`]`))
+			require.NoError(t, err)
+			long, err := readText(t, inEnvelope(`"ipv4": [`+fmt.Sprintf(order, bulk)+`]`))
+			require.NoError(t, err)
+			require.NotEmpty(t, short)
+			assert.Equal(t, short, long)
+		})
+	}
+}
+
+// repeated gives before, then unit until about size bytes are given, then after.
+func repeated(before, unit, after string, size int) io.Reader {
+	block := strings.Repeat(unit, max(1, (32<<10)/len(unit)))
+	readers := []io.Reader{strings.NewReader(before)}
+	for given := 0; given < size; given += len(block) {
+		readers = append(readers, strings.NewReader(block))
+	}
+	return io.MultiReader(append(readers, strings.NewReader(after))...)
+}
+
+// What a hostile list costs in memory is bounded, whatever it holds.
+func TestHugeLists(t *testing.T) {
+	const begin = `{"success": true, "ipv4": [`
+	const no, yes, maybe = 0, 1, 2
+	for _, tc := range []struct {
+		name                string
+		before, unit, after string
+		size                int
+		most                uint64 // MiB allocated in all
+		fails               int
+	}{
+		{"one text", begin + `"`, "a", `"]}`, 64 << 20, 16, yes},
+		{"one text at the top", `{"success": true, "x": "`, "a", `"}`, 64 << 20, 16, yes},
+		{"one text in a record", begin + `{"ipAddressId": "`, "1", `"}]}`, 64 << 20, 16, yes},
+		{"one name", begin + `{"`, "a", `": 1}]}`, 64 << 20, 16, yes},
+		{"one number", begin, "1", `]}`, 64 << 20, 16, yes},
+		{"brackets", begin, "[", "", 100_000, 16, yes},
+		{"brackets in a record", begin + `{"ipAddressId": "1", "x": `, "[", "", 100_000, 16, yes},
+		{"objects in objects", begin, `{"a":`, "", 500_000, 16, yes},
+		{"empty objects", begin, `{},`, `{}]}`, 500_000, 16, no},
+		{"empty lists", begin, `[],`, `[]]}`, 500_000, 16, no},
+		{"numbers", begin, `1,`, `1]}`, 2 << 20, 16, no},
+		{"members at the top", `{"success": true, `, `"a":1,`, `"b": 1}`, 1_500_000, 16, no},
+		{"objects at the top", `{"success": true, `, `"a":{},`, `"b": 1}`, 1_500_000, 16, no},
+		{"members of an order", begin + `{`, `"a":1,`, `"b": 1}]}`, 1_500_000, 16, yes},
+		{"members of an order without names", begin + `{`, `"":1,`, `"b": [` + strings.Repeat("0,", 600_000) + `0]}]}`, 90_000, 24, maybe},
+		{"orders in an order of many members", begin + `{` + strings.Repeat(`"a":1,`, 10_000) + `"ips": [`, `{"b":1,"c":[]},`, `0]}]}`, 75_000, 64, maybe},
+		{"white space", begin, " ", `]}`, 3 << 20, 16, yes},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := repeated(tc.before, tc.unit, tc.after, tc.size)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			started := time.Now()
+			got, err := readAll(t, r)
+			spent := time.Since(started)
+			runtime.ReadMemStats(&after)
+			assert.LessOrEqual(t, (after.TotalAlloc-before.TotalAlloc)>>20, tc.most, "MiB allocated in all")
+			assert.Less(t, spent, 5*time.Second)
+			assert.Empty(t, got)
+			if tc.fails != maybe {
+				assert.Equal(t, tc.fails == yes, err != nil, "%v", err)
+			}
+			if err != nil {
+				assert.Less(t, len(err.Error()), 1000)
+			}
+		})
+	}
+}
+
+// What an order says of all its records is not held once for each of them.
+func TestAnOrdersMembersAreShared(t *testing.T) {
+	const records = 500
+	longest, long := strings.Repeat("x", 500_000), strings.Repeat("x", 50_000)
+	for _, tc := range []struct{ name, member string }{
+		{"an unknown member", `"note": "` + longest + `"`},
+		{"a member that is null, and another", `"a": null, "note": "` + longest + `"`},
+		{"a country", `"country": "` + long + `"`},
+		{"a mobile operator", `"mobileOperator": "` + long + `"`},
+		{"a proxy type", `"proxyType": "` + long + `"`},
+		{"a protocol", `"protocol": "` + long + `"`},
+		{"an order id", `"orderId": "` + long + `"`},
+		{"an order number", `"orderNumber": "` + long + `"`},
+		{"a password", `"authInfo": {"login": "l", "password": "` + long + `"}`},
+		{"a password in an odd form", `"authInfo": {"login": {}, "password": "` + long + `"}`},
+		{"a reboot link", `"rebootLink": "` + long + `"`},
+		{"a date in an odd form", `"dateStart": "` + long + `"`},
+		{"a country in an odd form", `"country": ["` + long + `"]`},
+		{"unknown members by the thousand", manyMembers(2000)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			reply := inEnvelope(`"ipv4": [{` + tc.member + `, "ips": [` + strings.Repeat(`{"ipAddressId": "1"}, `, records) + `null]}]`)
+			client, _ := answering(t, 200, reply)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := client.ListProxies(t.Context(), youproxy.ProxyQuery{})
+			runtime.ReadMemStats(&after)
+			if !strings.HasSuffix(tc.name, "by the thousand") { // which may be too many
+				require.NoError(t, err)
+			}
+			assert.LessOrEqual(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(16), "MiB allocated in all")
+		})
+	}
+}
+
+func manyMembers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"%x": 1, `, i)
+	}
+	return b.String() + `"end": 1`
+}
+
+// The names of the fields whose zero value is written as a text.
+var addressNames = []string{"ipAddressIp", "ip", "ipAddress"}
+
+// encodeList writes proxies as a reply of one shape: a flat list of bare records
+// with every field under its own name, and Extra. What Extra has a name for is
+// not written a second time. It reports false for the rare proxy that has no
+// such form.
+func encodeList(list []youproxy.Proxy) ([]byte, bool) {
+	b := []byte(`{"success": true, "list": [`)
+	for i, p := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		record, ok := encodeRecord(p)
+		if !ok {
+			return nil, false
+		}
+		b = append(b, record...)
+	}
+	return append(b, `]}`...), true
+}
+
+func encodeRecord(p youproxy.Proxy) ([]byte, bool) {
+	b := []byte{'{'}
+	write := func(name string, value any) {
+		if _, kept := p.Extra[name]; kept {
+			return
+		}
+		quoted, err := json.Marshal(value)
+		if err != nil {
+			panic(err)
+		}
+		b = fmt.Appendf(b, "%q: %s, ", name, quoted)
+	}
+	write("ipAddressId", p.ID)
+	write("id", p.ID)
+
+	// One port can stand for another whose own member is odd.
+	host, port := p.Host, 0
+	for _, own := range []struct {
+		name string
+		port int
+	}{{"httpsPort", p.HTTPPort}, {"socks5Port", p.SOCKS5Port}} {
+		if _, odd := p.Extra[own.name]; odd && own.port != 0 {
+			port = own.port
+		}
+		write(own.name, own.port)
+	}
+	if _, kept := p.Extra["port"]; kept && port != 0 {
+		if p.IP.Is6() {
+			host = "[" + host + "]"
+		}
+		host += ":" + strconv.Itoa(port)
+	}
+	write("port", port)
+	addresses, ok := encodeAddress(p, host)
+	if !ok {
+		return nil, false
+	}
+	b = append(b, addresses...)
+
+	write("proxyType", p.ProxyType)
+	if p.OrderID != "" {
+		write("orderId", p.OrderID)
+	}
+	write("orderNumber", p.OrderNumber)
+	write("country", p.Country)
+	for name, date := range map[string]time.Time{"dateStart": p.Start, "dateEnd": p.End} {
+		if date.IsZero() {
+			write(name, "")
+		} else {
+			write(name, date)
+		}
+	}
+	write("protocol", p.Protocol)
+	auth := map[string]string{}
+	if p.Credentials != nil {
+		auth["login"], auth["password"] = p.Credentials.Login, p.Credentials.Password.Reveal()
+	}
+	write("authInfo", auth)
+	write("extendInfo", map[string]any{"autoExtend": p.AutoExtend, "extendDays": p.AutoExtendDays})
+	write("mobileOperator", p.MobileOperator)
+	write("rotationTime", p.RotationTime)
+	write("rebootLink", p.RebootURL.Reveal())
+	for _, name := range slices.Sorted(maps.Keys(p.Extra)) {
+		b = append(append(append(appendName(b, name), ": "...), p.Extra[name]...), ", "...)
+	}
+	return append(b[:len(b)-2], '}'), true
+}
+
+// encodeAddress writes the address under the names that Extra leaves. The first
+// of the names with a text tells the address; those which tell another one are
+// in Extra.
+func encodeAddress(p youproxy.Proxy, host string) ([]byte, bool) {
+	var b []byte
+	telling := ""
+	for i, name := range addressNames {
+		value, kept := p.Extra[name]
+		if kept {
+			if telling == "" {
+				telling = tellsAddress(value)
+			}
+			continue
+		}
+		if telling == "" {
+			telling = host
+		}
+		if host == "" && slices.ContainsFunc(addressNames[i+1:], func(later string) bool { return tellsAddress(p.Extra[later]) != "" }) {
+			// An empty text would be odd beside the odd address. Without any, one in
+			// another letter case would count.
+			for other := range p.Extra {
+				if other != name && strings.EqualFold(other, name) {
+					return nil, false
+				}
+			}
+			continue
+		}
+		quoted, _ := json.Marshal(telling)
+		b = fmt.Appendf(b, "%q: %s, ", name, quoted)
+	}
+	return b, true
+}
+
+// tellsAddress gives the text of a JSON text or number.
+func tellsAddress(value json.RawMessage) string {
+	if len(value) == 0 {
+		return ""
+	}
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
+	}
+	if value[0] == '-' || value[0] >= '0' && value[0] <= '9' {
+		return string(value)
+	}
+	return ""
+}
+
+// appendName writes the name of a member as it is, which may be invalid UTF-8.
+func appendName(b []byte, name string) []byte {
+	b = append(b, '"')
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ':
+			b = fmt.Appendf(b, `\u%04x`, c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
+}
+
+// revealed is a proxy in a form in which nothing is hidden from a comparison or
+// its report.
+func revealed(p youproxy.Proxy) string {
+	password := "-"
+	if p.Credentials != nil {
+		password = fmt.Sprintf("%q %q", p.Credentials.Login, p.Credentials.Password.Reveal())
+	}
+	return fmt.Sprintf("%q %q %q %q %q %v %d %d %q %s %q %v %v %t %d %q %d %q %q", p.ID, p.OrderID, p.OrderNumber, p.ProxyType, p.Host, p.IP, p.HTTPPort, p.SOCKS5Port,
+		p.Protocol, password, p.Country, p.Start, p.End, p.AutoExtend, p.AutoExtendDays, p.MobileOperator, p.RotationTime, p.RebootURL.Reveal(), p.Extra)
+}
+
+func revealedAll(list []youproxy.Proxy) []string {
+	var all []string
+	for _, p := range list {
+		all = append(all, revealed(p))
+	}
+	return all
+}
+
+// FuzzReadProxies reads anything, and what was read once more from a plain form
+// of it.
+func FuzzReadProxies(f *testing.F) {
+	for _, shape := range listShapes {
+		f.Add([]byte(inEnvelope(shape.members)))
+	}
+	for _, reply := range []string{
+		``, `{}`, `null`, `[]`, `{"success": false, "error": {"code": 2, "message": "Error api key"}}`,
+		`{"ipv4": [` + bareRecord + `], "success": false}`, `{"ipv4": [` + bareRecord + `]`, inEnvelope(`"ipv4": [{"ip": "192.0.2.1"}]`),
+		inEnvelope(`"ipv4": [{"ipAddressId": "1", "httpsPort": "x", "port": 81, "protocol": "HTTP", "ip": "192.0.2.1:80"}]`),
+		inEnvelope(`"ipv4": [{"ipAddressId": "1", "ipAddressIp": "not an address", "ip": "192.0.2.1", "IP": "x", "ID": "y"}]`),
+		inEnvelope(`"ipv4": [{"ipAddressId": {}, "id": "1", "ipAddressIp": [], "ip": "[2001:db8::1]:80", "socks5Port": {}, "protocol": "SOCKS", "port": "x"}]`),
+	} {
+		f.Add([]byte(reply))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := readAll(t, bytes.NewReader(data))
+		for _, p := range got {
+			require.NotEmpty(t, strings.TrimSpace(string(p.ID)))
+			require.True(t, p.HTTPPort >= 0 && p.HTTPPort <= 65535 && p.SOCKS5Port >= 0 && p.SOCKS5Port <= 65535)
+			require.True(t, !p.IP.IsValid() || netip.MustParseAddr(p.Host) == p.IP)
+			require.NotContains(t, p.String(), "\n")
+			for name, value := range p.Extra {
+				require.True(t, json.Valid(bytes.ToValidUTF8(value, []byte("?"))), "%q: %q", name, value)
+			}
+		}
+		again, errAgain := readAll(t, iotest.HalfReader(bytes.NewReader(data)))
+		require.Equal(t, err == nil, errAgain == nil)
+		require.Equal(t, revealedAll(got), revealedAll(again), "it does not matter how the bytes arrive")
+
+		if len(got) == 0 {
+			return
+		}
+		plain, ok := encodeList(got)
+		if !ok {
+			return
+		}
+		again, err = readAll(t, bytes.NewReader(plain))
+		require.NoError(t, err, "%s", plain)
+		require.Equal(t, revealedAll(got), revealedAll(again), "%s", plain)
+	})
+}
+
+// The encoder of the fuzz test is tested on the shapes, so that a fuzzing run
+// begins on firm ground.
+func TestListShapesEncodedAgain(t *testing.T) {
+	for _, shape := range listShapes {
+		plain, ok := encodeList(shape.want)
+		require.True(t, ok, shape.name)
+		got, err := readAll(t, bytes.NewReader(plain))
+		require.NoError(t, err, "%s: %s", shape.name, plain)
+		assert.Equal(t, revealedAll(shape.want), revealedAll(got), shape.name)
+	}
+}
+
+func TestReadProxiesOfNoReader(t *testing.T) {
+	got, err := readAll(t, nil)
+	assert.Empty(t, got)
+	assert.ErrorIs(t, err, youproxy.ErrNotSent)
+}
+
+func TestReadProxiesTellsTheReadersError(t *testing.T) {
+	broken := errors.New("the disk is on fire")
+	got, err := readAll(t, io.MultiReader(strings.NewReader(`{"ipv4": [`+bareRecord+`, `), iotest.ErrReader(broken)))
+	assert.Len(t, got, 1)
+	assert.ErrorIs(t, err, broken)
+	var call *youproxy.CallError
+	require.ErrorAs(t, err, &call)
+	assert.Zero(t, call.HTTPStatus, "there is none")
+}
+
+func TestReadProxiesReadsOnce(t *testing.T) {
+	all := youproxy.ReadProxies(strings.NewReader(inEnvelope(`"ipv4": [` + bareRecord + `]`)))
+	got, err := drainList(t, all)
+	assert.Len(t, got, 1)
+	assert.NoError(t, err)
+	got, err = drainList(t, all)
+	assert.Empty(t, got)
+	assert.Error(t, err, "the reader is at its end")
+}
