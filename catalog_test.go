@@ -146,7 +146,7 @@ func TestCatalogueInAnUnknownForm(t *testing.T) {
 		check := func(reply, member string) {
 			t.Run(tt.op+" "+reply, func(t *testing.T) {
 				client, transport := answering(t, http.StatusOK, reply)
-				err := routeTo(t, tt.op).call(t.Context(), client)
+				err := routeTo(t, tt.op).Call(t.Context(), client)
 				var failed *youproxy.CallError
 				require.ErrorAs(t, err, &failed)
 				assert.Equal(t, tt.op, failed.Op)

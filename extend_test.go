@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/youproxy-go/youproxy"
+	"github.com/youproxy-go/youproxy/internal/routetest"
 )
 
 func anExtension() youproxy.ExtendIPsRequest {
@@ -397,24 +398,24 @@ func TestExtensionRefusals(t *testing.T) {
 		youproxy.ErrIncorrectIPAddresses, youproxy.ErrWholeOrderRequired, youproxy.ErrIncorrectOrderIDs,
 		youproxy.ErrIncorrectRentPeriod, youproxy.ErrInsufficientFunds,
 	} {
-		for _, r := range routes() {
-			if r.method != "QuoteExtension" && r.method != "Extend" && r.method != "SetAutoExtend" {
+		for _, r := range routetest.Routes() {
+			if r.Method != "QuoteExtension" && r.Method != "Extend" && r.Method != "SetAutoExtend" {
 				continue
 			}
-			t.Run(fmt.Sprintf("code %d, %s", int(code), r.name()), func(t *testing.T) {
+			t.Run(fmt.Sprintf("code %d, %s", int(code), r.Name()), func(t *testing.T) {
 				client, transport := answering(t, http.StatusOK, fmt.Sprintf(
 					`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 0.65, "currency": "USD", "error": {"code": %d, "message": "No"}, "promoCodeStatus": null}`, int(code)))
-				err := r.call(t.Context(), client)
+				err := r.Call(t.Context(), client)
 				var refusal *youproxy.APIError
 				require.ErrorAs(t, err, &refusal)
 				assert.Equal(t, code, refusal.Code)
-				assert.Equal(t, r.op, refusal.Op)
+				assert.Equal(t, r.Op, refusal.Op)
 				require.NotNil(t, refusal.Balance)
 				assertMoney(t, "0.65 USD", *refusal.Balance)
 				assert.ErrorIs(t, err, code)
 				assert.Equal(t, youproxy.OutcomeRejected, youproxy.OutcomeOf(err))
 				says := "; nothing was spent"
-				if r.effect == "read" {
+				if r.Effect == "read" {
 					says = "; the call spends nothing"
 				}
 				assert.True(t, strings.HasSuffix(err.Error(), fmt.Sprintf(`"No" (code %d)%s`, int(code), says)), err.Error())
@@ -461,16 +462,16 @@ func TestExtensionOutcomes(t *testing.T) {
 		{"a page with 200", status(200, "<html></html>"), youproxy.OutcomeUnknown, mayBeSpent, mayBeMade, 1, youproxy.ErrOutcomeUnknown},
 		{"success and an error", status(200, `{"success": true, "error": {"code": 24, "message": "No"}}`), youproxy.OutcomeUnknown, mayBeSpent, mayBeMade, 1, youproxy.ErrOutcomeUnknown},
 	} {
-		for _, r := range routes() {
-			if r.method != "Extend" && r.method != "SetAutoExtend" {
+		for _, r := range routetest.Routes() {
+			if r.Method != "Extend" && r.Method != "SetAutoExtend" {
 				continue
 			}
-			t.Run(tt.name+", "+r.name(), func(t *testing.T) {
+			t.Run(tt.name+", "+r.Name(), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := &script{answers: []answer{tt.answer}}
-					err := r.call(t.Context(), clientFor(t, s.option()))
+					err := r.Call(t.Context(), clientFor(t, s.option()))
 					sent, says := 1, tt.spend
-					if r.effect == "write" {
+					if r.Effect == "write" {
 						sent, says = tt.sent, tt.write
 					}
 					assert.Len(t, s.times, sent)

@@ -26,7 +26,8 @@ import (
 // is in Extra.
 //
 // It prints, logs and marshals without its password, its reboot link and the
-// values of Extra.
+// values of Extra. In an unexported field of a struct, package fmt cannot ask it
+// how to print: it then shows Extra.
 type Proxy struct {
 	ID             IPAddressID // what [ExtendIPsRequest] takes
 	OrderID        OrderID     // what [ExtendOrdersRequest] takes

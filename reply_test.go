@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/youproxy-go/youproxy"
+	"github.com/youproxy-go/youproxy/internal/routetest"
 )
 
 // documentedOps is every endpoint of which the documentation prints replies.
@@ -305,7 +306,7 @@ func TestDocumentedRefusals(t *testing.T) {
 		refused[tt.op] = true
 		t.Run(tt.name, func(t *testing.T) {
 			client, transport := answering(t, http.StatusOK, tt.reply)
-			err := routeTo(t, tt.op).call(t.Context(), client)
+			err := routeTo(t, tt.op).Call(t.Context(), client)
 			var refusal *youproxy.APIError
 			require.ErrorAs(t, err, &refusal)
 			want := &youproxy.APIError{Op: tt.op, HTTPStatus: http.StatusOK, Code: tt.code, Message: tt.message}
@@ -318,8 +319,8 @@ func TestDocumentedRefusals(t *testing.T) {
 			assert.Len(t, transport.requests, 1)
 		})
 	}
-	for _, r := range routes() {
-		assert.True(t, refused[r.op] || r.method == "Call", "no refusal of %s", r.op)
+	for _, r := range routetest.Routes() {
+		assert.True(t, refused[r.Op] || r.Method == "Call", "no refusal of %s", r.Op)
 	}
 }
 
@@ -342,7 +343,7 @@ func TestRefusalBesideOddLists(t *testing.T) {
 			for _, reply := range []string{`{` + no + `, ` + tt.member + `: ` + value + `}`, `{` + tt.member + `: ` + value + `, ` + no + `}`} {
 				t.Run(tt.op+" "+reply, func(t *testing.T) {
 					client, _ := answering(t, http.StatusOK, reply)
-					err := routeTo(t, tt.op).call(t.Context(), client)
+					err := routeTo(t, tt.op).Call(t.Context(), client)
 					var refusal *youproxy.APIError
 					require.ErrorAs(t, err, &refusal)
 					assert.ErrorIs(t, err, youproxy.ErrInvalidAPIKey)

@@ -156,6 +156,8 @@ type traffic struct {
 
 type exchange struct {
 	op      string // "" where the contract has none
+	sent    string // method and target, as they arrived
+	body    string // of the request
 	success bool   // else refused
 	broken  []string
 }
@@ -180,7 +182,7 @@ func (c *contract) watch(next http.Handler, seen *traffic) http.Handler {
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		e := exchange{op: c.op(r)}
+		e := exchange{op: c.op(r), sent: r.Method + " " + r.RequestURI, body: string(body)}
 		for _, b := range c.request(r, body) {
 			e.broken = append(e.broken, fmt.Sprintf("request %s with %s: %s", r.Method+" "+r.URL.RequestURI(), body, b))
 		}
@@ -591,7 +593,7 @@ func TestContractWatches(t *testing.T) {
 
 	all := seen.all()
 	require.Len(t, all, 4)
-	assert.Equal(t, exchange{op: "POST /order", success: true}, all[0])
+	assert.Equal(t, exchange{op: "POST /order", sent: "POST " + basePath + "key/order", body: goodOrder, success: true}, all[0])
 	for i, want := range map[int]string{1: "request POST " + basePath + "key/order with {}: ", 2: "reply 200 " + orderPlaced + " to POST /extend: ", 3: "not found"} {
 		require.NotEmpty(t, all[i].broken)
 		assert.Contains(t, all[i].broken[0], want)

@@ -102,16 +102,21 @@ func ExampleWithClock() {
 		youproxytest.WithProvisioningDelay(10*time.Minute),
 	)
 	defer server.Close()
-	order := server.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv4, Country: "USA", Quantity: 3})
+	client, err := server.Client()
+	if err != nil {
+		panic(err)
+	}
+	server.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv4, Country: "USA", Quantity: 3})
 
 	for _, wait := range []time.Duration{0, 10 * time.Minute, 30 * 24 * time.Hour} {
 		now = now.Add(wait)
-		fmt.Println(now.Format(time.DateTime), strings.Count(list(server), string(order.Number)))
+		proxies, err := client.ListProxies(context.Background(), youproxy.ProxyQuery{})
+		fmt.Println(now.Format(time.DateTime), len(proxies), err)
 	}
 	// Output:
-	// 2026-03-01 12:00:00 0
-	// 2026-03-01 12:10:00 3
-	// 2026-03-31 12:10:00 0
+	// 2026-03-01 12:00:00 0 <nil>
+	// 2026-03-01 12:10:00 3 <nil>
+	// 2026-03-31 12:10:00 0 <nil>
 }
 
 func ExampleServer_AddOrder() {
