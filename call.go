@@ -121,21 +121,53 @@ func (c *Client) post(ctx context.Context, op string, body, reply any) (*envelop
 func (c *Client) do(ctx context.Context, call *apiCall) (*envelope, error) {
 	switch {
 	case c == nil || c.core == nil:
-		return nil, notSent(call.op, errors.New("the client is empty: make one with New"))
+		return nil, notSent(call.op, errEmptyClient)
 	case ctx == nil:
-		return nil, notSent(call.op, errors.New("the context is nil"))
+		return nil, notSent(call.op, errNilContext)
 	}
 	if call.effect != spend {
 		return c.core.repeat(ctx, call)
 	}
-	if err := c.core.lane.enter(ctx); err != nil {
-		err = redactError(c.core.redact, err)
-		return nil, notSent(call.op, fmt.Errorf("%w while waiting for another purchase to end", err))
+	leave, err := c.core.takeTurn(ctx, call.op)
+	if err != nil {
+		return nil, err
 	}
-	defer c.core.lane.leave()
+	defer leave()
 	r := c.core.try(ctx, call, 1)
 	return r.envelope, r.err
 }
+
+// takeTurn waits until nothing else of this client spends, and for the caller's
+// lock.
+func (c *core) takeTurn(ctx context.Context, op string) (leave func(), err error) {
+	if err := c.lane.enter(ctx); err != nil {
+		err = redactError(c.redact, err)
+		return nil, notSent(op, fmt.Errorf("%w while waiting for another purchase to end", err))
+	}
+	if c.config.spendLock == nil {
+		return c.lane.leave, nil
+	}
+	defer func() {
+		if leave == nil { // no lock, or a panic
+			c.lane.leave()
+		}
+	}()
+	unlock, err := c.config.spendLock(ctx)
+	if err != nil {
+		return nil, notSent(op, fmt.Errorf("the spend lock was not taken: %w", redactError(c.redact, err)))
+	}
+	return func() {
+		defer c.lane.leave()
+		if unlock != nil {
+			unlock()
+		}
+	}, nil
+}
+
+var (
+	errEmptyClient = errors.New("the client is empty: make one with New")
+	errNilContext  = errors.New("the context is nil")
+)
 
 func notSent(op string, err error) error {
 	return &CallError{Op: op, Outcome: OutcomeNotSent, Err: err}

@@ -39,12 +39,14 @@ type Client struct {
 // core is what a client and its copies share. It keeps the key only in closures,
 // where printing a struct, however deep, does not find it.
 type core struct {
-	config config
-	key    func() string
-	redact func(string) string
-	own    *http.Transport // the SDK's own, if it has one
-	chain  http.RoundTripper
-	lane   lane
+	config     config
+	key        func() string
+	redact     func(string) string
+	own        *http.Transport // the SDK's own, if it has one
+	chain      http.RoundTripper
+	lane       lane
+	orders     *ownOrders
+	extensions *ownExtensions
 }
 
 // config is what the options set.
@@ -59,6 +61,9 @@ type config struct {
 	maxReply    int64 // 0: the default
 	logger      *slog.Logger
 	observer    func(context.Context, CallEvent)
+	recorder    func(context.Context, Attempt) error
+	patience    time.Duration
+	spendLock   func(context.Context) (unlock func(), err error)
 
 	transportChanged bool
 }
@@ -97,11 +102,14 @@ func New(apiKey string, opts ...Option) (*Client, error) {
 		userAgent:   []string{"youproxy-go/" + version},
 		timeouts:    Timeouts{Read: 30 * time.Second, Spend: 120 * time.Second},
 		readRetries: 2,
+		patience:    2 * time.Minute,
 	}
 	c := &core{
-		key:    func() string { return apiKey },
-		redact: newRedactor(apiKey),
-		lane:   newLane(),
+		key:        func() string { return apiKey },
+		redact:     newRedactor(apiKey),
+		lane:       newLane(),
+		orders:     new(ownOrders),
+		extensions: new(ownExtensions),
 	}
 	if err := c.configure(cfg, opts); err != nil {
 		return nil, err
@@ -392,6 +400,46 @@ func WithObserver(f func(ctx context.Context, e CallEvent)) Option {
 			return errors.New("youproxy: the observer is nil: leave WithObserver out to observe nothing")
 		}
 		cfg.observer = f
+		return nil
+	}
+}
+
+// WithAttemptRecorder calls f in [Client.Buy] and [Client.Renew] just before
+// money is sent, with all that [Client.Reconcile] needs to find out what became
+// of it, be it in another process. An error stops the purchase; nothing is sent.
+func WithAttemptRecorder(f func(ctx context.Context, a Attempt) error) Option {
+	return func(cfg *config) error {
+		if f == nil {
+			return errors.New("youproxy: the attempt recorder is nil: leave WithAttemptRecorder out to record nothing")
+		}
+		cfg.recorder = f
+		return nil
+	}
+}
+
+// WithReconcilePatience sets how long the account is looked at before an attempt
+// counts as not executed; 2 minutes by default, from when no reply can come any
+// more. It must be longer than the service may take to execute a request after
+// the client gave up.
+func WithReconcilePatience(d time.Duration) Option {
+	return func(cfg *config) error {
+		if d < 0 {
+			return errors.New("youproxy: the patience is negative: give 0 for a single look")
+		}
+		cfg.patience = d
+		return nil
+	}
+}
+
+// WithSpendLock takes a lock around everything that may spend, reconciling
+// included. The calls of one client take turns without it; it is for several
+// processes with one account, as a distributed lock that all of them take.
+func WithSpendLock(f func(ctx context.Context) (unlock func(), err error)) Option {
+	return func(cfg *config) error {
+		if f == nil {
+			return errors.New("youproxy: the spend lock is nil: leave WithSpendLock out to take none")
+		}
+		cfg.spendLock = f
 		return nil
 	}
 }

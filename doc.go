@@ -11,12 +11,17 @@
 //		Country: "USA", Quantity: 5, RentPeriodDays: 30,
 //		Goal: "price monitoring", AuthType: youproxy.AuthTypeLogin,
 //	}
-//	quote, err := client.QuoteOrder(ctx, request) // spends nothing
-//	// ...
-//	order, err := client.CreateOrder(ctx, request) // spends quote.Price
+//	purchase, err := client.Buy(ctx, request, youproxy.MustMoney("10 USD"))
+//	if err != nil {
+//		return err // it tells what became of the money
+//	}
+//	proxies, err := client.WaitForProxies(ctx, purchase)
 //
-// [Client.ProxyTypes] and its neighbours tell what is on sale, [Client.Extend]
-// extends what was bought.
+// [Client.Buy] asks for the quote, stops where it is not what the caller is ready
+// to pay for, sends the order once, and finds out what became of it where no
+// reply tells. [Client.QuoteOrder] and [Client.CreateOrder] are the steps by
+// themselves; [Client.Renew] and [Client.Extend] do the same for what was bought.
+// [Client.ProxyTypes] and its neighbours tell what is on sale.
 //
 // # Proxies
 //
@@ -45,11 +50,13 @@
 //
 // Amounts are [Money]: exact decimals with a currency. No float holds one.
 //
-// A call that may spend, which is [Client.CreateOrder], [Client.Extend] and a
-// [Client.Call] with any method but GET, is sent at most once: neither the package nor a retrying
+// A call that may spend, which is [Client.Buy], [Client.Renew],
+// [Client.CreateOrder], [Client.Extend] and a [Client.Call] with any method but
+// GET, is sent at most once: neither the package nor a retrying
 // transport below it repeats it, and redirects are not followed. Calls that
 // spend nothing are repeated where that may help. Where the outcome is unknown,
-// look at the account before ordering again.
+// look at the account before ordering again, or give the [Attempt] that
+// [WithAttemptRecorder] wrote down to [Client.Reconcile], also after a crash.
 //
 // # The API key
 //

@@ -3,6 +3,7 @@ package youproxy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -216,7 +217,14 @@ func (c *Client) Extend(ctx context.Context, req ExtendRequest) (*Extension, err
 	if err != nil {
 		return nil, err
 	}
-	return c.extend(ctx, "POST /extend"+e.suffix, e)
+	done, err := c.extend(ctx, opExtend+e.suffix, e)
+	switch OutcomeOf(err) {
+	case OutcomeDone:
+		c.core.extensions.add(append(slices.Clip(done.IPAddressIDs), e.IPAddressIDs...), ownExtension{})
+	case OutcomeUnknown:
+		c.core.extensions.add(e.IPAddressIDs, ownExtension{unknown: true})
+	}
+	return done, err
 }
 
 // SetAutoExtend switches the automatic extension of proxies on or off. It spends
@@ -229,7 +237,7 @@ func (c *Client) SetAutoExtend(ctx context.Context, req AutoExtendRequest) (*Ext
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
-	return c.extend(ctx, "POST /extend"+e.suffix+"/auto", e)
+	return c.extend(ctx, opExtend+e.suffix+"/auto", e)
 }
 
 // checkedExtension makes a request ready to be sent, or tells all that is wrong.
@@ -240,6 +248,12 @@ func checkedExtension(req ExtendRequest) (*extension, error) {
 	e := req.extension()
 	return e, e.validate()
 }
+
+// The calls that extend.
+const (
+	opExtend       = "POST /extend"
+	opExtendOrders = opExtend + "/order"
+)
 
 type extendReply struct {
 	ProxyType       text       `json:"proxyType"`
@@ -256,18 +270,22 @@ func (c *Client) extend(ctx context.Context, op string, body any) (*Extension, e
 	if err != nil {
 		return nil, err
 	}
+	return reply.extension(e), nil
+}
+
+func (r *extendReply) extension(e *envelope) *Extension {
 	done := &Extension{
-		ProxyType:       ProxyType(reply.ProxyType),
-		RentPeriodDays:  int(reply.RentPeriodDays),
-		Quantity:        int(reply.Quantity),
+		ProxyType:       ProxyType(r.ProxyType),
+		RentPeriodDays:  int(r.RentPeriodDays),
+		Quantity:        int(r.Quantity),
 		Balance:         e.money(e.balance),
-		PromoCodeStatus: PromoCodeStatus(reply.PromoCodeStatus),
+		PromoCodeStatus: PromoCodeStatus(r.PromoCodeStatus),
 	}
-	for _, id := range reply.IPAddressIDs {
+	for _, id := range r.IPAddressIDs {
 		done.IPAddressIDs = append(done.IPAddressIDs, IPAddressID(id))
 	}
-	for _, id := range reply.OrderIDs {
+	for _, id := range r.OrderIDs {
 		done.OrderIDs = append(done.OrderIDs, OrderID(id))
 	}
-	return done, nil
+	return done
 }

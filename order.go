@@ -214,7 +214,7 @@ func (o *order) validate() error {
 	switch {
 	case strings.TrimSpace(o.Country) == "":
 		v.add("country", ruleRequired, "is missing: give an ISO 3166-1 alpha-3 code such as USA")
-	case len(o.Country) != 3 || strings.Trim(o.Country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "":
+	case !isCountryCode(o.Country):
 		v.add("country", ruleFormat, "must be three capital letters, an ISO 3166-1 alpha-3 code such as USA")
 	}
 	v.checkText("goal", o.Goal, "say what the proxies are for")
@@ -247,6 +247,10 @@ func (o *order) validate() error {
 		v.checkText("mobileOperator", o.MobileOperator, "give the operator's tag, such as verizon")
 	}
 	return v.asError(o.request)
+}
+
+func isCountryCode(s string) bool {
+	return len(s) == 3 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
 // brokenRules gathers what is wrong with a request.
@@ -330,16 +334,29 @@ func (c *Client) CreateOrder(ctx context.Context, req OrderRequest) (*Order, err
 		return nil, err
 	}
 	var reply orderReply
-	e, err := c.post(ctx, "POST /order", o, &reply)
+	e, err := c.post(ctx, opOrder, o, &reply)
 	if err != nil {
+		if OutcomeOf(err) == OutcomeUnknown {
+			c.core.orders.add("", o.ProxyType)
+		}
 		return nil, err
 	}
-	return &Order{
+	return c.ordered(o, &reply, e), nil
+}
+
+const opOrder = "POST /order"
+
+// ordered gives an order that was placed, and remembers it until its proxies are
+// seen.
+func (c *Client) ordered(o *order, reply *orderReply, e *envelope) *Order {
+	placed := &Order{
 		Number:          OrderNumber(reply.OrderNumber),
 		ProxyType:       ProxyType(reply.ProxyType),
 		Balance:         e.money(e.balance),
 		PromoCodeStatus: PromoCodeStatus(reply.PromoCodeStatus),
-	}, nil
+	}
+	c.core.orders.add(placed.Number, o.ProxyType)
+	return placed
 }
 
 type orderReply struct {

@@ -82,7 +82,10 @@ func TestRoutes(t *testing.T) {
 // A method that is added to the client must be added to the routes, and so must
 // an endpoint that is found.
 func TestEveryCallHasARoute(t *testing.T) {
-	callsNothing := []string{"CloseIdleConnections", "Format", "LogValue", "String", "With"}
+	callsNothing := []string{
+		"CloseIdleConnections", "Format", "LogValue", "String", "With",
+		"Buy", "Reconcile", "Renew", "WaitForProxies", // which are made of other calls
+	}
 	methods, ops := map[string]bool{}, map[string]bool{}
 	for _, r := range routetest.Routes() {
 		methods[r.Method] = true
