@@ -237,9 +237,18 @@ func (w *modelWorld) checkStatement(i *modelIntent, d *modelDeed, s *modelStatem
 		}
 	case s.charged == nil:
 		w.fault("%s does not say what %s has cost", s.who, i.who())
-	case !s.charged.Equal(d.price) && !w.touched && (len(w.intents) == 1 || !s.recovered):
+	case !s.charged.Equal(d.price) && !w.touched && !w.spentMeanwhile(i, s):
 		w.fault("%s says that %s has cost %s, but it was %s", s.who, i.who(), s.charged, d.price)
 	}
+}
+
+// spentMeanwhile reports whether another intent was executed between the snapshot
+// of one and the statement about it.
+func (w *modelWorld) spentMeanwhile(i *modelIntent, s *modelStatement) bool {
+	return slices.ContainsFunc(w.intents, func(other *modelIntent) bool {
+		d := w.deed(other)
+		return other != i && d.times > 0 && !d.at.Before(i.attempt.At) && !d.at.After(s.at)
+	})
 }
 
 // isMisleading reports whether the account could not show the truth, as it showed
