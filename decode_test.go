@@ -631,12 +631,9 @@ func TestHugeLists(t *testing.T) {
 			r := repeated(tc.before, tc.unit, tc.after, tc.size)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			started := time.Now()
 			got, err := readAll(t, r)
-			spent := time.Since(started)
 			runtime.ReadMemStats(&after)
 			assert.LessOrEqual(t, (after.TotalAlloc-before.TotalAlloc)>>20, tc.most, "MiB allocated in all")
-			assert.Less(t, spent, 5*time.Second)
 			assert.Empty(t, got)
 			if tc.fails != maybe {
 				assert.Equal(t, tc.fails == yes, err != nil, "%v", err)
