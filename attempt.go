@@ -119,10 +119,11 @@ const ownFor = time.Hour
 func (own *ownOrders) add(number OrderNumber, t ProxyType) {
 	own.mu.Lock()
 	defer own.mu.Unlock()
-	own.orders = slices.DeleteFunc(own.orders, func(o ownOrder) bool {
-		return o.number != "" && time.Since(o.at) > ownFor
-	})
-	own.orders = append(own.orders, ownOrder{number: number, proxyType: t, at: time.Now()})
+	now := time.Now()
+	for len(own.orders) > 0 && now.Sub(own.orders[0].at) > 24*ownFor {
+		own.orders = own.orders[1:] // the rest is looked through when it is asked for
+	}
+	own.orders = append(own.orders, ownOrder{number: number, proxyType: t, at: now})
 }
 
 // see notes that the proxies of an order were found in the list.

@@ -145,7 +145,7 @@ func (c *core) takeTurn(ctx context.Context, op string) (leave func(), err error
 		return nil, notSent(op, fmt.Errorf("%w while waiting for another purchase to end", err))
 	}
 	if c.config.spendLock == nil {
-		return c.lane.leave, nil
+		return c.leaveLane, nil
 	}
 	defer func() {
 		if leave == nil { // no lock, or a panic

@@ -47,6 +47,7 @@ type core struct {
 	lane       lane
 	orders     *ownOrders
 	extensions *ownExtensions
+	leaveLane  func() // made once
 }
 
 // config is what the options set.
@@ -111,6 +112,7 @@ func New(apiKey string, opts ...Option) (*Client, error) {
 		orders:     new(ownOrders),
 		extensions: new(ownExtensions),
 	}
+	c.leaveLane = c.lane.leave
 	if err := c.configure(cfg, opts); err != nil {
 		return nil, err
 	}
