@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -26,8 +27,9 @@ import (
 // is in Extra.
 //
 // It prints, logs and marshals without its password, its reboot link and the
-// values of Extra. In an unexported field of a struct, package fmt cannot ask it
-// how to print: it then shows Extra.
+// values of Extra: [Proxy.URL], [Proxy.Format] and [WriteProxies] give the
+// secrets out. In an unexported field of a struct, package fmt cannot ask it how
+// to print: it then shows Extra.
 type Proxy struct {
 	ID             IPAddressID // what [ExtendIPsRequest] takes
 	OrderID        OrderID     // what [ExtendOrdersRequest] takes
@@ -50,8 +52,21 @@ type Proxy struct {
 	// Extra is what this package has no field for, by its name in the list, and
 	// what it could not read. The values may be shared with other proxies: they
 	// must not be changed. They may be secrets.
-	Extra map[string]json.RawMessage
+	Extra Extra
 }
+
+// Extra is fields of a [Proxy] by their names. It prints and logs the names
+// alone: the values may be secrets.
+type Extra map[string]json.RawMessage
+
+// names gives the names in order.
+func (e Extra) names() []string { return slices.Sorted(maps.Keys(e)) }
+
+// Format writes the names, whatever the verb.
+func (e Extra) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%q", e.names()) }
+
+// LogValue gives slog the names.
+func (e Extra) LogValue() slog.Value { return slog.AnyValue(e.names()) }
 
 // Credentials is what a proxy asks its user for.
 type Credentials struct {
@@ -356,8 +371,8 @@ func plainText(s string) string {
 	return s
 }
 
-// Format writes what String gives, whatever the verb.
-func (p Proxy) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
+// GoString gives what String does.
+func (p Proxy) GoString() string { return p.String() }
 
 // LogValue gives slog the fields that are no secrets.
 func (p Proxy) LogValue() slog.Value {
@@ -413,7 +428,9 @@ type extendJSON struct {
 
 // MarshalJSON writes the proxy as a record of the service's lists, with *** for
 // the password and the reboot link, and without Extra.
-func (p Proxy) MarshalJSON() ([]byte, error) {
+func (p Proxy) MarshalJSON() ([]byte, error) { return json.Marshal(p.record()) }
+
+func (p Proxy) record() proxyJSON {
 	record := proxyJSON{
 		ID: p.ID, Host: p.Host, ProxyType: p.ProxyType, OrderID: p.OrderID, OrderNumber: p.OrderNumber,
 		Country: p.Country, Start: p.Start, End: p.End, HTTPPort: p.HTTPPort, SOCKS5Port: p.SOCKS5Port, Protocol: p.Protocol,
@@ -423,7 +440,7 @@ func (p Proxy) MarshalJSON() ([]byte, error) {
 	if p.Credentials != nil {
 		record.Credentials = &credentialsJSON{p.Credentials.Login, p.Credentials.Password}
 	}
-	return json.Marshal(record)
+	return record
 }
 
 // UnmarshalJSON reads a record of the service's lists. What MarshalJSON wrote of

@@ -1,0 +1,453 @@
+package youproxy
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// Layout is a form in which proxies are written down for people and other
+// programs. The zero value is none: take one from a function such as [LayoutURL].
+//
+// Each layout gives out passwords. So write the result only where they may be.
+type Layout struct {
+	name                string
+	head, between, tail string // of a list
+	row                 func(w *bytes.Buffer, p Proxy) error
+}
+
+// String gives the layout's name, such as "host:port".
+func (l Layout) String() string {
+	if l.row == nil {
+		return "no layout"
+	}
+	return l.name
+}
+
+// LayoutHostPort writes host:port, a proxy a line, as programs take it that know
+// the login from elsewhere. An IPv6 address stands in brackets, here and below.
+func LayoutHostPort(s Scheme) Layout {
+	return lines("host:port", s, func(w *bytes.Buffer, _ Proxy, e endpoint) error {
+		w.WriteString(e.hostPort())
+		return nil
+	})
+}
+
+// LayoutHostPortLoginPassword writes host:port:login:password, a proxy a line,
+// and host:port for one that knows its user by IP. The password is all that
+// follows the colon behind the login: it may hold colons, the login may not.
+func LayoutHostPortLoginPassword(s Scheme) Layout {
+	const name = "host:port:login:password"
+	return lines(name, s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
+		w.WriteString(e.hostPort())
+		if p.Credentials == nil {
+			return nil
+		}
+		if err := p.fitsLine(name, e); err != nil {
+			return err
+		}
+		w.WriteString(":" + e.login + ":" + e.password)
+		return nil
+	})
+}
+
+// LayoutLoginPasswordHostPort writes login:password@host:port, a proxy a line,
+// and host:port for one that knows its user by IP. Nothing is escaped: the login
+// ends at the first colon, and may hold none; the password ends at the last @.
+func LayoutLoginPasswordHostPort(s Scheme) Layout {
+	const name = "login:password@host:port"
+	return lines(name, s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
+		if p.Credentials != nil {
+			if err := p.fitsLine(name, e); err != nil {
+				return err
+			}
+			w.WriteString(e.login + ":" + e.password + "@")
+		}
+		w.WriteString(e.hostPort())
+		return nil
+	})
+}
+
+// LayoutURL writes the text of [Proxy.URL], a proxy a line.
+func LayoutURL(s Scheme) Layout {
+	return lines("URL", s, func(w *bytes.Buffer, p Proxy, _ endpoint) error {
+		u, err := p.URL(s)
+		if err != nil {
+			return err
+		}
+		w.WriteString(u.String())
+		return nil
+	})
+}
+
+// LayoutCurl writes a line of a curl configuration, as curl -K takes it, a proxy
+// a line. As the last line counts, give curl one of them. A SOCKS5 proxy is to
+// look host names up itself, as it is by [Proxy.Transport].
+func LayoutCurl(s Scheme) Layout {
+	return lines("curl", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
+		u, err := p.URL(e.scheme)
+		if err != nil {
+			return err
+		}
+		if e.scheme == SchemeSOCKS5 {
+			u.Scheme = "socks5h"
+		}
+		fmt.Fprintf(w, "proxy = %q", u.String()) // percent-encoded: nothing in it needs an escape
+		return nil
+	})
+}
+
+// LayoutPlaywright writes what Playwright's launch options take as proxy: an
+// object with server, username and password. A list is a JSON array of them. It
+// is an error for a SOCKS5 proxy with a login: browsers cannot log in there.
+func LayoutPlaywright(s Scheme) Layout {
+	type proxy struct {
+		Server   string `json:"server"`
+		Username string `json:"username,omitempty"`
+		Password string `json:"password,omitempty"`
+	}
+	return array(lines("Playwright", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
+		if e.scheme == SchemeSOCKS5 && p.Credentials != nil {
+			return p.notUsable("browsers cannot log in to a SOCKS5 proxy")
+		}
+		return writeJSON(w, proxy{string(e.scheme) + "://" + e.hostPort(), e.login, e.password})
+	}))
+}
+
+// LayoutScrapy writes what Scrapy's requests take as meta: an object with the
+// URL as proxy. A list is a JSON array of them, which is a Python list as well.
+// It is an error for SOCKS5, which Scrapy does not speak; [SchemeAny] means HTTP.
+func LayoutScrapy(s Scheme) Layout {
+	type meta struct {
+		Proxy string `json:"proxy"`
+	}
+	if s == SchemeAny {
+		s = SchemeHTTP
+	}
+	return array(lines("Scrapy", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
+		if e.scheme == SchemeSOCKS5 {
+			return p.notUsable("Scrapy does not speak SOCKS5")
+		}
+		u, err := p.URL(s)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, meta{u.String()})
+	}))
+}
+
+// LayoutJSONLines writes an object a line: a record of the service's lists, as
+// [Proxy.MarshalJSON] writes it, but with the password and the reboot link, so
+// that [Proxy.UnmarshalJSON] reads all of it back. Extra is left out.
+func LayoutJSONLines() Layout {
+	return Layout{name: "JSON lines", between: "\n", tail: "\n", row: func(w *bytes.Buffer, p Proxy) error {
+		record := p.record()
+		type credentials struct {
+			Login    string `json:"login"`
+			Password string `json:"password"`
+		}
+		full := struct {
+			proxyJSON
+
+			Credentials *credentials `json:"authInfo,omitzero"`
+			RebootURL   string       `json:"rebootLink,omitzero"`
+		}{proxyJSON: record, RebootURL: p.RebootURL.Reveal()}
+		if p.Credentials != nil {
+			full.Credentials = &credentials{p.Credentials.Login, p.Credentials.Password.Reveal()}
+		}
+		return writeJSON(w, full)
+	}}
+}
+
+// csvColumns are the columns of [LayoutCSV].
+var csvColumns = []struct {
+	name  string
+	value func(p Proxy) string
+}{
+	{"id", func(p Proxy) string { return string(p.ID) }},
+	{"type", func(p Proxy) string { return string(p.ProxyType) }},
+	{"host", func(p Proxy) string { return p.Host }},
+	{"http_port", func(p Proxy) string { return numberOrNone(p.HTTPPort) }},
+	{"socks5_port", func(p Proxy) string { return numberOrNone(p.SOCKS5Port) }},
+	{"login", func(p Proxy) string {
+		if p.Credentials == nil {
+			return ""
+		}
+		return p.Credentials.Login
+	}},
+	{"password", func(p Proxy) string {
+		if p.Credentials == nil {
+			return ""
+		}
+		return p.Credentials.Password.Reveal()
+	}},
+	{"country", func(p Proxy) string { return p.Country }},
+	{"start", func(p Proxy) string { return timeOrNone(p.Start) }},
+	{"end", func(p Proxy) string { return timeOrNone(p.End) }},
+	{"auto_extend", func(p Proxy) string { return strconv.FormatBool(p.AutoExtend) }},
+	{"auto_extend_days", func(p Proxy) string { return numberOrNone(p.AutoExtendDays) }},
+	{"order_id", func(p Proxy) string { return string(p.OrderID) }},
+	{"order_number", func(p Proxy) string { return string(p.OrderNumber) }},
+	{"mobile_operator", func(p Proxy) string { return p.MobileOperator }},
+	{"rotation_time", func(p Proxy) string { return numberOrNone(p.RotationTime) }},
+	{"reboot_url", func(p Proxy) string { return p.RebootURL.Reveal() }},
+}
+
+func numberOrNone(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func timeOrNone(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// LayoutCSV writes comma-separated values (RFC 4180, but with a line feed at the
+// end of a row) with a header, for spreadsheets. [Proxy.Format] gives the row
+// alone. Times are in UTC, the rotation time is in seconds, and what is not known
+// is empty.
+//
+// So that no spreadsheet takes a value for a formula, one that begins with = + -
+// @, a tab, an apostrophe, or the wide form of such a sign gets an apostrophe put
+// before it. A program that reads the values takes a first apostrophe away, and
+// has them as they were. It is an error for a proxy with a carriage return in a
+// value, as that would not be read back.
+func LayoutCSV() Layout {
+	names := make([]string, len(csvColumns))
+	for i, c := range csvColumns {
+		names[i] = c.name
+	}
+	return Layout{name: "CSV", head: strings.Join(names, ",") + "\n", between: "\n", tail: "\n", row: func(w *bytes.Buffer, p Proxy) error {
+		row := make([]string, len(csvColumns))
+		for i, c := range csvColumns {
+			row[i] = noFormula(c.value(p))
+			if strings.Contains(row[i], "\r") {
+				return p.notUsable("CSV cannot carry the carriage return in its %s", c.name)
+			}
+		}
+		out := csv.NewWriter(w)
+		err := out.Write(row)
+		out.Flush()
+		w.Truncate(len(bytes.TrimSuffix(w.Bytes(), []byte("\n"))))
+		return errors.Join(err, out.Error())
+	}}
+}
+
+func noFormula(s string) string {
+	for _, sign := range []string{"=", "+", "-", "@", "\t", "\n", "'", "＝", "＋", "－", "＠"} {
+		if strings.HasPrefix(s, sign) {
+			return "'" + s
+		}
+	}
+	return s
+}
+
+// LayoutTemplate writes what the template makes of a [Proxy], a proxy a line. A
+// secret is written with Reveal, a URL with its scheme:
+//
+//	{{.Host}} {{.HTTPPort}} {{with .Credentials}}{{.Login}} {{.Password.Reveal}}{{end}}
+//	{{.URL "socks5"}}
+func LayoutTemplate(t *template.Template) Layout {
+	return Layout{name: "template", between: "\n", tail: "\n", row: func(w *bytes.Buffer, p Proxy) error {
+		if t == nil {
+			return errors.New("youproxy: the template is nil")
+		}
+		if err := t.Execute(w, p); err != nil {
+			return p.templateError(err)
+		}
+		w.Truncate(len(bytes.TrimSuffix(w.Bytes(), []byte("\n"))))
+		return nil
+	}}
+}
+
+// templateError is err, unless its text tells a secret: a function of the
+// caller's may have put one there.
+func (p Proxy) templateError(err error) error {
+	secrets := []string{p.RebootURL.Reveal()}
+	if p.Credentials != nil {
+		secrets = append(secrets, p.Credentials.Password.Reveal())
+	}
+	for _, value := range p.Extra {
+		secrets = append(secrets, strings.Trim(string(value), `"`))
+	}
+	text := err.Error()
+	for _, secret := range secrets {
+		if quoted := strings.Trim(strconv.Quote(secret), `"`); secret != "" && (strings.Contains(text, secret) || strings.Contains(text, quoted)) {
+			return p.notUsable("the template failed, with an error that tells a secret of the proxy")
+		}
+	}
+	return fmt.Errorf("youproxy: proxy %s: %w", plainText(string(p.ID)), err)
+}
+
+// Format gives the proxy in a layout, with its password, and without a line feed
+// at the end.
+func (p Proxy) Format(l Layout) (string, error) {
+	var w bytes.Buffer
+	if err := l.write(&w, p); err != nil {
+		return "", err
+	}
+	return w.String(), nil
+}
+
+// WriteProxies writes the proxies in a layout, with their passwords: a list, as
+// [slices.Values] gives it, or the proxies of [Client.Proxies] while they arrive.
+//
+// It ends at the first error: of the list, of w, or that a proxy cannot be
+// written in this layout. What is before it was written, and is not the list.
+func WriteProxies[S iter.Seq[Proxy] | iter.Seq2[Proxy, error]](w io.Writer, l Layout, proxies S) error {
+	if w == nil {
+		return errors.New("youproxy: the writer is nil")
+	}
+	out := &layoutWriter{layout: l, to: w}
+	var failed error
+	switch all := any(proxies).(type) {
+	case iter.Seq[Proxy]:
+		if all == nil {
+			return errNoProxies
+		}
+		for p := range all {
+			if failed = out.write(p); failed != nil {
+				break
+			}
+		}
+	case iter.Seq2[Proxy, error]:
+		if all == nil {
+			return errNoProxies
+		}
+		for p, err := range all {
+			if err == nil {
+				err = out.write(p)
+			}
+			if failed = err; failed != nil {
+				break
+			}
+		}
+	}
+	if err := out.end(failed == nil); failed == nil {
+		failed = err
+	}
+	return failed
+}
+
+var errNoProxies = errors.New("youproxy: the sequence of proxies is nil")
+
+// layoutWriter writes a list piece by piece.
+type layoutWriter struct {
+	layout Layout
+	to     io.Writer
+	held   bytes.Buffer
+	begun  bool
+	broken bool // the writer failed
+}
+
+// aPiece is about how much is handed to the writer at once.
+const aPiece = 32 << 10
+
+func (w *layoutWriter) write(p Proxy) error {
+	before := w.held.Len()
+	if w.begun {
+		w.held.WriteString(w.layout.between)
+	} else {
+		w.held.WriteString(w.layout.head)
+	}
+	if err := w.layout.write(&w.held, p); err != nil {
+		w.held.Truncate(before)
+		return err
+	}
+	w.begun = true
+	if w.held.Len() < aPiece {
+		return nil
+	}
+	return w.flush()
+}
+
+// end writes what is held, and the end of a list that is whole.
+func (w *layoutWriter) end(whole bool) error {
+	switch {
+	case w.layout.row == nil:
+		return errNoLayout
+	case !whole && w.begun && w.layout.between == "\n":
+		w.held.WriteByte('\n') // the last line is a whole one
+	case whole && w.begun:
+		w.held.WriteString(w.layout.tail)
+	case whole:
+		w.held.WriteString(w.layout.head)
+		if w.layout.between != "\n" {
+			w.held.WriteString(w.layout.tail)
+		}
+	}
+	return w.flush()
+}
+
+func (w *layoutWriter) flush() error {
+	if w.held.Len() == 0 || w.broken {
+		return nil
+	}
+	if _, err := w.held.WriteTo(w.to); err != nil {
+		w.broken = true
+		return fmt.Errorf("youproxy: the list of proxies is not written: %w", err)
+	}
+	return nil
+}
+
+var errNoLayout = errors.New("youproxy: no layout is given: take one from a function such as LayoutURL")
+
+func (l Layout) write(w *bytes.Buffer, p Proxy) error {
+	if l.row == nil {
+		return errNoLayout
+	}
+	return l.row(w, p)
+}
+
+// lines makes a layout that has a line for each proxy, and is used by a scheme.
+func lines(name string, s Scheme, row func(w *bytes.Buffer, p Proxy, e endpoint) error) Layout {
+	return Layout{name: name, between: "\n", tail: "\n", row: func(w *bytes.Buffer, p Proxy) error {
+		e, err := p.endpoint(s)
+		if err != nil {
+			return err
+		}
+		return row(w, p, e)
+	}}
+}
+
+// array makes a JSON array of the rows.
+func array(l Layout) Layout {
+	l.head, l.between, l.tail = "[\n", ",\n", "\n]\n"
+	return l
+}
+
+// fitsLine reports why the login and the password cannot stand in a line between
+// colons.
+func (p Proxy) fitsLine(layout string, e endpoint) error {
+	switch {
+	case strings.Contains(e.login, ":"):
+		return p.notUsable("%s cannot carry a login with a colon", layout)
+	case hasControl(e.login) || hasControl(e.password):
+		return p.notUsable("%s cannot carry a login or password with a control character", layout)
+	}
+	return nil
+}
+
+// writeJSON writes v on one line, without the escapes that HTML needs.
+func writeJSON(w *bytes.Buffer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	w.Truncate(w.Len() - 1)
+	return nil
+}

@@ -1,0 +1,182 @@
+package youproxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Scheme is the protocol that a program speaks with a proxy.
+type Scheme string
+
+// The schemes. SchemeAny stands for HTTP where the proxy has a port for it, and
+// else for SOCKS5.
+const (
+	SchemeAny    Scheme = ""
+	SchemeHTTP   Scheme = "http"
+	SchemeSOCKS5 Scheme = "socks5" // the proxy looks host names up
+)
+
+// Valid reports whether s is one of the schemes.
+func (s Scheme) Valid() bool { return s == SchemeAny || s == SchemeHTTP || s == SchemeSOCKS5 }
+
+// ErrNotUsable is matched by the errors of a [Proxy] that cannot be used, or
+// written down, in the way that was asked for. Their texts say why, without its
+// password.
+var ErrNotUsable = errors.New("the proxy cannot be used so")
+
+// URL gives what [http.ProxyURL] and other programs take, with the password: its
+// String must not be logged. [url.URL.Redacted] may.
+//
+// It is an error where the proxy has no port for the scheme, its host is neither
+// an address nor a host name, or its login or password is such that the scheme
+// cannot carry it: HTTP takes no colon in a login and no control characters (RFC
+// 7617), SOCKS5 takes 1 to 255 bytes of each (RFC 1929).
+func (p Proxy) URL(s Scheme) (*url.URL, error) {
+	e, err := p.endpoint(s)
+	if err != nil {
+		return nil, err
+	}
+	u := &url.URL{Scheme: string(e.scheme), Host: e.hostPort()}
+	if p.Credentials != nil {
+		u.User = url.UserPassword(e.login, e.password)
+	}
+	return u, nil
+}
+
+// Transport gives a new transport that sends everything through the proxy. It
+// begins as a copy of [http.DefaultTransport], without what the environment says
+// of proxies; each of configure, in turn, may change it.
+//
+// A transport keeps connections open: use one for all requests through the
+// proxy, and close its idle connections in the end. For several proxies there is
+// package proxypool.
+func (p Proxy) Transport(s Scheme, configure ...func(*http.Transport)) (*http.Transport, error) {
+	u, err := p.URL(s)
+	if err != nil {
+		return nil, err
+	}
+	base, ok := http.DefaultTransport.(*http.Transport)
+	if ok {
+		base = base.Clone()
+	} else { // a program has put another one there
+		base = &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			ForceAttemptHTTP2:   true,
+			IdleConnTimeout:     30 * time.Second,
+			TLSHandshakeTimeout: 10 * time.Second,
+		}
+	}
+	base.Proxy = http.ProxyURL(u)
+	for _, f := range configure {
+		if f != nil {
+			f(base)
+		}
+	}
+	return base, nil
+}
+
+// endpoint is where and as whom a proxy is used.
+type endpoint struct {
+	scheme          Scheme
+	host            string // an address or a host name, without brackets
+	port            int
+	login, password string
+}
+
+func (e endpoint) hostPort() string { return net.JoinHostPort(e.host, strconv.Itoa(e.port)) }
+
+// endpoint checks all that [Proxy.URL] promises.
+func (p Proxy) endpoint(s Scheme) (endpoint, error) {
+	if !s.Valid() {
+		return endpoint{}, fmt.Errorf("youproxy: the scheme %s is not known: it is %q or %q", shortQuote(string(s)), SchemeHTTP, SchemeSOCKS5)
+	}
+	e := endpoint{scheme: s, host: p.Host}
+	if s == SchemeAny {
+		e.scheme = SchemeHTTP
+		if p.HTTPPort == 0 {
+			e.scheme = SchemeSOCKS5
+		}
+	}
+	if e.host == "" && p.IP.IsValid() {
+		e.host = p.IP.String()
+	}
+	e.port = p.HTTPPort
+	if e.scheme == SchemeSOCKS5 {
+		e.port = p.SOCKS5Port
+	}
+	switch {
+	case e.host == "":
+		return e, p.notUsable("it has no host")
+	case !isHost(e.host):
+		return e, p.notUsable("its host %s is neither an address nor a host name", shortQuote(e.host))
+	case e.port == 0 && s == SchemeAny:
+		return e, p.notUsable("it has no port")
+	case e.port == 0:
+		return e, p.notUsable("it has no port for %s", s)
+	case e.port < 0 || e.port > 65535:
+		return e, p.notUsable("its port %d is out of range", e.port)
+	}
+	if p.Credentials == nil {
+		return e, nil
+	}
+	e.login, e.password = p.Credentials.Login, p.Credentials.Password.Reveal()
+	if e.scheme == SchemeHTTP {
+		switch {
+		case strings.Contains(e.login, ":"):
+			return e, p.notUsable("HTTP cannot carry a login with a colon")
+		case hasControl(e.login):
+			return e, p.notUsable("HTTP cannot carry a login with a control character")
+		case hasControl(e.password):
+			return e, p.notUsable("HTTP cannot carry a password with a control character")
+		}
+		return e, nil
+	}
+	for _, c := range []struct{ name, text string }{{"login", e.login}, {"password", e.password}} {
+		if len(c.text) < 1 || len(c.text) > 255 {
+			return e, p.notUsable("SOCKS5 cannot carry a %s of %d bytes: it takes 1 to 255", c.name, len(c.text))
+		}
+	}
+	return e, nil
+}
+
+// notUsable says what stands in the way. Nothing of format may be a secret.
+func (p Proxy) notUsable(format string, args ...any) error {
+	name := "the proxy"
+	if p.ID != "" {
+		name = "proxy " + plainText(string(p.ID))
+	}
+	return notUsableError("youproxy: " + name + " is not usable so: " + fmt.Sprintf(format, args...))
+}
+
+type notUsableError string
+
+func (e notUsableError) Error() string      { return string(e) }
+func (notUsableError) Is(target error) bool { return target == ErrNotUsable }
+
+// isHost reports whether s is an address without a zone, or could be a host name.
+func isHost(s string) bool {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.Zone() == ""
+	}
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// hasControl reports whether s holds an ASCII control character.
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
