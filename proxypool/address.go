@@ -1,0 +1,164 @@
+package proxypool
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// defaultPorts are those of the schemes that net/http speaks with proxies.
+var defaultPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}
+
+// address is a proxy's URL, checked.
+type address struct {
+	url      *url.URL
+	identity string   // the same for URLs that mean the same
+	name     string   // with *** for the password
+	point    string   // what a sticky pool places it by: without the password
+	secrets  []string // forms of the password
+}
+
+// Name gives the URL of a proxy without its password, as it stands in errors,
+// logs and [ProxyStats]: http://login:***@host:port.
+func Name(u *url.URL) string {
+	a, err := parseAddress(u)
+	if err != nil {
+		return "invalid proxy URL"
+	}
+	return a.name
+}
+
+// hidden stands where a password would.
+const hidden = "***"
+
+// parseAddress never puts a part of a URL into an error.
+func parseAddress(u *url.URL) (*address, error) {
+	if u == nil {
+		return nil, errors.New("the URL is nil")
+	}
+	scheme := strings.ToLower(u.Scheme)
+	port, known := defaultPorts[scheme]
+	host := strings.ToLower(u.Hostname())
+	switch {
+	case !known:
+		return nil, errors.New("the scheme is not http, https, socks5 or socks5h")
+	case host == "":
+		return nil, errors.New("the URL has no host")
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
+		return nil, errors.New("the URL has more than a scheme, a login, a host and a port: is a character of its password not escaped?")
+	}
+	if p := u.Port(); p != "" {
+		port = p
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return nil, errors.New("the port is not a number from 1 to 65535")
+	}
+	clean := &url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port)}
+	a := &address{url: clean}
+	a.name = clean.String()
+	a.point = a.name
+	if u.User != nil {
+		login := u.User.Username()
+		password, given := u.User.Password()
+		clean.User = u.User
+		if socks := strings.HasPrefix(scheme, "socks"); socks && (login == "" || len(login) > 255 || len(password) > 255) {
+			return nil, errors.New("SOCKS5 takes a login of 1 to 255 bytes, and a password of up to 255")
+		}
+		shown := url.User(login).String()
+		a.point = scheme + "://" + shown + "@" + clean.Host
+		if password != "" && strings.Contains(login, password) {
+			shown = hidden
+		}
+		if given {
+			shown += ":" + hidden
+		}
+		a.name = scheme + "://" + shown + "@" + clean.Host
+		a.secrets = formsOf(login, password)
+	}
+	a.identity = clean.String()
+	return a, nil
+}
+
+// formsOf gives the forms in which a proxy or a library may repeat a password,
+// the longest first.
+func formsOf(login, password string) []string {
+	if password == "" {
+		return nil
+	}
+	both := []byte(login + ":" + password)
+	forms := []string{
+		password,
+		url.QueryEscape(password),
+		url.PathEscape(password),
+		strings.TrimPrefix(url.UserPassword("", password).String(), ":"),
+		strings.Trim(strconv.Quote(password), `"`),
+		base64.StdEncoding.EncodeToString(both),
+		base64.URLEncoding.EncodeToString(both),
+		base64.StdEncoding.EncodeToString([]byte(password)),
+	}
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(forms)
+}
+
+// scrub gives err, or its text without the password where that is in it.
+func (a *address) scrub(err error) error {
+	if err == nil {
+		return nil
+	}
+	text, clean := err.Error(), err.Error()
+	for _, secret := range a.secrets {
+		clean = strings.ReplaceAll(clean, secret, hidden)
+	}
+	if clean == text {
+		return err
+	}
+	return &scrubbed{text: clean, timeout: (&Error{Err: err}).Timeout(), kinds: kindsOf(err)}
+}
+
+// kindsOf gives what callers may look for in err.
+func kindsOf(err error) (kinds []error) {
+	for _, kind := range []error{
+		ErrNoProxy, ErrUnreachable, ErrAuthentication, ErrRefused,
+		context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+	} {
+		if errors.Is(err, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// scrubbed is an error whose own text told a password.
+type scrubbed struct {
+	text    string
+	timeout bool
+	kinds   []error
+}
+
+func (e *scrubbed) Error() string   { return e.text }
+func (e *scrubbed) Timeout() bool   { return e.timeout }
+func (e *scrubbed) Unwrap() []error { return e.kinds }
+
+// parseAll checks a list. A URL that is given twice counts once.
+func parseAll(urls []*url.URL) ([]*address, error) {
+	list := make([]*address, 0, len(urls))
+	seen := make(map[string]bool, len(urls))
+	for i, u := range urls {
+		a, err := parseAddress(u)
+		if err != nil {
+			return nil, fmt.Errorf("proxypool: the proxy at index %d cannot be used: %w", i, err)
+		}
+		if !seen[a.identity] {
+			seen[a.identity] = true
+			list = append(list, a)
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,286 @@
+package proxypool
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// attempt is one try of a request through one proxy: what is known of how far it
+// got. It is the context of its request, so that the transport's hooks find it.
+type attempt struct {
+	context.Context
+
+	proxy *proxy
+	host  string
+	epoch uint32
+	probe bool
+	steps atomic.Uint32
+}
+
+func newAttempt(req *http.Request, x *proxy, probe bool) *attempt {
+	a := &attempt{Context: req.Context(), proxy: x, probe: probe, epoch: x.epoch.Load()}
+	if req.URL.Scheme == "https" {
+		a.host = req.URL.Host
+	}
+	if !probe && x.until.Load() != 0 {
+		a.epoch-- // it began to rest since it was chosen: that counts once
+	}
+	return a
+}
+
+// step is one that an attempt took.
+type step uint32
+
+const (
+	dialed    step = 1 << iota // it began to connect with the proxy
+	reached                    // it has connected with the proxy
+	tunnelled                  // the proxy let it through to the target
+	got                        // it has a connection to write to
+	timedOut                   // a connection took too long
+	waitedFor                  // others wait for its connection
+)
+
+type attemptKey struct{}
+
+func (a *attempt) Value(key any) any {
+	if key == (attemptKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+// attemptOf gives the attempt that a connection is made for. It is nil for none,
+// whose methods do nothing.
+func attemptOf(ctx context.Context) *attempt {
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	return a
+}
+
+func (a *attempt) mark(s step) {
+	if a != nil {
+		a.steps.Or(uint32(s))
+	}
+}
+
+func (a *attempt) took(s step) bool { return a.steps.Load()&uint32(s) != 0 }
+
+// verdict is what became of an attempt.
+type verdict uint8
+
+const (
+	served  verdict = iota
+	over            // the caller gave up, or nothing can send such a request
+	faulty          // the proxy is not to be had
+	refused         // the proxy works, but led nowhere
+	broken          // it broke off when it may have arrived
+)
+
+// try sends the request, once. The response's body is the caller's.
+func (a *attempt) try(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
+	p := a.proxy
+	if req.URL.Scheme == "https" {
+		first, err := p.await(a, a.host)
+		if err != nil {
+			if body != nil {
+				_ = body.Close()
+			}
+			if errors.Is(err, errFellIll) {
+				return nil, refused, &because{ErrUnreachable, err.Error(), err}
+			}
+			return nil, over, err
+		}
+		if first {
+			a.mark(waitedFor)
+		}
+	}
+	defer a.met()
+
+	out := req.WithContext(a.traced())
+	out.Body = body
+	if body != nil && body != http.NoBody && replayable(req) {
+		out.GetBody = nil // or net/http would send the body again
+	}
+	p.requests.Add(1)
+	resp, err := p.roundTripper().RoundTrip(out)
+	if err != nil {
+		v, err := a.judge(req, err)
+		err = p.scrub(err)
+		if v != over {
+			p.failed(err)
+		}
+		return nil, v, err
+	}
+	if resp.StatusCode == http.StatusProxyAuthRequired && a.plain(req) {
+		_ = resp.Body.Close()
+		err := &because{ErrAuthentication, "it answered 407", nil}
+		p.failed(err)
+		return nil, faulty, err
+	}
+	return resp, served, nil
+}
+
+// met lets those go on who wait for the first connection.
+func (a *attempt) met() {
+	if a.steps.And(^uint32(waitedFor))&uint32(waitedFor) != 0 {
+		a.proxy.met(a.host)
+	}
+}
+
+// plain reports whether the proxy itself answers the request, and not through a
+// tunnel the target.
+func (a *attempt) plain(req *http.Request) bool {
+	return req.URL.Scheme == "http" && strings.HasPrefix(a.proxy.url.Scheme, "http")
+}
+
+// replayable reports whether net/http would send the request again, with its
+// body, when a connection breaks.
+func replayable(req *http.Request) bool {
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	_, key := req.Header["Idempotency-Key"]
+	_, xKey := req.Header["X-Idempotency-Key"]
+	return key || xKey
+}
+
+// connectAnswer judges the answer to CONNECT.
+func (a *attempt) connectAnswer(res *http.Response) error {
+	switch res.StatusCode {
+	case http.StatusOK:
+		a.mark(tunnelled)
+		return nil
+	case http.StatusProxyAuthRequired:
+		return &because{ErrAuthentication, "it answered 407 to CONNECT", nil}
+	}
+	return &because{ErrRefused, fmt.Sprintf("it answered %d to CONNECT", res.StatusCode), nil}
+}
+
+// judge tells what an error means. The order matters: what is certain comes
+// first.
+func (a *attempt) judge(req *http.Request, err error) (verdict, error) {
+	answer := a.socks(err)
+	switch {
+	case a.Err() != nil || cancelled(req):
+		return over, err
+	case a.took(got):
+		return broken, err
+	case errors.Is(err, ErrAuthentication):
+		return faulty, err
+	case errors.Is(err, ErrRefused):
+		return refused, err
+	case errors.Is(err, errDropped):
+		return refused, err
+	case !a.took(dialed):
+		return over, err
+	case errors.Is(err, syscall.EMFILE):
+		return over, err // it is this process that has no more files
+	case !a.took(tunnelled) && answer == refusedBySOCKS:
+		return refused, &because{ErrRefused, err.Error(), err}
+	case !a.took(tunnelled) && answer == loginRefusedBySOCKS:
+		return faulty, &because{ErrAuthentication, err.Error(), err}
+	case a.took(tunnelled) && ofTheTarget(err):
+		return over, err // no other proxy would mend it
+	case a.took(tunnelled) && a.took(timedOut):
+		return refused, &because{ErrRefused, fmt.Sprintf("no TLS handshake with it within %s", a.proxy.settings.connectTimeout), err}
+	case a.took(tunnelled):
+		return refused, &because{ErrRefused, err.Error(), err}
+	case a.took(timedOut):
+		return faulty, &because{ErrUnreachable, fmt.Sprintf("no connection within %s", a.proxy.settings.connectTimeout), err}
+	case errors.Is(err, ErrUnreachable):
+		return faulty, err
+	}
+	return faulty, &because{ErrUnreachable, err.Error(), err}
+}
+
+// ofTheTarget reports whether err is what the target said, or showed, in the TLS
+// handshake.
+func ofTheTarget(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var op *net.OpError
+	return errors.As(err, &certificate) || errors.As(err, &record) || errors.As(err, &op) && op.Op == "remote error"
+}
+
+func cancelled(req *http.Request) bool {
+	select {
+	case <-req.Cancel: //nolint:staticcheck // callers may still use it
+		return true
+	default:
+		return false
+	}
+}
+
+// socksAnswer is what a SOCKS5 server said no to.
+type socksAnswer uint8
+
+const (
+	noSOCKSAnswer socksAnswer = iota
+	loginRefusedBySOCKS
+	refusedBySOCKS
+)
+
+// socks finds the answer of a SOCKS5 server in err. net/http gives it as a text
+// alone.
+func (a *attempt) socks(err error) socksAnswer {
+	var op *net.OpError
+	if !strings.HasPrefix(a.proxy.url.Scheme, "socks") || !errors.As(err, &op) || !strings.HasPrefix(op.Op, "socks") || op.Err == nil {
+		return noSOCKSAnswer
+	}
+	switch text := op.Err.Error(); {
+	case strings.Contains(text, "authentication failed"), strings.Contains(text, "authentication method"):
+		return loginRefusedBySOCKS
+	case strings.HasPrefix(text, "unknown error "): // and the reply that the server gave
+		return refusedBySOCKS
+	}
+	return noSOCKSAnswer
+}
+
+// traced gives the context of the request, with hooks on its connection. Those
+// of the caller are not shown the header field with the proxy's password.
+func (a *attempt) traced() context.Context {
+	ctx := context.Context(a)
+	if theirs := httptrace.ContextClientTrace(ctx); theirs != nil && theirs.WroteHeaderField != nil {
+		quiet := *theirs
+		quiet.WroteHeaderField = func(key string, value []string) {
+			if !strings.EqualFold(key, "Proxy-Authorization") {
+				theirs.WroteHeaderField(key, value)
+			}
+		}
+		ctx = httptrace.WithClientTrace(untracedContext{ctx}, &quiet)
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		// It asks anew only where what it wrote to the last one does not count.
+		GetConn: func(string) { a.steps.And(^uint32(got)) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			a.mark(got)
+			keep(info.Conn)
+			a.met()
+		},
+		TLSHandshakeStart: func() {
+			if a.proxy.url.Scheme != "https" { // where it may be that with the proxy
+				a.mark(tunnelled)
+			}
+		},
+	})
+}
+
+// untracedContext hides the caller's hooks, so that others stand in their place.
+type untracedContext struct{ context.Context }
+
+func (c untracedContext) Value(key any) any {
+	v := c.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return v
+}

@@ -1,0 +1,135 @@
+package proxypool
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Option changes how a [Pool] works.
+type Option func(*settings) error
+
+// settings is what options say.
+type settings struct {
+	strategy       strategy
+	tries          int
+	connectTimeout time.Duration
+	firstRest      time.Duration
+	longestRest    time.Duration
+	base           *http.Transport
+	logger         *slog.Logger
+}
+
+func newSettings() *settings {
+	return &settings{
+		strategy:       &roundRobin{},
+		tries:          10,
+		connectTimeout: 10 * time.Second,
+		firstRest:      time.Second,
+		longestRest:    time.Minute,
+	}
+}
+
+// WithTries bounds through how many proxies one request is tried: 10 unless it
+// is set. No proxy is tried twice for a request.
+func WithTries(n int) Option {
+	return func(s *settings) error {
+		if n < 1 {
+			return fmt.Errorf("proxypool: WithTries takes 1 or more, not %d", n)
+		}
+		s.tries = n
+		return nil
+	}
+}
+
+// WithConnectTimeout bounds how long making a connection may take, with the
+// proxy's and the target's handshakes: 10 seconds unless it is set. A proxy that
+// takes longer to let a request through rests.
+func WithConnectTimeout(d time.Duration) Option {
+	return func(s *settings) error {
+		if d <= 0 {
+			return fmt.Errorf("proxypool: WithConnectTimeout takes more than 0, not %s", d)
+		}
+		s.connectTimeout = d
+		return nil
+	}
+}
+
+// WithRest sets how long a proxy rests that failed, and up to how long when it
+// fails again and again: each pause is twice as long as the one before, give or
+// take a tenth. It is a second, up to a minute, unless it is set.
+func WithRest(first, longest time.Duration) Option {
+	return func(s *settings) error {
+		if first <= 0 || longest < first {
+			return fmt.Errorf("proxypool: WithRest takes two times above 0 in order, not %s and %s", first, longest)
+		}
+		s.firstRest, s.longestRest = first, longest
+		return nil
+	}
+}
+
+// WithTransport sets what the transports are made like: each is a copy of base
+// with a proxy of its own. Without it that is a copy of [http.DefaultTransport]
+// with 16 idle connections a host.
+func WithTransport(base *http.Transport) Option {
+	return func(s *settings) error {
+		if base == nil {
+			return errors.New("proxypool: WithTransport takes a transport, not nil")
+		}
+		s.base = base
+		return nil
+	}
+}
+
+// WithLogger sets what is told when a proxy begins to rest, and when it is back.
+func WithLogger(l *slog.Logger) Option {
+	return func(s *settings) error {
+		if l == nil {
+			return errors.New("proxypool: WithLogger takes a logger, not nil")
+		}
+		s.logger = l
+		return nil
+	}
+}
+
+// newTransport makes a transport without a proxy.
+func (s *settings) newTransport() *http.Transport {
+	if s.base != nil {
+		t := s.base.Clone()
+		if b := s.base; b.TLSClientConfig == nil && b.DialContext == nil && b.DialTLSContext == nil && !hasOldDialer(b) {
+			t.ForceAttemptHTTP2 = true // as net/http has it, without the dialer that a pool puts in
+		}
+		return t
+	}
+	if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		t = t.Clone()
+		t.MaxIdleConnsPerHost = 16
+		return t
+	}
+	return &http.Transport{ // a program has put another one there
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          100,
+		MaxIdleConnsPerHost:   16,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
+}
+
+func hasOldDialer(t *http.Transport) bool {
+	return t.Dial != nil || t.DialTLS != nil //nolint:staticcheck // callers may still use them
+}
+
+// dialerOf gives what connects with a proxy.
+func dialerOf(t *http.Transport) dialFunc {
+	switch {
+	case t.DialContext != nil:
+		return t.DialContext
+	case t.Dial != nil: //nolint:staticcheck // callers may still use it
+		return withoutContext(t.Dial) //nolint:staticcheck // the same
+	}
+	return (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+}
