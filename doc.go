@@ -35,6 +35,10 @@
 //		// ...
 //	}
 //
+// [Proxy.URL] and [Proxy.Transport] send traffic through one, [Proxy.Format] and
+// [WriteProxies] write them down for other programs, and package proxypool sends
+// traffic through many. But for these, no proxy shows its password.
+//
 // # Errors
 //
 // A request that breaks a rule is a [*ValidationError], which names every broken

@@ -25,7 +25,7 @@ const testKey = "Key-5d1f0c77"
 
 var (
 	password = regexp.MustCompile(`Pw[0-9a-f]{8}`)
-	ready    = regexp.MustCompile(`^login\d+:Pw[0-9a-f]{8}@198\.18\.\d+\.\d+:\d+$`)
+	ready    = regexp.MustCompile(`^http://login\d+:Pw[0-9a-f]{8}@198\.18\.\d+\.\d+:\d+$`)
 )
 
 // result is what a run of the program left.
@@ -193,7 +193,7 @@ func TestBuy(t *testing.T) {
 		"ISP": {
 			[]string{"-type", "ISP", "-country", "NLD", "-quantity", "2", "-days", "60", "-goal", "ad checks", "-promo", promo, "-auth-ip", "192.0.2.7"},
 			`{"proxyType":"ISP","quantity":2,"rentPeriodDays":60,"country":"NLD","goal":"ad checks","authType":"IP","authIp":"192.0.2.7","promoCode":"TENTH"}`,
-			"HTTP", `^198\.18\.\d+\.\d+:\d+$`,
+			"HTTP", `^http://198\.18\.\d+\.\d+:\d+$`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -362,19 +362,8 @@ func TestAProxyWithoutAPortIsNotReadyToUse(t *testing.T) {
 	sandboxed(t, youproxytest.WithListShape(youproxytest.ListShape{Extra: map[string]any{"httpsPort": nil, "socks5Port": nil}}))
 	r := start(t)
 	assert.Equal(t, 0, r.code, "it is bought")
-	assert.Contains(t, r.stderr, "where it is reached is not in the list: IPv4 proxy 1111111111111111111")
+	assert.Contains(t, r.stderr, "buy: youproxy: proxy 1111111111111111111 is not usable so: it has no port: IPv4 proxy 1111111111111111111")
 	assert.Empty(t, r.ready())
-}
-
-func TestReadyToUse(t *testing.T) {
-	for want, p := range map[string]youproxy.Proxy{
-		"me:a%40b%3Ac%0Ad@192.0.2.1:8080": {Host: "192.0.2.1", HTTPPort: 8080, SOCKS5Port: 1080, Credentials: &youproxy.Credentials{Login: "me", Password: youproxy.NewSecret("a@b:c\nd")}},
-		"[2001:db8::1]:1080":              {Host: "2001:db8::1", SOCKS5Port: 1080},
-	} {
-		line, ok := readyToUse(&p)
-		assert.True(t, ok)
-		assert.Equal(t, want, line)
-	}
 }
 
 func TestUsageErrors(t *testing.T) {

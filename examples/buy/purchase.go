@@ -2,14 +2,10 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/youproxy-go/youproxy"
@@ -137,12 +133,13 @@ func (b *buyer) deliver(ctx context.Context, p *youproxy.Purchase) error {
 		return err
 	}
 	b.out.line("Proxies     %d, ready to use over %s:", len(proxies), protocolOf(&proxies[0]))
-	for i := range proxies {
-		if line, ok := readyToUse(&proxies[i]); ok {
-			b.out.line("%s", line)
-		} else {
-			b.problems.line("buy: where it is reached is not in the list: %s", proxies[i])
+	for _, p := range proxies {
+		line, err := p.Format(youproxy.LayoutURL(youproxy.SchemeAny))
+		if err != nil {
+			b.problems.line("buy: %v: %s", err, p)
+			continue
 		}
+		b.out.line("%s", line)
 	}
 	b.warn(b.journal.close(p.Attempt.ID, youproxy.VerdictExecuted))
 	return nil
@@ -168,18 +165,4 @@ func protocolOf(p *youproxy.Proxy) string {
 		return "SOCKS5"
 	}
 	return "HTTP"
-}
-
-// readyToUse gives a proxy with its password, as in a URL: what could not stand
-// there is escaped.
-func readyToUse(p *youproxy.Proxy) (line string, ok bool) {
-	port := cmp.Or(p.HTTPPort, p.SOCKS5Port)
-	if p.Host == "" || port == 0 {
-		return "", false
-	}
-	at := net.JoinHostPort(p.Host, strconv.Itoa(port))
-	if p.Credentials == nil {
-		return at, true
-	}
-	return url.UserPassword(p.Credentials.Login, p.Credentials.Password.Reveal()).String() + "@" + at, true
 }
