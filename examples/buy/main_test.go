@@ -25,7 +25,7 @@ const testKey = "Key-5d1f0c77"
 
 var (
 	password = regexp.MustCompile(`Pw[0-9a-f]{8}`)
-	ready    = regexp.MustCompile(`^http://login\d+:Pw[0-9a-f]{8}@198\.18\.\d+\.\d+:\d+$`)
+	ready    = regexp.MustCompile(`^(http|socks5)://login\d+:Pw[0-9a-f]{8}@198\.18\.\d+\.\d+:\d+$`)
 )
 
 // result is what a run of the program left.
@@ -183,7 +183,7 @@ func TestBuy(t *testing.T) {
 		"IPv6": {
 			[]string{"-type", "ipv6", "-quantity", "3", "-protocol", "socks"},
 			`{"proxyType":"IPv6","quantity":3,"rentPeriodDays":30,"country":"USA","goal":"price monitoring","authType":"LOGIN","protocol":"SOCKS"}`,
-			"SOCKS5", ready.String(),
+			"SOCKS5", strings.Replace(ready.String(), "(http|socks5)", "socks5", 1),
 		},
 		"MOBILE": {
 			[]string{"-type", "mobile", "-operator", "tmobile", "-rotation", "600"},
