@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/youproxy-go/youproxy/internal/untraced"
 )
 
 // apiPath stands between the base URL and the API key.
@@ -69,7 +71,7 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	ctx := req.Context()
 	if theirs := httptrace.ContextClientTrace(ctx); theirs != nil {
-		ctx = httptrace.WithClientTrace(untracedContext{ctx}, t.quiet(theirs))
+		ctx = httptrace.WithClientTrace(untraced.Context(ctx), t.quiet(theirs))
 	}
 	base := t.base()
 	plain, isPlain := base.(*http.Transport)
@@ -143,18 +145,6 @@ func closeBody(req *http.Request) {
 	if req.Body != nil {
 		_ = req.Body.Close()
 	}
-}
-
-// untracedContext hides the caller's trace, so that the one made of it by
-// [keyTransport.quiet] stands in its place.
-type untracedContext struct{ context.Context }
-
-func (c untracedContext) Value(key any) any {
-	v := c.Context.Value(key)
-	if _, ok := v.(*httptrace.ClientTrace); ok {
-		return nil
-	}
-	return v
 }
 
 // quiet gives a copy of the caller's trace that is not shown header fields, one

@@ -19,10 +19,9 @@ var defaultPorts = map[string]string{"http": "80", "https": "443", "socks5": "10
 // address is a proxy's URL, checked.
 type address struct {
 	url      *url.URL
-	identity string   // the same for URLs that mean the same
-	name     string   // with *** for the password
-	point    string   // what a sticky pool places it by: without the password
-	secrets  []string // forms of the password
+	identity string // the same for URLs that mean the same
+	name     string // with *** for the password
+	point    string // what a sticky pool places it by: without the password
 }
 
 // Name gives the URL of a proxy without its password, as it stands in errors,
@@ -80,18 +79,19 @@ func parseAddress(u *url.URL) (*address, error) {
 			shown += ":" + hidden
 		}
 		a.name = scheme + "://" + shown + "@" + clean.Host
-		a.secrets = formsOf(login, password)
 	}
 	a.identity = clean.String()
 	return a, nil
 }
 
-// formsOf gives the forms in which a proxy or a library may repeat a password,
+// secrets gives the forms in which a proxy or a library may repeat the password,
 // the longest first.
-func formsOf(login, password string) []string {
+func (a *address) secrets() []string {
+	password, _ := a.url.User.Password()
 	if password == "" {
 		return nil
 	}
+	login := a.url.User.Username()
 	both := []byte(login + ":" + password)
 	forms := []string{
 		password,
@@ -113,7 +113,7 @@ func (a *address) scrub(err error) error {
 		return nil
 	}
 	text, clean := err.Error(), err.Error()
-	for _, secret := range a.secrets {
+	for _, secret := range a.secrets() {
 		clean = strings.ReplaceAll(clean, secret, hidden)
 	}
 	if clean == text {

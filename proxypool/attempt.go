@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/youproxy-go/youproxy/internal/untraced"
 )
 
 // attempt is one try of a request through one proxy: what is known of how far it
@@ -256,7 +258,7 @@ func (a *attempt) traced() context.Context {
 				theirs.WroteHeaderField(key, value)
 			}
 		}
-		ctx = httptrace.WithClientTrace(untracedContext{ctx}, &quiet)
+		ctx = httptrace.WithClientTrace(untraced.Context(ctx), &quiet)
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		// It asks anew only where what it wrote to the last one does not count.
@@ -272,15 +274,4 @@ func (a *attempt) traced() context.Context {
 			}
 		},
 	})
-}
-
-// untracedContext hides the caller's hooks, so that others stand in their place.
-type untracedContext struct{ context.Context }
-
-func (c untracedContext) Value(key any) any {
-	v := c.Context.Value(key)
-	if _, ok := v.(*httptrace.ClientTrace); ok {
-		return nil
-	}
-	return v
 }
