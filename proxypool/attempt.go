@@ -161,8 +161,8 @@ func (a *attempt) connectAnswer(res *http.Response) error {
 	case http.StatusOK:
 		a.mark(tunnelled)
 		return nil
-	case http.StatusProxyAuthRequired:
-		return &because{ErrAuthentication, "it answered 407 to CONNECT", nil}
+	case http.StatusProxyAuthRequired, http.StatusUnauthorized: // 401 is how Tinyproxy refuses a wrong password
+		return &because{ErrAuthentication, fmt.Sprintf("it answered %d to CONNECT", res.StatusCode), nil}
 	}
 	return &because{ErrRefused, fmt.Sprintf("it answered %d to CONNECT", res.StatusCode), nil}
 }

@@ -1,0 +1,420 @@
+package integration
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/youproxy-go/youproxy"
+)
+
+// Every character that is not plain in a URL, and a space.
+const (
+	oddLogin    = "us@er/%#? 1"  // HTTP takes no colon in a login
+	oddLogin5   = "us@er:/%#? 1" // SOCKS5 does
+	oddPassword = "p@:/%#? w"
+)
+
+// proxyServer is somebody else's proxy server, with a login, as a process on
+// loopback.
+type proxyServer struct {
+	t               *testing.T
+	kind            string
+	login, password string // no login: it takes everybody
+	httpPort        int    // 0: it speaks no HTTP
+	socksPort       int    // 0: it speaks no SOCKS5
+	command         func() *exec.Cmd
+	log             *os.File
+	process         *exec.Cmd
+}
+
+// proxyServers are the kinds, each with the oddest login that it takes.
+var proxyServers = map[string]func(t *testing.T) *proxyServer{
+	"squid":      func(t *testing.T) *proxyServer { return startSquid(t, oddLogin, oddPassword) },
+	"tinyproxy":  func(t *testing.T) *proxyServer { return startTinyproxy(t, "us-er.1", "pass-word_1") },
+	"microsocks": func(t *testing.T) *proxyServer { return startMicrosocks(t, oddLogin5, oddPassword) },
+	"dante":      func(t *testing.T) *proxyServer { return startDante(t, oddLogin, oddPassword) },
+	"v2ray":      func(t *testing.T) *proxyServer { return startV2ray(t, oddLogin, oddPassword) },
+}
+
+// startSquid starts a Squid. In a login it takes no colon, nor # as the first
+// character.
+func startSquid(t *testing.T, login, password string) *proxyServer {
+	t.Helper()
+	squid := program(t, "squid", "squid")
+	helper := "/usr/lib/squid/basic_ncsa_auth"
+	require.FileExists(t, helper, "install Debian's squid")
+	s := newProxyServer(t, "squid", login, password)
+	s.httpPort = freePort(t)
+	dir := sharedDir(t)
+	config := fmt.Sprintf(`http_port 127.0.0.1:%d
+pid_filename none
+cache_log %[2]s/cache.log
+access_log none
+cache_store_log none
+coredump_dir %[2]s
+cache deny all
+memory_pools off
+netdb_filename none
+shutdown_lifetime 0 seconds
+`, s.httpPort, dir)
+	if login == "" {
+		config += "http_access allow all\n"
+	} else {
+		hash := exec.CommandContext(t.Context(), program(t, "openssl", "openssl"), "passwd", "-apr1", "-stdin")
+		hash.Stdin = strings.NewReader(password + "\n")
+		hashed, err := hash.Output()
+		require.NoError(t, err)
+		write(t, dir, "passwords", login+":"+strings.TrimSpace(string(hashed))+"\n")
+		config += fmt.Sprintf(`auth_param basic program %s %s/passwords
+auth_param basic children 5 startup=2 idle=1
+auth_param basic realm proxy
+acl known proxy_auth REQUIRED
+http_access allow known
+http_access deny all
+`, helper, dir)
+	}
+	file := write(t, dir, "squid.conf", config)
+	name := "test" + strconv.Itoa(s.httpPort)
+	s.command = func() *exec.Cmd { return exec.Command(squid, "-N", "-n", name, "-f", file) }
+	s.start()
+	return s
+}
+
+// startTinyproxy starts a Tinyproxy. It takes letters, digits and - . _ in a login
+// and a password.
+func startTinyproxy(t *testing.T, login, password string) *proxyServer {
+	t.Helper()
+	tinyproxy := program(t, "tinyproxy", "tinyproxy")
+	s := newProxyServer(t, "tinyproxy", login, password)
+	s.httpPort = freePort(t)
+	config := fmt.Sprintf("Port %d\nListen 127.0.0.1\nTimeout 600\nMaxClients 500\nAllow 127.0.0.1\nLogLevel Error\n", s.httpPort)
+	if login != "" {
+		config += fmt.Sprintf("BasicAuth %s %s\n", login, password)
+	}
+	file := write(t, sharedDir(t), "tinyproxy.conf", config)
+	s.command = func() *exec.Cmd { return exec.Command(tinyproxy, "-d", "-c", file) }
+	s.start()
+	return s
+}
+
+// startMicrosocks starts a MicroSocks. It takes every character.
+func startMicrosocks(t *testing.T, login, password string) *proxyServer {
+	t.Helper()
+	microsocks := program(t, "microsocks", "microsocks")
+	s := newProxyServer(t, "microsocks", login, password)
+	s.socksPort = freePort(t)
+	args := []string{"-i", "127.0.0.1", "-p", strconv.Itoa(s.socksPort)}
+	if login != "" {
+		args = append(args, "-u", login, "-P", password)
+	}
+	s.command = func() *exec.Cmd { return exec.Command(microsocks, args...) }
+	s.start()
+	return s
+}
+
+// startDante starts a Dante. It knows the users of the system: it is given some of
+// its own, in a mount namespace, which takes root. In a login they allow no colon.
+func startDante(t *testing.T, login, password string) *proxyServer {
+	t.Helper()
+	danted, unshare := program(t, "danted", "dante-server"), program(t, "unshare", "util-linux")
+	require.Zero(t, os.Geteuid(), "Dante must be started by root")
+	s := newProxyServer(t, "dante", login, password)
+	s.socksPort = freePort(t)
+	dir := sharedDir(t)
+	hash := exec.CommandContext(t.Context(), program(t, "openssl", "openssl"), "passwd", "-6", "-stdin")
+	hash.Stdin = strings.NewReader(password + "\n")
+	hashed, err := hash.Output()
+	require.NoError(t, err)
+	write(t, dir, "passwd", "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"+login+":x:60001:65534::/:/bin/false\n")
+	write(t, dir, "shadow", "root:*:19000::::::\nnobody:*:19000::::::\n"+login+":"+strings.TrimSpace(string(hashed))+":19000::::::\n")
+	file := write(t, dir, "danted.conf", fmt.Sprintf(`logoutput: %s/danted.log
+internal: 127.0.0.1 port = %d
+external: 127.0.0.1
+clientmethod: none
+socksmethod: username
+user.privileged: root
+user.unprivileged: nobody
+client pass { from: 127.0.0.0/8 to: 0.0.0.0/0 }
+socks pass { from: 127.0.0.0/8 to: 0.0.0.0/0 }
+`, dir, s.socksPort))
+	script := `mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/shadow" /etc/shadow && exec "$2" -f "$3"`
+	s.command = func() *exec.Cmd {
+		return exec.Command(unshare, "--mount", "sh", "-c", script, "sh", dir, danted, file)
+	}
+	s.start()
+	return s
+}
+
+// startV2ray starts a V2Ray, which speaks HTTP and SOCKS5. Its HTTP takes no
+// colon in a login.
+func startV2ray(t *testing.T, login, password string) *proxyServer {
+	t.Helper()
+	v2ray := program(t, "v2ray", "v2ray")
+	s := newProxyServer(t, "v2ray", login, password)
+	s.httpPort, s.socksPort = freePort(t), freePort(t)
+	type object = map[string]any
+	accounts := []object{{"user": login, "pass": password}}
+	config, err := json.Marshal(object{
+		"log": object{"loglevel": "error"},
+		"inbounds": []object{
+			{"listen": "127.0.0.1", "port": s.httpPort, "protocol": "http", "settings": object{"accounts": accounts}},
+			{"listen": "127.0.0.1", "port": s.socksPort, "protocol": "socks", "settings": object{"auth": "password", "accounts": accounts}},
+		},
+		"outbounds": []object{{"protocol": "freedom"}},
+	})
+	require.NoError(t, err)
+	file := write(t, sharedDir(t), "v2ray.json", string(config))
+	s.command = func() *exec.Cmd { return exec.Command(v2ray, "-config", file) }
+	s.start()
+	return s
+}
+
+func newProxyServer(t *testing.T, kind, login, password string) *proxyServer {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), kind+".log"))
+	require.NoError(t, err)
+	s := &proxyServer{t: t, kind: kind, login: login, password: password, log: log}
+	t.Cleanup(func() {
+		s.kill()
+		if t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			t.Logf("%s said: %s", kind, text)
+		}
+		_ = log.Close()
+	})
+	return s
+}
+
+// program finds one of a Debian package.
+func program(t *testing.T, name, debian string) string {
+	t.Helper()
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	require.Fail(t, name+" is not here", "install Debian's %s: .ci/install-proxies does", debian)
+	return ""
+}
+
+// sharedDir is a folder that servers can use which do not stay root.
+func sharedDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
+	require.NoError(t, os.Chmod(dir, 0o777))
+	return dir
+}
+
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+	return file
+}
+
+// taken are the ports that this process gave away.
+var taken sync.Map
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		port := l.Addr().(*net.TCPAddr).Port
+		require.NoError(t, l.Close())
+		if _, given := taken.LoadOrStore(port, true); !given {
+			return port
+		}
+	}
+}
+
+// start runs the server, and waits until it takes connections.
+func (s *proxyServer) start() {
+	s.t.Helper()
+	s.process = s.command()
+	s.process.Stdout, s.process.Stderr = s.log, s.log
+	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	require.NoError(s.t, s.process.Start())
+	for _, port := range []int{s.httpPort, s.socksPort} {
+		if port == 0 {
+			continue
+		}
+		require.Eventually(s.t, func() bool {
+			c, err := net.Dial("tcp", address(port))
+			if err == nil {
+				_ = c.Close()
+			}
+			return err == nil
+		}, 30*time.Second, 20*time.Millisecond, "%s does not take connections", s.kind)
+	}
+}
+
+// kill ends the server at once, with all connections through it.
+func (s *proxyServer) kill() {
+	if s.process == nil {
+		return
+	}
+	_ = syscall.Kill(-s.process.Process.Pid, syscall.SIGKILL)
+	_ = s.process.Wait()
+	s.process = nil
+}
+
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// schemes are those that the server speaks.
+func (s *proxyServer) schemes() (list []youproxy.Scheme) {
+	if s.httpPort != 0 {
+		list = append(list, youproxy.SchemeHTTP)
+	}
+	if s.socksPort != 0 {
+		list = append(list, youproxy.SchemeSOCKS5)
+	}
+	return list
+}
+
+// proxy is the server as the account's list would have it.
+func (s *proxyServer) proxy() youproxy.Proxy { return s.proxyWith(s.password) }
+
+func (s *proxyServer) proxyWith(password string) youproxy.Proxy {
+	p := youproxy.Proxy{ID: youproxy.IPAddressID(s.kind), Host: "127.0.0.1", HTTPPort: s.httpPort, SOCKS5Port: s.socksPort}
+	if s.login != "" {
+		p.Credentials = &youproxy.Credentials{Login: s.login, Password: youproxy.NewSecret(password)}
+	}
+	return p
+}
+
+func (s *proxyServer) url(scheme youproxy.Scheme) *url.URL { return s.urlWith(scheme, s.password) }
+
+func (s *proxyServer) urlWith(scheme youproxy.Scheme, password string) *url.URL {
+	s.t.Helper()
+	u, err := s.proxyWith(password).URL(scheme)
+	require.NoError(s.t, err)
+	return u
+}
+
+// assertNoPassword looks for the passwords in a text: raw, escaped, or in Base64.
+func (s *proxyServer) assertNoPassword(t *testing.T, text string, passwords ...string) {
+	t.Helper()
+	for _, password := range append(passwords, s.password) {
+		for _, form := range []string{
+			password, url.QueryEscape(password), url.PathEscape(password), strings.TrimPrefix(url.UserPassword("", password).String(), ":"),
+			strconv.Quote(password), base64.StdEncoding.EncodeToString([]byte(s.login + ":" + password)),
+		} {
+			assert.NotContains(t, text, strings.Trim(form, `"`))
+		}
+	}
+}
+
+// target is a web server that remembers what it is asked.
+type target struct {
+	*httptest.Server
+
+	conns atomic.Int64 // made in all
+
+	mu       sync.Mutex
+	requests map[string]int // by their Id field
+	proto    string         // of the last
+}
+
+// targets are the kinds.
+var targets = map[string]func(t *testing.T) *target{
+	"http":           func(t *testing.T) *target { return startTarget(t, func(s *httptest.Server) { s.Start() }) },
+	"https HTTP/1.1": func(t *testing.T) *target { return startTarget(t, func(s *httptest.Server) { s.StartTLS() }) },
+	"https HTTP/2":   startHTTP2Target,
+}
+
+func startHTTP2Target(t *testing.T) *target {
+	return startTarget(t, func(s *httptest.Server) {
+		s.EnableHTTP2 = true
+		s.StartTLS()
+	})
+}
+
+// startTarget starts a server that answers with the body it was sent, or with a
+// page.
+func startTarget(t *testing.T, start func(*httptest.Server)) *target {
+	t.Helper()
+	g := &target{requests: make(map[string]int)}
+	g.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/favicon.ico" {
+			http.NotFound(w, r)
+			return
+		}
+		g.mu.Lock()
+		g.requests[r.Header.Get("Id")]++
+		g.proto = r.Proto
+		g.mu.Unlock()
+		switch {
+		case r.Header.Get("Bare") != "":
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.WriteHeader(http.StatusNoContent)
+		case r.Method == http.MethodPost:
+			_, _ = io.Copy(w, r.Body)
+		default:
+			_, _ = io.WriteString(w, page)
+		}
+	}))
+	g.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			g.conns.Add(1)
+		}
+	}
+	g.Config.ErrorLog = log.New(io.Discard, "", 0)
+	start(g.Server)
+	t.Cleanup(g.Close)
+	return g
+}
+
+const page = "<html><body><p>the target's page</p></body></html>"
+
+// transport is one that trusts the target.
+func (g *target) transport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	g.trusting(t)
+	return t
+}
+
+func (g *target) trusting(t *http.Transport) {
+	if g.Certificate() == nil {
+		return
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(g.Certificate())
+	t.TLSClientConfig = g.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	t.TLSClientConfig.RootCAs = pool
+	t.TLSClientConfig.NextProtos = nil
+}
+
+func (g *target) times(id string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.requests[id]
+}
+
+func (g *target) spoke() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.proto
+}
