@@ -141,12 +141,12 @@ func TestPoolLosesProxies(t *testing.T) {
 	})
 	killed.Wait()
 	for i := 1; i <= n; i++ {
-		switch times := g.times(strconv.Itoa(i)); {
-		case i%2 == 1:
-			require.LessOrEqual(t, times, 1, "a POST arrived twice")
-		default:
+		times := g.times(strconv.Itoa(i))
+		if i%2 == 0 {
 			require.Positive(t, times)
+			continue
 		}
+		require.LessOrEqual(t, times, 1, "a POST arrived twice")
 	}
 	t.Logf("%d of %d POSTs broke off with a proxy, %d of which say that they may have arrived; no GET did", lost.Load(), n/2, told.Load())
 	for i, s := range pool.Stats() {
@@ -215,7 +215,7 @@ func TestPoolWithAWrongPassword(t *testing.T) {
 
 		require.NoError(t, pool.Replace([]*url.URL{s.urlWith(scheme, wrong), s.url(scheme)}))
 		for i := range 4 {
-			require.NoError(t, send(t.Context(), pool, http.MethodPost, g.URL, i))
+			require.NoError(t, send(t.Context(), pool, http.MethodGet, g.URL, i))
 		}
 	})
 }

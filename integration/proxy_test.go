@@ -44,13 +44,15 @@ func TestTransportThroughServers(t *testing.T) {
 		assert.Equal(t, page, string(body))
 		assert.Equal(t, 200, resp.StatusCode)
 
+		transport.CloseIdleConnections() // V2Ray can close one in the middle of the next request
 		sent := strings.Repeat("body ", 100_000)
 		resp, err = client.Post(g.URL, "text/plain", strings.NewReader(sent))
 		require.NoError(t, err)
 		body, err = io.ReadAll(resp.Body)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
-		assert.True(t, sent == string(body), "another body came back")
+		same := sent == string(body) // which is too long to be shown
+		assert.True(t, same, "another body came back")
 
 		want := "HTTP/1.1"
 		if strings.HasSuffix(t.Name(), "HTTP/2") {
