@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/template"
 	"time"
+	"unicode/utf8"
 )
 
 // Layout is a form in which proxies are written down for people and other
@@ -90,7 +91,8 @@ func LayoutURL(s Scheme) Layout {
 
 // LayoutCurl writes a line of a curl configuration, as curl -K takes it, a proxy
 // a line. As the last line counts, give curl one of them. A SOCKS5 proxy is to
-// look host names up itself, as it is by [Proxy.Transport].
+// look host names up itself, as it is by [Proxy.Transport]; with a control
+// character in its login or password it is an error, as curl cannot carry that.
 func LayoutCurl(s Scheme) Layout {
 	return lines("curl", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
 		u, err := p.URL(e.scheme)
@@ -99,6 +101,9 @@ func LayoutCurl(s Scheme) Layout {
 		}
 		if e.scheme == SchemeSOCKS5 {
 			u.Scheme = "socks5h"
+			if hasControl(e.login) || hasControl(e.password) { // curl would go without the proxy
+				return p.notUsable("curl cannot carry a login or password with a control character")
+			}
 		}
 		fmt.Fprintf(w, "proxy = %q", u.String()) // percent-encoded: nothing in it needs an escape
 		return nil
@@ -107,7 +112,8 @@ func LayoutCurl(s Scheme) Layout {
 
 // LayoutPlaywright writes what Playwright's launch options take as proxy: an
 // object with server, username and password. A list is a JSON array of them. It
-// is an error for a SOCKS5 proxy with a login: browsers cannot log in there.
+// is an error for a SOCKS5 proxy with a login, as browsers cannot log in there,
+// and for a login or password that is not UTF-8.
 func LayoutPlaywright(s Scheme) Layout {
 	type proxy struct {
 		Server   string `json:"server"`
@@ -117,6 +123,9 @@ func LayoutPlaywright(s Scheme) Layout {
 	return array(lines("Playwright", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
 		if e.scheme == SchemeSOCKS5 && p.Credentials != nil {
 			return p.notUsable("browsers cannot log in to a SOCKS5 proxy")
+		}
+		if err := p.fitsJSON(e.login, e.password); err != nil {
+			return err
 		}
 		return writeJSON(w, proxy{string(e.scheme) + "://" + e.hostPort(), e.login, e.password})
 	}))
@@ -146,10 +155,10 @@ func LayoutScrapy(s Scheme) Layout {
 
 // LayoutJSONLines writes an object a line: a record of the service's lists, as
 // [Proxy.MarshalJSON] writes it, but with the password and the reboot link, so
-// that [Proxy.UnmarshalJSON] reads all of it back. Extra is left out.
+// that [Proxy.UnmarshalJSON] reads all of it back. Extra is left out. It is an
+// error for a login, password or link that is not UTF-8.
 func LayoutJSONLines() Layout {
 	return Layout{name: "JSON lines", between: "\n", tail: "\n", row: func(w *bytes.Buffer, p Proxy) error {
-		record := p.record()
 		type credentials struct {
 			Login    string `json:"login"`
 			Password string `json:"password"`
@@ -159,9 +168,21 @@ func LayoutJSONLines() Layout {
 
 			Credentials *credentials `json:"authInfo,omitzero"`
 			RebootURL   string       `json:"rebootLink,omitzero"`
-		}{proxyJSON: record, RebootURL: p.RebootURL.Reveal()}
+		}{proxyJSON: p.record(), RebootURL: p.RebootURL.Reveal()}
 		if p.Credentials != nil {
 			full.Credentials = &credentials{p.Credentials.Login, p.Credentials.Password.Reveal()}
+			if err := p.fitsJSON(full.Credentials.Login, full.Credentials.Password); err != nil {
+				return err
+			}
+			if full.Credentials.Password == hidden {
+				return p.notUsable("its password is %q, which stands for one that was hidden", hidden)
+			}
+		}
+		if full.RebootURL == hidden {
+			return p.notUsable("its reboot link is %q, which stands for one that was hidden", hidden)
+		}
+		if err := p.fitsJSON(full.RebootURL); err != nil {
+			return err
 		}
 		return writeJSON(w, full)
 	}}
@@ -241,8 +262,11 @@ func LayoutCSV() Layout {
 		out := csv.NewWriter(w)
 		err := out.Write(row)
 		out.Flush()
-		w.Truncate(len(bytes.TrimSuffix(w.Bytes(), []byte("\n"))))
-		return errors.Join(err, out.Error())
+		if err = errors.Join(err, out.Error()); err != nil {
+			return err
+		}
+		w.Truncate(w.Len() - 1) // the line feed
+		return nil
 	}}
 }
 
@@ -265,10 +289,13 @@ func LayoutTemplate(t *template.Template) Layout {
 		if t == nil {
 			return errors.New("youproxy: the template is nil")
 		}
+		from := w.Len()
 		if err := t.Execute(w, p); err != nil {
 			return p.templateError(err)
 		}
-		w.Truncate(len(bytes.TrimSuffix(w.Bytes(), []byte("\n"))))
+		if written := w.Bytes()[from:]; bytes.HasSuffix(written, []byte("\n")) {
+			w.Truncate(w.Len() - 1)
+		}
 		return nil
 	}}
 }
@@ -285,11 +312,19 @@ func (p Proxy) templateError(err error) error {
 	}
 	text := err.Error()
 	for _, secret := range secrets {
-		if quoted := strings.Trim(strconv.Quote(secret), `"`); secret != "" && (strings.Contains(text, secret) || strings.Contains(text, quoted)) {
+		if secret != "" && tells(text, secret) {
 			return p.notUsable("the template failed, with an error that tells a secret of the proxy")
 		}
 	}
 	return fmt.Errorf("youproxy: proxy %s: %w", plainText(string(p.ID)), err)
+}
+
+// tells reports whether text holds the secret, as it is, escaped, or as the list
+// that package fmt makes of bytes.
+func tells(text, secret string) bool {
+	return newRedactor(secret)(text) != text ||
+		strings.Contains(text, strings.Trim(strconv.QuoteToASCII(secret), `"`)) ||
+		strings.Contains(text, strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"))
 }
 
 // Format gives the proxy in a layout, with its password, and without a line feed
@@ -437,6 +472,17 @@ func (p Proxy) fitsLine(layout string, e endpoint) error {
 		return p.notUsable("%s cannot carry a login with a colon", layout)
 	case hasControl(e.login) || hasControl(e.password):
 		return p.notUsable("%s cannot carry a login or password with a control character", layout)
+	}
+	return nil
+}
+
+// fitsJSON reports why JSON cannot hold what gives access: it would put other
+// characters there in silence.
+func (p Proxy) fitsJSON(texts ...string) error {
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return p.notUsable("JSON cannot carry a login, password or link that is not UTF-8")
+		}
 	}
 	return nil
 }

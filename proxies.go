@@ -28,8 +28,9 @@ import (
 //
 // It prints, logs and marshals without its password, its reboot link and the
 // values of Extra: [Proxy.URL], [Proxy.Format] and [WriteProxies] give the
-// secrets out. In an unexported field of a struct, package fmt cannot ask it how
-// to print: it then shows Extra.
+// secrets out. Package fmt does not ask it how to print in an unexported field of
+// a struct, and behind a pointer under a verb that is none for pointers, such as
+// %t: it then shows the bytes of Extra, though neither the password nor the link.
 type Proxy struct {
 	ID             IPAddressID // what [ExtendIPsRequest] takes
 	OrderID        OrderID     // what [ExtendOrdersRequest] takes

@@ -3,6 +3,8 @@ package youproxy_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +13,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -679,10 +683,54 @@ func secretive(t *testing.T) youproxy.Proxy {
 	return p
 }
 
+// asString tells what a verb makes of a value that has a String and a GoString,
+// and whether it asks for one.
+func asString(verb, text string) (string, bool) {
+	switch verb {
+	case "%v", "%+v", "%#v":
+		return text, true
+	}
+	return fmt.Sprintf(verb, text), strings.ContainsAny(verb[len(verb)-1:], "sqxX")
+}
+
+// showsHushed reports whether text holds the beginning of the secret in some
+// encoding, such as the list of bytes that package fmt makes of JSON.
+func showsHushed(text string) bool {
+	text = strings.ToLower(text)
+	for _, form := range []string{hushed[:4], base64.StdEncoding.EncodeToString([]byte(hushed[:3])), base64.StdEncoding.EncodeToString([]byte(`"` + hushed[:5]))} {
+		if strings.Contains(text, strings.ToLower(form)) {
+			return true
+		}
+	}
+	for _, verb := range []string{"%d", "%o", "%b", "%c", "%U", "%q", "%x", "%#x"} {
+		var forms []string
+		for _, b := range []byte(hushed[:4]) {
+			forms = append(forms, strings.ToLower(fmt.Sprintf(verb, b)))
+		}
+		for _, separator := range []string{" ", ", ", ","} {
+			if strings.Contains(text, strings.Join(forms, separator)) {
+				return true
+			}
+		}
+	}
+	return strings.Contains(text, hex.EncodeToString([]byte(hushed[:4])))
+}
+
+func TestShowsHushed(t *testing.T) {
+	for _, verb := range []string{"%s", "%d", "%o", "%b", "%c", "%U", "%q", "%x", "%X", "% x", "%#x", "%v", "%#v"} {
+		assert.True(t, showsHushed(fmt.Sprintf("a "+verb+" b", []byte(hushed))), verb)
+		assert.True(t, showsHushed(fmt.Sprintf(verb, raw("a", strconv.Quote(hushed)))), verb)
+	}
+	assert.True(t, showsHushed(base64.StdEncoding.EncodeToString([]byte(hushed))))
+	assert.True(t, showsHushed(url.QueryEscape(hushed)))
+	assert.False(t, showsHushed("proxy 1 at 192.0.2.1, *** [112 97]"))
+}
+
 func TestProxyUnderEveryVerb(t *testing.T) {
 	p := secretive(t)
 	const text = "IPv4 proxy 1 at 192.0.2.1, HTTP port 8080, SOCKS5 port 9090, USA, ends 2026-10-31T08:30:00Z"
 	assert.Equal(t, text, p.String())
+	assert.Equal(t, text, p.GoString())
 	assert.Equal(t, text, fmt.Sprint(p))
 	type holder struct {
 		Proxy   youproxy.Proxy
@@ -690,17 +738,70 @@ func TestProxyUnderEveryVerb(t *testing.T) {
 		List    []youproxy.Proxy
 	}
 	for _, verb := range verbs {
-		assert.Equal(t, text, fmt.Sprintf(verb, p), verb)
-		assert.Equal(t, text, fmt.Sprintf(verb, &p), verb)
-		for _, v := range []any{
-			[]youproxy.Proxy{p}, []*youproxy.Proxy{&p}, map[string]youproxy.Proxy{"a": p}, holder{p, &p, []youproxy.Proxy{p}}, &holder{Proxy: p}, []any{p},
-			p.Credentials, *p.Credentials, p.RebootURL, struct{ *youproxy.Credentials }{p.Credentials},
-		} {
-			assertHushed(t, fmt.Sprintf(verb, v))
+		want, asked := asString(verb, text)
+		if asked {
+			assert.Equal(t, want, fmt.Sprintf(verb, p), verb)
+			assert.Equal(t, want, fmt.Sprintf(verb, &p), verb)
+		}
+		shapes := []any{
+			p, &p, []youproxy.Proxy{p}, map[string]youproxy.Proxy{"a": p}, holder{Proxy: p, List: []youproxy.Proxy{p}}, &holder{Proxy: p}, []any{p},
+			struct{ youproxy.Proxy }{p}, p.Credentials, *p.Credentials, p.RebootURL, struct{ *youproxy.Credentials }{p.Credentials},
+		}
+		if !strings.ContainsAny(verb[len(verb)-1:], "tcUez") { // no verbs for a pointer: package fmt asks nothing behind one then
+			shapes = append(shapes, []*youproxy.Proxy{&p}, holder{p, &p, nil})
+		}
+		for _, v := range shapes {
+			text := fmt.Sprintf(verb, v)
+			assert.False(t, showsHushed(text), "%s of a %T: %.200s", verb, v, text)
 		}
 	}
+	assert.Equal(t, `"`+text+`"`, fmt.Sprintf("%q", p))
+	assert.Equal(t, hex.EncodeToString([]byte(text)), fmt.Sprintf("%x", p))
+	assert.Equal(t, strings.ToUpper(hex.EncodeToString([]byte(text))), fmt.Sprintf("%X", p))
 	assert.Equal(t, "proxy", fmt.Sprint(youproxy.Proxy{}))
 	assert.NotPanics(t, func() { _ = fmt.Sprint((*youproxy.Proxy)(nil)) })
+}
+
+func TestExtraUnderEveryVerb(t *testing.T) {
+	e := secretive(t).Extra
+	const names = `["list" "protocol" "token"]`
+	type holder struct{ Extra youproxy.Extra }
+	for _, verb := range verbs {
+		assert.Equal(t, names, fmt.Sprintf(verb, e), verb)
+		assert.Equal(t, names, fmt.Sprintf(verb, &e), verb)
+		for _, v := range []any{holder{e}, &holder{e}, []youproxy.Extra{e}, map[string]youproxy.Extra{"a": e}, []any{e, &e}, struct{ youproxy.Extra }{e}} {
+			text := fmt.Sprintf(verb, v)
+			assert.False(t, showsHushed(text), "%s of a %T: %.200s", verb, v, text)
+			assert.Contains(t, text, names, "%s of a %T", verb, v)
+		}
+		assert.Equal(t, "[]", fmt.Sprintf(verb, youproxy.Extra(nil)), verb)
+		evil := fmt.Sprintf(verb, youproxy.Extra(raw("a\r\nlevel=INFO\x1b[31m\u202e", "1")))
+		assert.False(t, strings.ContainsAny(evil, "\r\n\x1b\u202e"), "%q", evil)
+	}
+}
+
+func TestExtraInLogs(t *testing.T) {
+	e := secretive(t).Extra
+	for name, handler := range map[string]func(*bytes.Buffer) slog.Handler{
+		"text": func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, nil) },
+		"JSON": func(b *bytes.Buffer) slog.Handler { return slog.NewJSONHandler(b, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for what, v := range map[string]any{"itself": e, "a pointer": &e, "a group": slog.GroupValue(slog.Any("inside", e))} {
+				var b bytes.Buffer
+				log := slog.New(handler(&b))
+				log.Info("found", "extra", v)
+				log.With("extra", v).WithGroup("g").Info("found")
+				assert.False(t, showsHushed(b.String()), what)
+				assert.Equal(t, 2, strings.Count(b.String(), "\n"), what)
+				assert.Equal(t, 2, strings.Count(b.String(), "token"), what)
+				assert.Equal(t, 2, strings.Count(b.String(), "protocol"), what)
+			}
+			var b bytes.Buffer
+			slog.New(handler(&b)).Info("found", "extra", youproxy.Extra(raw("a\nlevel=INFO msg=forged", "1")))
+			assert.Equal(t, 1, strings.Count(b.String(), "\n"))
+		})
+	}
 }
 
 func TestProxyInLogs(t *testing.T) {
@@ -743,6 +844,9 @@ func TestProxyTextsCannotBreakALine(t *testing.T) {
 	assert.Equal(t, evil, p.Country, "it is kept as it came")
 	assert.Empty(t, p.Host)
 	for _, verb := range verbs {
+		if _, asked := asString(verb, ""); !asked {
+			continue
+		}
 		text := fmt.Sprintf(verb, p)
 		assert.False(t, strings.ContainsAny(text, "\r\n\x1b\x00\u2028\u202e"), "%q", text)
 	}
