@@ -414,8 +414,8 @@ func (w *layoutWriter) end(whole bool) error {
 	switch {
 	case w.layout.row == nil:
 		return errNoLayout
-	case !whole && w.begun && w.layout.between == "\n":
-		w.held.WriteByte('\n') // the last line is a whole one
+	case !whole && w.begun:
+		w.held.WriteByte('\n') // what there is ends with a whole line
 	case whole && w.begun:
 		w.held.WriteString(w.layout.tail)
 	case whole:

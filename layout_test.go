@@ -124,7 +124,7 @@ func listText(head string, array bool, rows []string, whole bool) string {
 	case array && len(rows) == 0, !array && !whole && len(rows) == 0:
 		return ""
 	case array:
-		return "[\n" + strings.Join(rows, ",\n")
+		return "[\n" + strings.Join(rows, ",\n") + "\n"
 	}
 	return head + strings.Join(append(slices.Clone(rows), ""), "\n")
 }
