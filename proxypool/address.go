@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -50,6 +51,8 @@ func parseAddress(u *url.URL) (*address, error) {
 		return nil, errors.New("the scheme is not http, https, socks5 or socks5h")
 	case host == "":
 		return nil, errors.New("the URL has no host")
+	case !isHost(host):
+		return nil, errors.New("the host is neither an address nor a name: does a login or a password stand in its place?")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
 		return nil, errors.New("the URL has more than a scheme, a login, a host and a port: is a character of its password not escaped?")
 	}
@@ -84,6 +87,17 @@ func parseAddress(u *url.URL) (*address, error) {
 	return a, nil
 }
 
+// isHost reports whether s is an address, or could be a name. What stands in the
+// place of a host may be a line such as host:port:login:password.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || strings.ContainsRune(":@/\\?#%[]\"'<>", r)
+	})
+}
+
 // secrets gives the forms in which a proxy or a library may repeat the password,
 // the longest first.
 func (a *address) secrets() []string {
@@ -99,9 +113,9 @@ func (a *address) secrets() []string {
 		url.PathEscape(password),
 		strings.TrimPrefix(url.UserPassword("", password).String(), ":"),
 		strings.Trim(strconv.Quote(password), `"`),
-		base64.StdEncoding.EncodeToString(both),
-		base64.URLEncoding.EncodeToString(both),
-		base64.StdEncoding.EncodeToString([]byte(password)),
+		base64.RawStdEncoding.EncodeToString(both), // without the padding, which some leave out
+		base64.RawURLEncoding.EncodeToString(both),
+		base64.RawStdEncoding.EncodeToString([]byte(password)),
 	}
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
 	return slices.Compact(forms)
@@ -119,7 +133,7 @@ func (a *address) scrub(err error) error {
 	if clean == text {
 		return err
 	}
-	return &scrubbed{text: clean, timeout: (&Error{Err: err}).Timeout(), kinds: kindsOf(err)}
+	return &scrubbed{text: clean, timeout: isTimeout(err), kinds: kindsOf(err)}
 }
 
 // kindsOf gives what callers may look for in err.

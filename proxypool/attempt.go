@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -26,10 +27,18 @@ type attempt struct {
 	epoch uint32
 	probe bool
 	steps atomic.Uint32
+
+	// resent says that net/http sends the request again by itself when a kept
+	// connection breaks; stop, where that must not be, keeps it from doing so.
+	resent bool
+	stop   context.CancelFunc
 }
 
 func newAttempt(req *http.Request, x *proxy, probe bool) *attempt {
 	a := &attempt{Context: req.Context(), proxy: x, probe: probe, epoch: x.epoch.Load()}
+	if a.resent = !hasBody(req) && replayable(req); a.resent && !safe(req) {
+		a.Context, a.stop = context.WithCancel(a.Context)
+	}
 	if req.URL.Scheme == "https" {
 		a.host = req.URL.Host
 	}
@@ -47,6 +56,8 @@ const (
 	reached                    // it has connected with the proxy
 	tunnelled                  // the proxy let it through to the target
 	got                        // it has a connection to write to
+	written                    // it had another before, and may have been written to it
+	stopped                    // it was not to be written to this one as well
 	timedOut                   // a connection took too long
 	waitedFor                  // others wait for its connection
 )
@@ -73,7 +84,35 @@ func (a *attempt) mark(s step) {
 	}
 }
 
+// took reports whether it took one of the steps.
 func (a *attempt) took(s step) bool { return a.steps.Load()&uint32(s) != 0 }
+
+// mayHaveArrived reports whether the target may have got any of the request.
+func (a *attempt) mayHaveArrived() bool { return a.took(got | written) }
+
+// end frees what the attempt holds. Its request ends then.
+func (a *attempt) end() {
+	if a.stop != nil {
+		a.stop()
+	}
+}
+
+// connect is told when net/http wants a connection. It wants another one where a
+// kept one turned out to be of no use: where nothing was written to it, or where
+// it takes the request for one that can be sent again.
+func (a *attempt) connect() {
+	if !a.took(got) {
+		return
+	}
+	if a.resent {
+		a.mark(written)
+	}
+	a.steps.And(^uint32(got))
+	if a.stop != nil {
+		a.mark(stopped)
+		a.stop()
+	}
+}
 
 // verdict is what became of an attempt.
 type verdict uint8
@@ -108,7 +147,7 @@ func (a *attempt) try(req *http.Request, body io.ReadCloser) (*http.Response, ve
 
 	out := req.WithContext(a.traced())
 	out.Body = body
-	if body != nil && body != http.NoBody && replayable(req) {
+	if hasBody(req) && replayable(req) {
 		out.GetBody = nil // or net/http would send the body again
 	}
 	p.requests.Add(1)
@@ -144,10 +183,9 @@ func (a *attempt) plain(req *http.Request) bool {
 }
 
 // replayable reports whether net/http would send the request again, with its
-// body, when a connection breaks.
+// body if it has one and can get it again, when a kept connection breaks.
 func replayable(req *http.Request) bool {
-	switch req.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+	if safeMethod(req.Method) {
 		return true
 	}
 	_, key := req.Header["Idempotency-Key"]
@@ -172,8 +210,15 @@ func (a *attempt) connectAnswer(res *http.Response) error {
 func (a *attempt) judge(req *http.Request, err error) (verdict, error) {
 	answer := a.socks(err)
 	switch {
-	case a.Err() != nil || cancelled(req):
+	case req.Context().Err() != nil:
+		if ended := req.Context().Err(); !errors.Is(err, ended) && !errors.Is(err, context.Cause(req.Context())) {
+			err = &because{ended, err.Error(), err} // what broke as it ended
+		}
 		return over, err
+	case cancelled(req):
+		return over, err
+	case a.took(stopped):
+		return broken, errBroke
 	case a.took(got):
 		return broken, err
 	case errors.Is(err, ErrAuthentication):
@@ -193,16 +238,18 @@ func (a *attempt) judge(req *http.Request, err error) (verdict, error) {
 	case a.took(tunnelled) && ofTheTarget(err):
 		return over, err // no other proxy would mend it
 	case a.took(tunnelled) && a.took(timedOut):
-		return refused, &because{ErrRefused, fmt.Sprintf("no TLS handshake with it within %s", a.proxy.settings.connectTimeout), err}
+		return refused, &because{ErrRefused, fmt.Sprintf("no TLS handshake with it within %s", a.proxy.settings.connectTimeout), os.ErrDeadlineExceeded}
 	case a.took(tunnelled):
 		return refused, &because{ErrRefused, err.Error(), err}
 	case a.took(timedOut):
-		return faulty, &because{ErrUnreachable, fmt.Sprintf("no connection within %s", a.proxy.settings.connectTimeout), err}
+		return faulty, &because{ErrUnreachable, fmt.Sprintf("no connection within %s", a.proxy.settings.connectTimeout), os.ErrDeadlineExceeded}
 	case errors.Is(err, ErrUnreachable):
 		return faulty, err
 	}
 	return faulty, &because{ErrUnreachable, err.Error(), err}
 }
+
+var errBroke = errors.New("the connection broke, and net/http would have sent the request again")
 
 // ofTheTarget reports whether err is what the target said, or showed, in the TLS
 // handshake.
@@ -261,8 +308,7 @@ func (a *attempt) traced() context.Context {
 		ctx = httptrace.WithClientTrace(untraced.Context(ctx), &quiet)
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		// It asks anew only where what it wrote to the last one does not count.
-		GetConn: func(string) { a.steps.And(^uint32(got)) },
+		GetConn: func(string) { a.connect() },
 		GotConn: func(info httptrace.GotConnInfo) {
 			a.mark(got)
 			keep(info.Conn)

@@ -1,6 +1,7 @@
 package proxypool
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ type upload struct {
 
 	mu     sync.Mutex
 	lent   *lentBody // to the try under way
+	unread bool      // which has closed it without reading
 	used   bool      // the caller's own body was read, or given away for good
 	closed bool
 }
@@ -20,7 +22,7 @@ type upload struct {
 func newUpload(req *http.Request) *upload { return &upload{req: req} }
 
 // none reports whether the request has no body.
-func (u *upload) none() bool { return u.req.Body == nil || u.req.Body == http.NoBody }
+func (u *upload) none() bool { return !hasBody(u.req) }
 
 // next gives the body for the next try, and false where there is none any more.
 func (u *upload) next() (io.ReadCloser, bool) {
@@ -48,7 +50,19 @@ func (u *upload) next() (io.ReadCloser, bool) {
 func (u *upload) back() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.lent = nil
+	u.lent, u.unread = nil, false
+}
+
+// keep leaves the body to the last try, which has its response: that closes it
+// when it has read what it wants.
+func (u *upload) keep() {
+	u.mu.Lock()
+	u.used = true
+	unread := u.unread
+	u.mu.Unlock()
+	if unread {
+		u.end()
+	}
 }
 
 // end closes the caller's body, as round trippers must.
@@ -84,6 +98,7 @@ func (b *lentBody) Close() error {
 	u := b.upload
 	u.mu.Lock()
 	if u.lent != b || u.closed || !u.used {
+		u.unread = u.unread || u.lent == b
 		u.mu.Unlock()
 		return nil
 	}
@@ -121,13 +136,19 @@ type upgraded struct {
 	io.Writer
 }
 
-// lend wraps the body of resp.
-func lend(resp *http.Response, done func()) {
+// lend wraps the body of resp. That ends with the context as well, with which
+// net/http gives the connection up even if nobody closes the body.
+func lend(ctx context.Context, resp *http.Response, done func()) {
 	if resp.Body == http.NoBody {
 		done()
 		return
 	}
-	body := &download{ReadCloser: resp.Body, done: done}
+	body := &download{ReadCloser: resp.Body}
+	stop := context.AfterFunc(ctx, func() { body.once.Do(done) })
+	body.done = func() {
+		stop()
+		done()
+	}
 	if w, ok := resp.Body.(io.Writer); ok {
 		resp.Body = upgraded{body, w}
 		return

@@ -241,14 +241,16 @@ func (s *checkSettings) check(ctx context.Context, i int, u *url.URL, target str
 	p := newProxy(address, s.settings)
 	defer p.close()
 	a := newAttempt(req, p, false)
+	defer a.end()
 	began := time.Now()
 	resp, v, err := a.try(req, nil)
 	r.Latency = time.Since(began)
-	silent := v == faulty && errors.Is(err, ErrUnreachable) // it took the connection, and nothing more
+	// Or it took the connection, and did nothing more.
+	silent := !a.took(got|tunnelled) && (v == over || v == faulty && errors.Is(err, ErrUnreachable))
 	r.Reachable = a.took(reached) && !silent
 	r.Authenticated = v == served || v == refused || v != faulty && (a.took(tunnelled) || a.took(got) && !a.plain(req))
 	if v != served {
-		r.Err = &Error{Proxy: r.Proxy, Tries: 1, MayHaveArrived: a.took(got), Err: err}
+		r.Err = &Error{Proxy: r.Proxy, Tries: 1, MayHaveArrived: a.mayHaveArrived(), Err: err}
 		return r
 	}
 	defer func() { _ = resp.Body.Close() }()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 )
 
 // What errors of this package match, with [errors.Is].
@@ -54,9 +55,11 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Timeout reports whether the error is that of a time that ran out, as net.Error
 // has it.
-func (e *Error) Timeout() bool {
+func (e *Error) Timeout() bool { return isTimeout(e.Err) }
+
+func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
-	return errors.As(e.Err, &t) && t.Timeout()
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // LogValue gives slog the fields.
@@ -78,7 +81,7 @@ type because struct {
 
 func (e *because) Error() string   { return e.kind.Error() + ": " + e.reason }
 func (e *because) Unwrap() []error { return compact(e.kind, e.err) }
-func (e *because) Timeout() bool   { return e.err != nil && (&Error{Err: e.err}).Timeout() }
+func (e *because) Timeout() bool   { return slices.ContainsFunc(e.Unwrap(), isTimeout) }
 
 func compact(errs ...error) (list []error) {
 	for _, err := range errs {

@@ -131,16 +131,21 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp, v, err := a.try(req, lent)
 		p.settle(a, v, err)
 		if v == served {
-			lend(resp, x.release)
+			body.keep()
+			lend(req.Context(), resp, func() {
+				a.end()
+				x.release()
+			})
 			resp.Request = req.WithContext(context.WithValue(req.Context(), viaKey{}, x.name))
 			return resp, nil
 		}
 		body.back()
+		a.end()
 		x.release()
-		arrived := a.took(got)
+		arrived := a.mayHaveArrived()
 		failure.Proxy, failure.Tries, failure.Err = x.name, len(tried), err
 		failure.MayHaveArrived = failure.MayHaveArrived || arrived
-		if v == over || arrived && !safe(req, body) || req.Context().Err() != nil {
+		if v == over || arrived && !safe(req) || req.Context().Err() != nil {
 			break
 		}
 	}
@@ -210,10 +215,14 @@ func (p *Pool) check(req *http.Request) error {
 }
 
 // safe reports whether a request can be repeated that may have arrived.
-func safe(req *http.Request, body *upload) bool {
-	switch req.Method {
+func safe(req *http.Request) bool { return !hasBody(req) && safeMethod(req.Method) }
+
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+func safeMethod(method string) bool {
+	switch method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return body.none()
+		return true
 	}
 	return false
 }

@@ -71,7 +71,7 @@ func (p *proxy) roundTripper() *http.Transport {
 	t.OnProxyConnectResponse = func(ctx context.Context, u *url.URL, req *http.Request, res *http.Response) error {
 		if theirs != nil {
 			if err := theirs(ctx, u, req, res); err != nil {
-				return err
+				return &because{ErrRefused, err.Error(), err} // the proxy itself works
 			}
 		}
 		return attemptOf(ctx).connectAnswer(res)

@@ -1,0 +1,255 @@
+package proxypool
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// kind is a kind of request.
+type kind struct {
+	name   string
+	method string
+	body   bool
+	pipe   bool // without GetBody
+	key    bool // with Idempotency-Key
+}
+
+var kinds = []kind{
+	{name: "GET", method: http.MethodGet},
+	{name: "HEAD", method: http.MethodHead},
+	{name: "OPTIONS", method: http.MethodOptions},
+	{name: "GET with body", method: http.MethodGet, body: true},
+	{name: "POST", method: http.MethodPost},
+	{name: "POST with body", method: http.MethodPost, body: true},
+	{name: "POST with body without GetBody", method: http.MethodPost, body: true, pipe: true},
+	{name: "POST with key", method: http.MethodPost, key: true},
+	{name: "POST with key and body", method: http.MethodPost, body: true, key: true},
+	{name: "PUT", method: http.MethodPut, body: true},
+	{name: "PUT with key and body", method: http.MethodPut, body: true, key: true},
+	{name: "PATCH", method: http.MethodPatch, body: true},
+	{name: "DELETE", method: http.MethodDelete},
+	{name: "DELETE with key", method: http.MethodDelete, key: true},
+}
+
+// bodySize is more than the buffers on the way hold, so that a body can be cut.
+const bodySize = 1 << 20
+
+var largeBody = bytes.Repeat([]byte("0123456789abcdef"), bodySize/16)
+
+func (k kind) request(t *testing.T, target string) *http.Request {
+	t.Helper()
+	var body io.Reader
+	switch {
+	case k.pipe:
+		body = struct{ io.Reader }{bytes.NewReader(largeBody)}
+	case k.body:
+		body = bytes.NewReader(largeBody)
+	}
+	req := request(t, k.method, target, body)
+	if k.pipe {
+		req.ContentLength = bodySize
+	}
+	if k.key {
+		req.Header.Set("Idempotency-Key", "1")
+	}
+	return req
+}
+
+// repeatable is what the documentation allows to be sent again.
+func (k kind) repeatable() bool {
+	return !k.body && (k.method == http.MethodGet || k.method == http.MethodHead || k.method == http.MethodOptions)
+}
+
+// failurePoint is where the first proxy fails a request.
+type failurePoint struct {
+	name string
+	// before sets the proxy up, for those before the target sees anything.
+	before func(*proxyServer)
+	// at is what the target does with the first request, with a way to end the proxy.
+	at func(w http.ResponseWriter, r *http.Request, end func())
+	// served says that the response has begun by then.
+	served bool
+}
+
+var failurePoints = []failurePoint{
+	{name: "before connecting", before: func(s *proxyServer) { s.kill() }},
+	{name: "at once when connected", before: func(s *proxyServer) { s.behave(habit{hangUp: true}) }},
+	{name: "with garbage", before: func(s *proxyServer) { s.behave(habit{greeting: "\x00\xffgarbage\r\n\r\n"}) }},
+	{name: "at CONNECT with 502", before: func(s *proxyServer) {
+		s.behave(habit{connectAnswer: "HTTP/1.1 502 Bad Gateway\r\n\r\n", socksReply: 1})
+	}},
+	{name: "at the login", before: func(s *proxyServer) {
+		s.behave(habit{connectAnswer: "HTTP/1.1 407 No\r\n\r\n", plainAnswer: "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", refuseSOCKSLogin: true})
+	}},
+	{name: "after CONNECT", before: func(s *proxyServer) { s.behave(habit{cutAfterConnect: true}) }},
+	{name: "in TLS", before: func(s *proxyServer) { s.behave(habit{cutInTLS: true}) }},
+	{name: "after the header", at: func(_ http.ResponseWriter, r *http.Request, end func()) { end() }},
+	{name: "in the body", at: func(_ http.ResponseWriter, r *http.Request, end func()) {
+		_, _ = io.CopyN(io.Discard, r.Body, bodySize/2)
+		end()
+	}},
+	{name: "after the body", at: func(_ http.ResponseWriter, r *http.Request, end func()) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		end()
+	}},
+	{name: "in the header of the response", at: func(w http.ResponseWriter, r *http.Request, end func()) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.ProtoMajor == 1 {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Le")
+				end()
+				_ = c.Close()
+			}
+			return
+		}
+		w.WriteHeader(http.StatusEarlyHints)
+		end()
+	}},
+	{name: "in the body of the response", served: true, at: func(w http.ResponseWriter, r *http.Request, end func()) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}},
+}
+
+// ledger is what a target saw of requests.
+type ledger struct {
+	mu     sync.Mutex
+	seen   int
+	failAt func(w http.ResponseWriter, r *http.Request)
+}
+
+func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/warm" {
+		hello(w, r)
+		return
+	}
+	l.mu.Lock()
+	l.seen++
+	fail := l.failAt
+	l.failAt = nil
+	l.mu.Unlock()
+	if fail != nil {
+		fail(w, r)
+		panic(http.ErrAbortHandler)
+	}
+	n, err := io.Copy(io.Discard, r.Body)
+	if err != nil {
+		return
+	}
+	w.Header().Set("X-Got", fmt.Sprint(n))
+	_, _ = io.WriteString(w, "hello")
+}
+
+func (l *ledger) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen
+}
+
+// TestNeverTwice has the first of two proxies fail a request, at any point, and
+// asks what the target saw of it.
+func TestNeverTwice(t *testing.T) {
+	for _, scheme := range []string{"http", "socks5", "https"} {
+		for _, proto := range protocols {
+			for _, point := range failurePoints {
+				for _, used := range []string{"new", "kept", "kept, goes on listening"} {
+					if scheme == "https" && (used != "new" || proto.name != "HTTP/1.1") {
+						continue // it differs from http only in how its connection begins
+					}
+					if used != "new" && point.before != nil && point.name != "before connecting" {
+						continue // what is kept has no more of these
+					}
+					name := strings.Join([]string{scheme, proto.name, used, point.name}, "/")
+					t.Run(name, func(t *testing.T) {
+						t.Parallel()
+						for _, k := range kinds {
+							t.Run(k.name, func(t *testing.T) {
+								neverTwice(t, scheme, proto, point, used, k)
+							})
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+func neverTwice(t *testing.T, scheme string, proto protocol, point failurePoint, used string, k kind) {
+	for _, n := range []int{2, 1} {
+		w := newWorld(t)
+		servers, urls := w.proxies(scheme, n)
+		bad := servers[0]
+		book := &ledger{}
+		to := target(t, proto, book.ServeHTTP)
+		pool := w.pool(urls, inOrder())
+		if used != "new" {
+			get(t, pool, to.URL+"/warm")
+		}
+		end := bad.kill
+		if used == "kept, goes on listening" {
+			end = bad.cut
+		}
+		switch {
+		case point.at != nil:
+			book.failAt = func(w http.ResponseWriter, r *http.Request) { point.at(w, r, end) }
+		case used == "kept, goes on listening":
+			bad.cut()
+		default:
+			point.before(bad)
+		}
+		resp, err := pool.RoundTrip(k.request(t, to.URL+"/"))
+		if err == nil && point.served {
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			if k.method != http.MethodHead {
+				_, readErr := io.ReadFull(resp.Body, make([]byte, 4))
+				require.NoError(t, readErr)
+				end()
+				_, readErr = io.ReadAll(resp.Body)
+				require.Error(t, readErr, "the response was cut")
+			}
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, 1, book.count())
+			continue
+		}
+		if err == nil {
+			if resp.StatusCode == http.StatusBadGateway && proto.name == "http" && scheme != "socks5" {
+				require.NoError(t, resp.Body.Close())
+				continue // the proxy was quick enough to say it in the place of the target
+			}
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			if k.body {
+				assert.Equal(t, fmt.Sprint(bodySize), resp.Header.Get("X-Got"), "the body came whole")
+			}
+			require.NoError(t, resp.Body.Close())
+			if !k.repeatable() {
+				assert.Equal(t, 1, book.count(), "sent once")
+			}
+			continue
+		}
+		var failure *Error
+		require.ErrorAs(t, err, &failure)
+		if !failure.MayHaveArrived {
+			assert.Zero(t, book.count(), "what the target saw of a request that cannot have arrived: %v", err)
+		}
+		if !k.repeatable() {
+			assert.LessOrEqual(t, book.count(), 1, "sent again: %v", err)
+		}
+		assert.LessOrEqual(t, book.count(), 2)
+		if n == 2 {
+			assert.False(t, k.repeatable(), "another proxy would have done: %v", err)
+			assert.True(t, failure.MayHaveArrived, "another proxy would have done: %v", err)
+		}
+	}
+}

@@ -1,0 +1,361 @@
+package proxypool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func checkAll(t *testing.T, urls []*url.URL, target string, opts ...CheckOption) []CheckResult {
+	t.Helper()
+	results := make([]CheckResult, len(urls))
+	seen := 0
+	for r, err := range Check(t.Context(), urls, target, opts...) {
+		require.NoError(t, err)
+		seen++
+		assert.Equal(t, seen, r.Done)
+		assert.Equal(t, len(urls), r.Total)
+		assert.Empty(t, results[r.Index].Proxy, "one result each")
+		assert.Equal(t, Name(urls[r.Index]), r.Proxy)
+		results[r.Index] = r
+	}
+	require.Equal(t, len(urls), seen)
+	return results
+}
+
+func TestCheck(t *testing.T) {
+	for _, proto := range protocols {
+		t.Run(proto.name, func(t *testing.T) {
+			w := newWorld(t)
+			to := target(t, proto, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/moved" {
+					http.Redirect(w, r, "/", http.StatusFound)
+					return
+				}
+				_, _ = io.WriteString(w, "192.0.2.7\n")
+			})
+			var urls []*url.URL
+			var servers []*proxyServer
+			add := func(scheme string, change func(s *proxyServer)) {
+				s := w.proxy(scheme, fmt.Sprintf("p%d.example.com", len(urls)), someUser)
+				if change != nil {
+					change(s)
+				}
+				urls = append(urls, s.url)
+				servers = append(servers, s)
+			}
+			wrong := func(s *proxyServer) {
+				u := *s.url
+				u.User = url.UserPassword("login", "right")
+				s.url = &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host}
+			}
+			for _, scheme := range []string{"http", "https", "socks5"} {
+				add(scheme, nil)
+				add(scheme, (*proxyServer).kill)
+				add(scheme, func(s *proxyServer) { s.behave(habit{hangUp: true}) })
+			}
+			wrongAt := len(urls)
+			for _, scheme := range []string{"http", "socks5"} {
+				add(scheme, nil)
+				wrong(servers[len(servers)-1])
+			}
+			refusing := len(urls)
+			add("socks5", func(s *proxyServer) { s.behave(habit{socksReply: 2}) })
+			add("http", func(s *proxyServer) { s.behave(habit{connectAnswer: "HTTP/1.1 403 No\r\n\r\n"}) })
+			bad := len(urls)
+			urls = append(urls, nil, &url.URL{Scheme: "ftp"}, urls[0])
+			results := checkAll(t, urls, to.URL, CheckTransport(w.base()))
+			for _, i := range []int{0, 3, 6, bad + 2} {
+				r := results[i]
+				require.NoError(t, r.Err, "%d", i)
+				assert.True(t, r.OK() && r.Reachable && r.Authenticated)
+				assert.Equal(t, http.StatusOK, r.Status)
+				assert.Equal(t, netip.MustParseAddr("192.0.2.7"), r.ExitIP)
+				assert.Positive(t, r.Latency)
+			}
+			for _, i := range []int{1, 4, 7} {
+				r := results[i]
+				assert.ErrorIs(t, r.Err, ErrUnreachable)
+				assert.False(t, r.OK() || r.Reachable || r.Authenticated)
+				assert.Zero(t, r.Status)
+			}
+			for _, i := range []int{2, 5, 8} {
+				assert.False(t, results[i].OK() || results[i].Authenticated, "%d: %v", i, results[i])
+			}
+			for _, i := range []int{wrongAt, wrongAt + 1} {
+				r := results[i]
+				assert.ErrorIs(t, r.Err, ErrAuthentication)
+				assert.True(t, r.Reachable)
+				assert.False(t, r.OK() || r.Authenticated)
+			}
+			r := results[refusing]
+			assert.ErrorIs(t, r.Err, ErrRefused)
+			assert.True(t, r.Reachable && r.Authenticated)
+			if proto.name != "http" {
+				r = results[refusing+1]
+				assert.ErrorIs(t, r.Err, ErrRefused)
+				assert.True(t, r.Reachable && r.Authenticated)
+			}
+			for _, i := range []int{bad, bad + 1} {
+				assert.Error(t, results[i].Err)
+				assert.False(t, results[i].OK() || results[i].Reachable)
+				assert.Equal(t, "invalid proxy URL", results[i].Proxy)
+			}
+			for _, s := range servers {
+				until(t, "a connection stays", func() bool { return s.open() == 0 })
+			}
+			moved := checkAll(t, urls[:1], to.URL+"/moved", CheckTransport(w.base()))
+			assert.Equal(t, http.StatusFound, moved[0].Status)
+			assert.True(t, moved[0].OK())
+		})
+	}
+}
+
+func TestCheckOfASilentProxy(t *testing.T) {
+	for _, scheme := range []string{"http", "socks5", "https"} {
+		for _, to := range []string{"http://t.test/", "https://t.test/"} {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				m.set("a", func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() })
+				urls := memoryURLs("a")
+				urls[0].Scheme = scheme
+				began := time.Now()
+				r := checkAll(t, urls, to, CheckTransport(m.base()), CheckTimeout(3*time.Second))[0]
+				assert.Equal(t, 3*time.Second, time.Since(began))
+				assert.False(t, r.OK() || r.Authenticated)
+				took := scheme == "http" && to == "http://t.test/" // and it may be the target that is silent
+				assert.Equal(t, took, r.Reachable, "it took the connection, and nothing more: %s to %s, %v", scheme, to, r.Err)
+				var failure *Error
+				require.ErrorAs(t, r.Err, &failure)
+				assert.True(t, failure.Timeout(), "%#v %v", failure.Err, failure)
+				synctest.Wait()
+			})
+		}
+	}
+}
+
+func TestCheckIsBounded(t *testing.T) {
+	for _, most := range []int{1, 4, 100} {
+		synctest.Test(t, func(t *testing.T) {
+			var now, peak, all atomic.Int64
+			base := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				all.Add(1)
+				for n := now.Add(1); ; {
+					old := peak.Load()
+					if n <= old || peak.CompareAndSwap(old, n) {
+						break
+					}
+				}
+				time.Sleep(time.Second)
+				now.Add(-1)
+				return nil, errNoDial
+			}}
+			checkAll(t, manyURLs(50), "http://t.test/", CheckTransport(base), CheckConcurrency(most))
+			assert.EqualValues(t, min(most, 50), peak.Load())
+			assert.EqualValues(t, 50, all.Load())
+		})
+	}
+}
+
+func TestCheckEndsWithItsLoop(t *testing.T) {
+	w := newWorld(t)
+	servers, urls := w.proxies("http", 8)
+	for _, s := range servers[1:] {
+		s.behave(habit{silent: true})
+	}
+	to := target(t, protocols[2], hello)
+	n := 0
+	for r, err := range Check(t.Context(), urls, to.URL, CheckTransport(w.base())) {
+		require.NoError(t, err)
+		require.True(t, r.OK(), r)
+		n++
+		break
+	}
+	assert.Equal(t, 1, n)
+	for _, s := range servers {
+		until(t, "a connection stays", func() bool { return s.open() == 0 })
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var dials atomic.Int64
+		base := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			dials.Add(1)
+			time.Sleep(time.Second)
+			return nil, errNoDial
+		}}
+		for range Check(t.Context(), manyURLs(100), "http://t.test/", CheckTransport(base), CheckConcurrency(2)) {
+			break
+		}
+		time.Sleep(time.Hour)
+		assert.LessOrEqual(t, dials.Load(), int64(4))
+	})
+}
+
+func TestCheckEndsWithItsContext(t *testing.T) {
+	w := newWorld(t)
+	servers, urls := w.proxies("http", 4)
+	for _, s := range servers {
+		s.behave(habit{silent: true})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for _, s := range servers {
+			for s.accepted.Load() == 0 && ctx.Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		cancel()
+	}()
+	var last error
+	for _, err := range Check(ctx, urls, "https://example.com/", CheckTransport(w.base())) {
+		require.NoError(t, last, "nothing comes after the error")
+		last = err
+	}
+	require.ErrorIs(t, last, context.Canceled)
+	ended, end := context.WithCancelCause(t.Context())
+	end(errors.New("why"))
+	n := 0
+	for _, err := range Check(ended, urls, "https://example.com/", CheckTransport(w.base())) {
+		n++
+		last = err
+	}
+	assert.ErrorContains(t, last, "why")
+	assert.LessOrEqual(t, n, len(urls)+1)
+}
+
+func TestBadChecks(t *testing.T) {
+	for name, opt := range map[string]CheckOption{
+		"nil": nil, "concurrency": CheckConcurrency(0), "timeout": CheckTimeout(0), "transport": CheckTransport(nil), "exit": CheckExitIP(nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			for r, err := range Check(t.Context(), manyURLs(3), "http://t.test/", opt) {
+				n++
+				require.ErrorContains(t, err, "proxypool: ")
+				assert.Zero(t, r)
+			}
+			assert.Equal(t, 1, n)
+		})
+	}
+	for _, to := range []string{"", "t.test", "ftp://t.test/secret", "http://", "http://t.test:secret/", "\x00secret", "http:///secret"} {
+		t.Run(to, func(t *testing.T) {
+			n := 0
+			for _, err := range Check(t.Context(), manyURLs(3), to) {
+				n++
+				require.Error(t, err)
+				assert.NotContains(t, err.Error(), "secret")
+			}
+			assert.Equal(t, 1, n)
+		})
+	}
+	for _, err := range Check(nil, manyURLs(1), "http://t.test/") { //nolint:staticcheck // it must not panic
+		require.Error(t, err)
+	}
+	for range Check(t.Context(), nil, "http://t.test/") {
+		t.Error("there is nothing to check")
+	}
+}
+
+func TestExitIP(t *testing.T) {
+	var answer atomic.Value
+	w := newWorld(t)
+	_, urls := w.proxies("http", 1)
+	to := target(t, protocols[0], func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer.Load().(string)) })
+	for _, tc := range []struct{ name, answer, want string }{
+		{"plain", "192.0.2.1", "192.0.2.1"},
+		{"line", " 192.0.2.1\r\n", "192.0.2.1"},
+		{"IPv6", "2001:db8::1\n", "2001:db8::1"},
+		{"mapped", "::ffff:192.0.2.1", "192.0.2.1"},
+		{"zone", "fe80::1%eth0", "fe80::1"},
+		{"ip", `{"ip":"192.0.2.1"}`, "192.0.2.1"},
+		{"origin", `{"origin": "192.0.2.1, 198.51.100.1"}`, "192.0.2.1"},
+		{"query", `{"status":"success","query":"192.0.2.1"}`, "192.0.2.1"},
+		{"address", `{"address":"2001:db8::1"}`, "2001:db8::1"},
+		{"trace", "fl=1\nh=x\nip=192.0.2.1\nts=1\n", "192.0.2.1"},
+		{"trace with CRLF", "a=b\r\nip=2001:db8::1\r\n", "2001:db8::1"},
+		{"ip of a number", `{"ip":1}`, ""},
+		{"ip null, then query", `{"ip":null,"query":"192.0.2.1"}`, "192.0.2.1"},
+		{"nothing", "", ""},
+		{"nonsense", "<html>192.0.2.1</html>", ""},
+		{"no address", "ip=example.com", ""},
+		{"list", `["192.0.2.1"]`, ""},
+		{"null", `null`, ""},
+		{"too high", "999.1.1.1", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			answer.Store(tc.answer)
+			r := checkAll(t, urls, to.URL, CheckTransport(w.base()))[0]
+			require.NoError(t, r.Err)
+			if tc.want == "" {
+				assert.False(t, r.ExitIP.IsValid(), r.ExitIP)
+				return
+			}
+			assert.Equal(t, tc.want, r.ExitIP.String())
+			assert.Contains(t, r.String(), "from "+tc.want)
+		})
+	}
+	answer.Store("anything")
+	want := netip.MustParseAddr("198.51.100.9")
+	r := checkAll(t, urls, to.URL, CheckTransport(w.base()), CheckExitIP(func(resp *http.Response, body []byte) netip.Addr {
+		assert.Equal(t, http.StatusOK, resp.StatusCode)
+		assert.Equal(t, "anything", string(body))
+		return want
+	}))[0]
+	assert.Equal(t, want, r.ExitIP)
+}
+
+func TestCheckReadsNoLongAnswers(t *testing.T) {
+	w := newWorld(t)
+	_, urls := w.proxies("socks5", 1)
+	ended := make(chan struct{})
+	to := target(t, protocols[1], func(w http.ResponseWriter, _ *http.Request) {
+		defer close(ended)
+		for { // without an end
+			if _, err := io.WriteString(w, strings.Repeat("x", 1<<16)); err != nil {
+				return
+			}
+		}
+	})
+	var got int
+	r := checkAll(t, urls, to.URL, CheckTransport(w.base()), CheckExitIP(func(_ *http.Response, body []byte) netip.Addr {
+		got = len(body)
+		return netip.Addr{}
+	}))[0]
+	require.NoError(t, r.Err)
+	assert.Equal(t, 64<<10, got)
+	<-ended
+}
+
+func TestCheckResult(t *testing.T) {
+	r := CheckResult{
+		Index: 1, Proxy: "http://l:***@h:1", Reachable: true, Authenticated: true, Status: 200, Latency: 1500 * time.Microsecond,
+		ExitIP: netip.MustParseAddr("192.0.2.1"), Done: 2, Total: 3,
+	}
+	for _, v := range []any{r, &r} {
+		text, err := json.Marshal(v)
+		require.NoError(t, err)
+		assert.JSONEq(t, `{"index":1,"proxy":"http://l:***@h:1","reachable":true,"authenticated":true,"status":200,"latency":1500000,"exitIP":"192.0.2.1","done":2,"total":3}`, string(text))
+	}
+	assert.Equal(t, "http://l:***@h:1: status 200 in 2ms, from 192.0.2.1", r.String())
+	failed := CheckResult{Proxy: "http://l:***@h:1", Err: ErrUnreachable}
+	text, err := json.Marshal(failed)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"index":0,"proxy":"http://l:***@h:1","reachable":false,"authenticated":false,"status":0,"latency":0,"done":0,"total":0,"error":"the proxy cannot be reached"}`, string(text))
+	assert.Equal(t, "http://l:***@h:1: the proxy cannot be reached", failed.String())
+	assert.False(t, failed.OK() || CheckResult{}.OK())
+	assert.True(t, r.OK())
+}

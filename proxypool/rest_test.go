@@ -1,0 +1,528 @@
+package proxypool
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var errNoDial = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+
+// memory is a set of proxies without sockets: each dial of a host asks its server.
+type memory struct {
+	mu    sync.Mutex
+	serve map[string]func(net.Conn) // nil refuses
+	dials map[string]int
+}
+
+func newMemory() *memory {
+	return &memory{serve: make(map[string]func(net.Conn)), dials: make(map[string]int)}
+}
+
+func (m *memory) set(host string, serve func(net.Conn)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.serve[host] = serve
+}
+
+func (m *memory) dialed(host string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dials[host]
+}
+
+func (m *memory) dial(_ context.Context, _, addr string) (net.Conn, error) {
+	host, _, _ := net.SplitHostPort(addr)
+	m.mu.Lock()
+	serve := m.serve[host]
+	m.dials[host]++
+	m.mu.Unlock()
+	if serve == nil {
+		return nil, errNoDial
+	}
+	client, server := net.Pipe()
+	go serve(server)
+	return client, nil
+}
+
+func (m *memory) base() *http.Transport {
+	return &http.Transport{DialContext: m.dial, TLSClientConfig: &tls.Config{RootCAs: testRoots()}, ForceAttemptHTTP2: true}
+}
+
+// answering serves requests in absolute form on a connection.
+func answering(reply string) func(net.Conn) {
+	return func(c net.Conn) {
+		defer c.Close()
+		r := bufio.NewReader(c)
+		for {
+			req, err := http.ReadRequest(r)
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(io.Discard, req.Body)
+			if _, err := io.WriteString(c, reply); err != nil {
+				return
+			}
+		}
+	}
+}
+
+var good = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+func memoryURLs(hosts ...string) (urls []*url.URL) {
+	for _, h := range hosts {
+		urls = append(urls, &url.URL{Scheme: "http", Host: h + ":1", User: someUser})
+	}
+	return urls
+}
+
+func send(p *Pool, method, target string) error {
+	return sendWith(context.Background(), p, method, target)
+}
+
+func sendWith(ctx context.Context, p *Pool, method, target string) error {
+	req, err := http.NewRequestWithContext(ctx, method, target, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := p.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return errors.Join(err, resp.Body.Close())
+}
+
+func restOf(p *Pool, i int) time.Duration {
+	until := p.Stats()[i].RestsUntil
+	if until.IsZero() {
+		return 0
+	}
+	return time.Until(until)
+}
+
+func TestWhatLetsAProxyRest(t *testing.T) {
+	to := "http://target.test/"
+	secure := "https://target.test/"
+	socks := func(answers ...string) func(net.Conn) {
+		return func(c net.Conn) {
+			defer c.Close()
+			for _, a := range answers {
+				if _, err := c.Read(make([]byte, 512)); err != nil {
+					return
+				}
+				if _, err := io.WriteString(c, a); err != nil {
+					return
+				}
+			}
+			_, _ = c.Read(make([]byte, 512))
+		}
+	}
+	hangUp := func(c net.Conn) { _ = c.Close() }
+	silence := func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() }
+	for _, tc := range []struct {
+		name   string
+		scheme string
+		target string
+		serve  func(net.Conn)
+		rests  bool
+		is     error
+	}{
+		{"refused", "http", to, nil, true, ErrUnreachable},
+		{"refused, CONNECT", "http", secure, nil, true, ErrUnreachable},
+		{"refused, SOCKS", "socks5", to, nil, true, ErrUnreachable},
+		{"closed at CONNECT", "http", secure, hangUp, true, ErrUnreachable},
+		{"closed at SOCKS", "socks5", to, hangUp, true, ErrUnreachable},
+		{"silence at CONNECT", "http", secure, silence, true, ErrUnreachable},
+		{"silence at SOCKS", "socks5", secure, silence, true, ErrUnreachable},
+		{"silence after the login at SOCKS", "socks5", to, socks("\x05\x02", "\x01\x00"), true, ErrUnreachable},
+		{"silence in TLS with the proxy", "https", to, silence, true, ErrUnreachable},
+		{"garbage at CONNECT", "http", secure, answering("\x00\x01garbage\r\n\r\n"), true, ErrUnreachable},
+		{"garbage at SOCKS", "socks5", to, socks("HTTP/1.1 400 Bad Request\r\n\r\n"), true, ErrUnreachable},
+		{"garbage in TLS with the proxy", "https", to, answering("garbage"), true, ErrUnreachable},
+		{"407 to CONNECT", "http", secure, answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), true, ErrAuthentication},
+		{"407 in plain", "http", to, answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), true, ErrAuthentication},
+		{"SOCKS login", "socks5", secure, socks("\x05\x02", "\x01\x01"), true, ErrAuthentication},
+		{"SOCKS wants no login", "socks5", secure, socks("\x05\xff"), true, ErrAuthentication},
+		{"403 to CONNECT", "http", secure, answering("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), false, ErrRefused},
+		{"502 to CONNECT", "http", secure, answering("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n"), false, ErrRefused},
+		{"503 to CONNECT", "http", secure, answering("HTTP/1.1 503\r\nContent-Length: 0\r\n\r\n"), false, ErrRefused},
+		{"SOCKS reply 1", "socks5", to, socks("\x05\x00", "\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+		{"SOCKS reply 2", "socks5", to, socks("\x05\x00", "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+		{"SOCKS reply 3", "socks5", to, socks("\x05\x00", "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+		{"SOCKS reply 4", "socks5h", secure, socks("\x05\x00", "\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+		{"SOCKS reply 5", "socks5", to, socks("\x05\x00", "\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+		{"SOCKS reply 6", "socks5", to, socks("\x05\x00", "\x05\x06\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+		{"SOCKS reply 7", "socks5", to, socks("\x05\x00", "\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+		{"SOCKS reply 8", "socks5", to, socks("\x05\x00", "\x05\x08\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+		{"closed after CONNECT", "http", secure, func(c net.Conn) {
+			_, _ = http.ReadRequest(bufio.NewReader(c))
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+			_ = c.Close()
+		}, false, ErrRefused},
+		{"silence after CONNECT", "http", secure, answering("HTTP/1.1 200 OK\r\n\r\n"), false, ErrRefused},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				m.set("bad", tc.serve)
+				urls := memoryURLs("bad")
+				urls[0].Scheme = tc.scheme
+				p, err := New(urls, WithTransport(m.base()), WithRest(time.Hour, time.Hour))
+				require.NoError(t, err)
+				err = send(p, http.MethodPost, tc.target)
+				var failure *Error
+				require.ErrorAs(t, err, &failure)
+				assert.ErrorIs(t, err, tc.is)
+				if tc.name != "407 in plain" {
+					assert.False(t, failure.MayHaveArrived)
+				}
+				assert.Equal(t, tc.rests, !p.Stats()[0].RestsUntil.IsZero(), "%v", err)
+				assert.Equal(t, 1, m.dialed("bad"))
+				require.NoError(t, p.Replace(nil))
+				synctest.Wait()
+			})
+			// Another proxy is tried, whether this one rests or not.
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				m.set("bad", tc.serve)
+				urls := memoryURLs("bad", "good")
+				urls[0].Scheme = tc.scheme
+				p, err := New(urls, WithTransport(m.base()), WithRest(time.Hour, time.Hour), inOrder())
+				require.NoError(t, err)
+				m.set("good", good)
+				_ = send(p, http.MethodGet, tc.target) // the good one answers, or with TLS talks nonsense
+				assert.Equal(t, 1, m.dialed("good"))
+				require.NoError(t, p.Replace(nil))
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+func TestWhatLetsNoProxyRest(t *testing.T) {
+	t.Run("no more files", func(t *testing.T) {
+		base := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Err: syscall.EMFILE}
+		}}
+		p, err := New(memoryURLs("a", "b"), WithTransport(base))
+		require.NoError(t, err)
+		err = send(p, http.MethodGet, "http://target.test/")
+		require.ErrorIs(t, err, syscall.EMFILE)
+		for _, s := range p.Stats() {
+			assert.Zero(t, s.RestsUntil)
+		}
+	})
+	t.Run("the caller gives up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory()
+			for _, h := range []string{"a", "b"} {
+				m.set(h, func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() })
+			}
+			p, err := New(memoryURLs("a", "b"), WithTransport(m.base()))
+			require.NoError(t, err)
+			for _, to := range []string{"http://target.test/", "https://target.test/"} {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				err = sendWith(ctx, p, http.MethodGet, to)
+				cancel()
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				var failure *Error
+				require.ErrorAs(t, err, &failure)
+				assert.True(t, failure.Timeout())
+				assert.Equal(t, 1, failure.Tries)
+				synctest.Wait()
+				for _, s := range p.Stats() {
+					assert.Zero(t, s.RestsUntil)
+				}
+			}
+			require.NoError(t, p.Replace(nil))
+			time.Sleep(time.Minute) // connections that were begun for it end
+			for _, s := range p.Stats() {
+				assert.Zero(t, s.Connections)
+			}
+		})
+	})
+	t.Run("a certificate", func(t *testing.T) {
+		w := newWorld(t)
+		servers, urls := w.proxies("http", 2)
+		to := target(t, protocols[2], hello)
+		base := w.base()
+		base.TLSClientConfig = nil
+		pool := w.pool(urls, WithTransport(base), inOrder())
+		failure := failureOf(t, pool, request(t, http.MethodGet, to.URL, nil))
+		var certificate *tls.CertificateVerificationError
+		require.ErrorAs(t, failure, &certificate)
+		assert.Equal(t, 1, failure.Tries)
+		assert.False(t, failure.MayHaveArrived)
+		assert.Zero(t, servers[1].accepted.Load())
+		assert.Zero(t, pool.Stats()[0].RestsUntil)
+	})
+}
+
+func within(t *testing.T, want, got time.Duration) {
+	t.Helper()
+	assert.GreaterOrEqual(t, got, time.Duration(0.9*float64(want))-time.Microsecond)
+	assert.LessOrEqual(t, got, time.Duration(1.1*float64(want))+time.Microsecond)
+}
+
+func TestRestsGrow(t *testing.T) {
+	for _, tc := range []struct{ first, longest time.Duration }{
+		{time.Second, time.Minute},
+		{time.Second, time.Second},
+		{3 * time.Second, 100 * time.Second},
+		{time.Millisecond, 1 << 62},
+		{1 << 40, 1 << 62},
+	} {
+		t.Run(fmt.Sprint(tc.first, tc.longest), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				p, err := New(memoryURLs("a"), WithTransport(m.base()), WithRest(tc.first, tc.longest))
+				require.NoError(t, err)
+				want, dials := tc.first, 0
+				for range 12 {
+					require.ErrorIs(t, send(p, http.MethodGet, "http://target.test/"), ErrUnreachable)
+					dials++
+					rest := restOf(p, 0)
+					within(t, want, rest)
+					if rest > 1<<50 {
+						return
+					}
+					require.ErrorIs(t, send(p, http.MethodGet, "http://target.test/"), ErrNoProxy)
+					time.Sleep(rest - 1)
+					require.ErrorIs(t, send(p, http.MethodGet, "http://target.test/"), ErrNoProxy)
+					require.Equal(t, dials, m.dialed("a"))
+					time.Sleep(2 * time.Nanosecond)
+					if want > tc.longest/2 {
+						want = tc.longest
+					} else {
+						want *= 2
+					}
+				}
+				m.set("a", good)
+				time.Sleep(2 * tc.longest)
+				require.NoError(t, send(p, http.MethodGet, "http://target.test/"))
+				assert.Zero(t, p.Stats()[0].RestsUntil)
+				// It begins anew.
+				m.set("a", nil)
+				p.CloseIdleConnections()
+				synctest.Wait()
+				require.Error(t, send(p, http.MethodGet, "http://target.test/"))
+				within(t, tc.first, restOf(p, 0))
+				require.NoError(t, p.Replace(nil))
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+func TestManyFailuresAtOnceCountOnce(t *testing.T) {
+	for _, to := range []string{"http://target.test/", "https://target.test/"} {
+		t.Run(to, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var dials atomic.Int32
+				base := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+					dials.Add(1)
+					time.Sleep(time.Duration(dials.Load()) * time.Millisecond)
+					return nil, errNoDial
+				}}
+				p, err := New(memoryURLs("a"), WithTransport(base), WithRest(time.Minute, time.Hour))
+				require.NoError(t, err)
+				var all sync.WaitGroup
+				for range 64 {
+					all.Go(func() { assert.Error(t, send(p, http.MethodGet, to)) })
+				}
+				all.Wait()
+				within(t, time.Minute, restOf(p, 0)+64*time.Millisecond)
+			})
+		})
+	}
+}
+
+func TestOneProbe(t *testing.T) {
+	setUp := func(t *testing.T) (*memory, *Pool) {
+		m := newMemory()
+		p, err := New(memoryURLs("a"), WithTransport(m.base()), WithRest(time.Second, time.Hour))
+		require.NoError(t, err)
+		require.Error(t, send(p, http.MethodGet, "http://target.test/"))
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 1, m.dialed("a"))
+		return m, p
+	}
+	many := func(p *Pool) (well, none int) {
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for range 64 {
+			all.Go(func() {
+				err := send(p, http.MethodGet, "http://target.test/")
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					well++
+				case errors.Is(err, ErrNoProxy):
+					none++
+				}
+			})
+		}
+		all.Wait()
+		return well, none
+	}
+	slow := func(then func(net.Conn)) func(net.Conn) {
+		return func(c net.Conn) {
+			time.Sleep(time.Second)
+			then(c)
+		}
+	}
+	t.Run("good", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m, p := setUp(t)
+			m.set("a", slow(good))
+			well, none := many(p)
+			assert.Equal(t, 1, well)
+			assert.Equal(t, 63, none)
+			assert.Equal(t, 2, m.dialed("a"))
+			assert.Zero(t, p.Stats()[0].RestsUntil)
+			m.set("a", good)
+			well, _ = many(p)
+			assert.Equal(t, 64, well, "it is back for all")
+			require.NoError(t, p.Replace(nil))
+			synctest.Wait()
+		})
+	})
+	t.Run("failed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m, p := setUp(t)
+			m.set("a", slow(func(c net.Conn) { _ = c.Close() }))
+			_, none := many(p)
+			assert.Equal(t, 63, none)
+			assert.Equal(t, 2, m.dialed("a"))
+			within(t, 2*time.Second, restOf(p, 0))
+			require.NoError(t, p.Replace(nil))
+			synctest.Wait()
+		})
+	})
+	t.Run("abandoned", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m, p := setUp(t)
+			m.set("a", func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() })
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			require.ErrorIs(t, sendWith(ctx, p, http.MethodGet, "http://target.test/"), context.Canceled)
+			m.set("a", good)
+			require.NoError(t, send(p, http.MethodGet, "http://target.test/"), "another may try it")
+			assert.Zero(t, p.Stats()[0].RestsUntil)
+			require.NoError(t, p.Replace(nil))
+			synctest.Wait()
+		})
+	})
+	t.Run("of a refused target", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m, p := setUp(t)
+			m.set("a", answering("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"))
+			require.ErrorIs(t, send(p, http.MethodGet, "https://target.test/"), ErrRefused)
+			assert.Zero(t, p.Stats()[0].RestsUntil, "the proxy works")
+			require.NoError(t, p.Replace(nil))
+			synctest.Wait()
+		})
+	})
+	t.Run("of a request that nothing can send", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m, p := setUp(t)
+			require.Error(t, send(p, http.MethodGet, "http://target.test:99999999/"))
+			req, err := http.NewRequest(http.MethodGet, "http://target.test/", nil)
+			require.NoError(t, err)
+			req.Header["Bad Header\n"] = []string{"x"}
+			_, err = p.RoundTrip(req)
+			require.Error(t, err)
+			time.Sleep(time.Hour)
+			m.set("a", good)
+			require.NoError(t, send(p, http.MethodGet, "http://target.test/"))
+			require.NoError(t, p.Replace(nil))
+			synctest.Wait()
+		})
+	})
+}
+
+// TestConnectionsInUseLive has connections outlive the time that making them may take.
+func TestConnectionsInUseLive(t *testing.T) {
+	for _, version := range []string{"http", "HTTP/1.1", "HTTP/2"} {
+		t.Run(version, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				slow := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					time.Sleep(time.Minute)
+					_, _ = io.WriteString(w, "a")
+					_ = http.NewResponseController(w).Flush()
+					time.Sleep(time.Minute)
+					_, _ = io.WriteString(w, "b")
+				})
+				m.set("a", func(c net.Conn) {
+					if version != "http" {
+						_, _ = http.ReadRequest(bufio.NewReader(c))
+						_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+						protos := []string{"http/1.1"}
+						if version == "HTTP/2" {
+							protos = []string{"h2"}
+						}
+						c = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{testCertificate()}, NextProtos: protos})
+						if c.(*tls.Conn).Handshake() != nil {
+							return
+						}
+					}
+					l := &oneConn{conn: c, closed: make(chan struct{})}
+					s := &http.Server{Handler: slow, ConnState: func(_ net.Conn, s http.ConnState) {
+						if s == http.StateClosed {
+							l.end()
+						}
+					}}
+					_ = s.Serve(l)
+					_ = s.Close()
+				})
+				p, err := New(memoryURLs("a"), WithTransport(m.base()), WithConnectTimeout(time.Second))
+				require.NoError(t, err)
+				to := "https://example.com/"
+				if version == "http" {
+					to = "http://example.com/"
+				}
+				for range 2 {
+					require.NoError(t, send(p, http.MethodPost, to))
+					time.Sleep(time.Minute)
+				}
+				assert.Equal(t, 1, m.dialed("a"))
+				require.NoError(t, p.Replace(nil))
+				synctest.Wait()
+				time.Sleep(time.Hour)
+			})
+		})
+	}
+}
+
+func TestUnusedConnectionsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.set("a", func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() })
+		p, err := New(memoryURLs("a"), WithTransport(m.base()), WithConnectTimeout(time.Second))
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Millisecond, cancel)
+		require.Error(t, sendWith(ctx, p, http.MethodGet, "https://target.test/"))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		assert.Zero(t, p.Stats()[0].Connections)
+	})
+}

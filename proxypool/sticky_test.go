@@ -1,0 +1,256 @@
+package proxypool
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func stickyPool(t testing.TB, urls []*url.URL) *Pool {
+	t.Helper()
+	p, err := New(urls, Sticky(byAccount), WithRest(time.Hour, time.Hour))
+	require.NoError(t, err)
+	return p
+}
+
+// mapping gives the names of the proxies of n keys.
+func mapping(p *Pool, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = choice(p, &http.Request{Host: fmt.Sprint("key-", i)}).name
+	}
+	return list
+}
+
+// slowHash and slowRing are the documented placing, without anything clever.
+func slowHash(s string) uint64 {
+	f := fnv.New64a()
+	_, _ = f.Write([]byte(s))
+	return slowMix(f.Sum64())
+}
+
+func slowMix(h uint64) uint64 {
+	h ^= h >> 30
+	h *= 0xbf58476d1ce4e5b9
+	h ^= h >> 27
+	h *= 0x94d049bb133111eb
+	return h ^ h>>31
+}
+
+func slowPlace(hash uint64, i int) uint32 {
+	return uint32(slowMix(hash+uint64(i)*0x9e3779b97f4a7c15) >> 32)
+}
+
+func slowRing(candidates []*proxy, key string) *proxy {
+	sorted := slices.Clone(candidates)
+	slices.SortFunc(sorted, func(a, b *proxy) int {
+		return cmp.Or(cmp.Compare(slowHash(a.point), slowHash(b.point)), cmp.Compare(a.identity, b.identity))
+	})
+	var best *proxy
+	var closest uint32
+	for i := range 4 {
+		var owner *proxy
+		var nearest uint32
+		for _, x := range sorted {
+			for j := range 4 {
+				d := slowPlace(slowHash(x.point), j) - slowPlace(slowHash(key), i)
+				if owner == nil || d < nearest {
+					owner, nearest = x, d
+				}
+			}
+		}
+		if owner != nil && (best == nil || nearest>>2 < closest>>2) {
+			best, closest = owner, nearest
+		}
+	}
+	return best
+}
+
+func TestStickyAgreesWithItsDefinition(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 300 {
+		n := 1 + random.IntN(40)
+		urls := make([]*url.URL, n)
+		for i := range urls {
+			urls[i] = &url.URL{Scheme: "http", Host: fmt.Sprintf("h%d:%d", random.IntN(1000), 1+random.IntN(3))}
+			if random.IntN(2) == 0 { // the same place for several
+				urls[i].User = url.UserPassword("login", fmt.Sprint(random.IntN(5)))
+			}
+		}
+		p := stickyPool(t, urls)
+		var tried, others []*proxy
+		for _, x := range p.proxies() {
+			switch {
+			case round%3 > 0 && random.IntN(3) == 0:
+				layUp(p, x.position)
+			case round%3 > 1 && random.IntN(3) == 0:
+				tried = append(tried, x)
+			default:
+				others = append(others, x)
+			}
+		}
+		for range 50 {
+			key := fmt.Sprint(random.Uint64())
+			want := slowRing(others, key)
+			got := choice(p, &http.Request{Host: key}, tried...)
+			if want == nil {
+				require.Nil(t, got)
+				continue
+			}
+			require.NotNil(t, got)
+			require.Equal(t, want.identity, got.identity, "%d proxies, round %d", n, round)
+		}
+	}
+}
+
+func FuzzSticky(f *testing.F) {
+	f.Add(uint8(3), "key", uint64(1))
+	f.Add(uint8(1), "k", uint64(0))
+	f.Add(uint8(64), "\x00", ^uint64(0)>>1)
+	f.Fuzz(func(t *testing.T, n uint8, key string, resting uint64) {
+		urls := manyURLs(int(n)%64 + 1)
+		p := stickyPool(t, urls)
+		var others []*proxy
+		for _, x := range p.proxies() {
+			if resting&(1<<x.position) != 0 {
+				layUp(p, x.position)
+				continue
+			}
+			others = append(others, x)
+		}
+		if key == "" {
+			return
+		}
+		got, want := choice(p, &http.Request{Host: key}), slowRing(others, key)
+		if want != got {
+			t.Fatalf("%v, not %v", got, want)
+		}
+	})
+}
+
+func TestStickyIsTheSameEverywhere(t *testing.T) {
+	urls := manyURLs(50)
+	want := mapping(stickyPool(t, urls), 1000)
+	assert.Equal(t, want, mapping(stickyPool(t, urls), 1000), "another pool")
+	shuffled := slices.Clone(urls)
+	rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	assert.Equal(t, want, mapping(stickyPool(t, shuffled), 1000), "another order")
+	other := make([]*url.URL, len(urls))
+	for i, u := range urls {
+		other[i] = &url.URL{Scheme: "HTTP", User: url.UserPassword("login", fmt.Sprint("other", i)), Host: u.Host, Path: "/"}
+	}
+	assert.Equal(t, want, mapping(stickyPool(t, other), 1000), "other passwords")
+}
+
+// TestStickyStaysAsItWas keeps a new version from moving accounts to other proxies.
+func TestStickyStaysAsItWas(t *testing.T) {
+	var urls []*url.URL
+	for i := range 9 {
+		urls = append(urls, &url.URL{Scheme: "socks5", User: url.UserPassword("login", "x"), Host: fmt.Sprintf("p%d.example.com:1080", i)})
+	}
+	p := stickyPool(t, urls)
+	const homes = "612333833173476615514835766570707680550758600257580078724800" // of account-0, account-1 and so on
+	for i, want := range homes {
+		key := fmt.Sprint("account-", i)
+		assert.Equal(t, fmt.Sprintf("socks5://login:***@p%c.example.com:1080", want), choice(p, &http.Request{Host: key}).name, key)
+	}
+}
+
+func TestStickyWhenTheListChanges(t *testing.T) {
+	const keys = 20_000
+	for _, n := range []int{2, 3, 8, 50, 1000} {
+		urls := manyURLs(n + 1)
+		p := stickyPool(t, urls[:n])
+		before := mapping(p, keys)
+		for _, i := range []int{0, n / 2, n - 1} {
+			left := Name(urls[i])
+			require.NoError(t, p.Replace(slices.Delete(slices.Clone(urls[:n]), i, i+1)))
+			moved := 0
+			for k, now := range mapping(p, keys) {
+				if now != before[k] {
+					moved++
+					require.Equal(t, left, before[k], "only its own move")
+				}
+			}
+			assert.LessOrEqual(t, moved, 2*keys/n, "%d proxies", n)
+			assert.NotZero(t, moved)
+		}
+		require.NoError(t, p.Replace(urls))
+		moved := 0
+		for k, now := range mapping(p, keys) {
+			if now != before[k] {
+				moved++
+				require.Equal(t, Name(urls[n]), now, "only to the new one")
+			}
+		}
+		assert.LessOrEqual(t, moved, 2*keys/(n+1), "%d proxies", n)
+		assert.NotZero(t, moved)
+	}
+}
+
+func TestStickyWhileOneRests(t *testing.T) {
+	const keys = 10_000
+	urls := manyURLs(8)
+	p := stickyPool(t, urls)
+	before := mapping(p, keys)
+	layUp(p, 3)
+	elsewhere := map[string]int{}
+	for k, now := range mapping(p, keys) {
+		if before[k] != Name(urls[3]) {
+			require.Equal(t, before[k], now, "others stay")
+			continue
+		}
+		require.NotEqual(t, before[k], now)
+		elsewhere[now]++
+	}
+	assert.Len(t, elsewhere, 7, "they are spread over all others")
+	for _, x := range p.proxies() {
+		if x.position == 3 {
+			p.wake(&attempt{proxy: x, epoch: x.epoch.Load()})
+		}
+	}
+	assert.Equal(t, before, mapping(p, keys), "they come back")
+}
+
+func TestStickyWithoutAKeyTakesTurns(t *testing.T) {
+	p := stickyPool(t, manyURLs(8))
+	counts := map[*proxy]int{}
+	for range 800 {
+		counts[choice(p, &http.Request{})]++
+	}
+	require.Len(t, counts, 8)
+	for _, n := range counts {
+		assert.Equal(t, 100, n)
+	}
+}
+
+func TestStickyThroughServers(t *testing.T) {
+	w := newWorld(t)
+	servers, urls := w.proxies("http", 3)
+	to := target(t, protocols[2], hello)
+	pool := w.pool(urls, Sticky(func(r *http.Request) string { return r.URL.Path }), WithRest(time.Hour, time.Hour))
+	home := get(t, pool, to.URL+"/account")
+	for range 20 {
+		require.Equal(t, home, get(t, pool, to.URL+"/account"))
+	}
+	for i, u := range urls {
+		if Name(u) == home {
+			servers[i].kill()
+			pool.CloseIdleConnections()
+		}
+	}
+	elsewhere := get(t, pool, to.URL+"/account")
+	require.NotEqual(t, home, elsewhere)
+	for range 20 {
+		require.Equal(t, elsewhere, get(t, pool, to.URL+"/account"))
+	}
+}
