@@ -170,26 +170,58 @@ func (own *ownOrders) heardSince(at time.Time, t ProxyType, number OrderNumber) 
 // ownExtensions is which proxies a client has extended, or tried to. The variants
 // of a client share it.
 type ownExtensions struct {
-	mu   sync.Mutex
-	last map[IPAddressID]ownExtension
+	mu      sync.Mutex
+	proxies map[IPAddressID]extensions
+	orders  map[ProxyType]extensions // whose proxies nobody named
+}
+
+// extensions is the last ones of something.
+type extensions struct {
+	last    ownExtension
+	unknown ownExtension // of unknown outcome
 }
 
 type ownExtension struct {
-	attempt string // its id; empty where it had none
-	at      time.Time
-	unknown bool // whether it was executed
+	attempt string    // its id; empty where it had none
+	at      time.Time // zero where there was none
 }
 
-func (own *ownExtensions) add(ids []IPAddressID, x ownExtension) {
+// with gives x with another extension.
+func (x extensions) with(attempt string, unknown bool) extensions {
+	x.last = ownExtension{attempt: attempt, at: time.Now()}
+	if unknown {
+		x.unknown = x.last
+	}
+	return x
+}
+
+// disturb reports whether one of x may have moved the ends of the proxies of a
+// since that was sent, or still might have when it was.
+func (x extensions) disturb(a *Attempt, late time.Duration) bool {
+	since := func(e ownExtension, t time.Time) bool { return !e.at.IsZero() && e.attempt != a.ID && e.at.After(t) }
+	return since(x.last, a.At) || since(x.unknown, a.At.Add(-late))
+}
+
+func (own *ownExtensions) add(ids []IPAddressID, attempt string, unknown bool) {
 	own.mu.Lock()
 	defer own.mu.Unlock()
-	if own.last == nil {
-		own.last = make(map[IPAddressID]ownExtension)
+	if own.proxies == nil {
+		own.proxies = make(map[IPAddressID]extensions)
 	}
-	x.at = time.Now()
 	for _, id := range ids {
-		own.last[id] = x
+		own.proxies[id] = own.proxies[id].with(attempt, unknown)
 	}
+}
+
+// addOrders adds an extension of orders of a type: any proxies of that type may be
+// theirs.
+func (own *ownExtensions) addOrders(t ProxyType, unknown bool) {
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	if own.orders == nil {
+		own.orders = make(map[ProxyType]extensions)
+	}
+	own.orders[t] = own.orders[t].with("", unknown)
 }
 
 // disturb reports whether another extension of this client may have moved the ends
@@ -197,9 +229,11 @@ func (own *ownExtensions) add(ids []IPAddressID, x ownExtension) {
 func (own *ownExtensions) disturb(a *Attempt, late time.Duration) bool {
 	own.mu.Lock()
 	defer own.mu.Unlock()
+	if own.orders[a.ProxyType].disturb(a, late) {
+		return true
+	}
 	for id := range a.Before.Ends {
-		x, ok := own.last[id]
-		if ok && x.attempt != a.ID && (x.at.After(a.At) || x.unknown && a.At.Sub(x.at) <= late) {
+		if own.proxies[id].disturb(a, late) {
 			return true
 		}
 	}

@@ -495,7 +495,7 @@ func (s *guardedSpend) settle(ctx context.Context, err error) (*Reconciliation, 
 
 func (s *guardedSpend) noteExtension(unknown bool) {
 	ids := slices.Collect(maps.Keys(s.attempt.Before.Ends))
-	s.c.core.extensions.add(ids, ownExtension{attempt: s.attempt.ID, unknown: unknown})
+	s.c.core.extensions.add(ids, s.attempt.ID, unknown)
 }
 
 // charged tells what the balance of a reply fell by.

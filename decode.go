@@ -156,16 +156,43 @@ func (m *members) nested() bool {
 		slices.ContainsFunc(m.known[fieldIP:fieldOtherIP+1], nested)
 }
 
-// reachable reports whether it tells where a proxy is, or that this is not known
-// yet, or how it is used.
-func (m *members) reachable() bool {
-	for f := fieldIP; f <= fieldSOCKS5Port; f++ {
+// holdsList reports whether a list is in it that begins, or ends, with a byte.
+func (m *members) holdsList(with byte) bool {
+	return slices.ContainsFunc(m.others, func(m member) bool { return m.value[0] == '[' && m.value[nextValue(m.value, 1)] == with })
+}
+
+// addressed reports whether it tells where a proxy is.
+func (m *members) addressed() bool { return m.any(fieldIP, fieldOtherIP) }
+
+// used reports whether it tells how a proxy is used.
+func (m *members) used() bool {
+	return m.any(fieldHTTPSPort, fieldPort) || m.known[fieldAuth] != nil || m.known[fieldExtend] != nil
+}
+
+func (m *members) any(from, to recordField) bool {
+	for f := from; f <= to; f++ {
 		if m.known[f] != nil && !nested(m.known[f]) {
 			return true
 		}
 	}
-	used := (m.known[fieldAuth] != nil || m.known[fieldExtend] != nil) && !m.nested()
-	return m.known[fieldShortID] != nil && (m.noAddress || used)
+	return false
+}
+
+// isLikely reports whether it may well be a record where it stands, though it has
+// no ipAddressId: whether it tells where a proxy is, or that this is not known yet,
+// or how it is used. An order may do that of its gateway, around its records.
+func (m *members) isLikely(at place) bool {
+	shortID := m.known[fieldShortID] != nil
+	switch {
+	case at.certain:
+		return false
+	case at.inList || at.inGroup:
+		return m.addressed() || m.any(fieldHTTPSPort, fieldPort) ||
+			shortID && (m.noAddress && !m.holdsList('{') || m.used() && !m.nested())
+	case at.withinGroup:
+		return shortID && m.addressed() && (at.asAddress || m.used())
+	}
+	return false
 }
 
 // surroundings is what the objects around a value say that holds for records.
@@ -176,10 +203,9 @@ type surroundings struct {
 	count  int           // others, with the outer ones
 }
 
-// maxPassedOn bounds how many unknown members of orders each record gets.
+// maxPassedOn bounds how many unknown members of orders each record gets: the
+// first.
 const maxPassedOn = 64
-
-var errManyMembers = fmt.Errorf("the orders around the record have more than %d unknown members", maxPassedOn)
 
 // within gives surroundings that nothing was added to.
 func within(s *surroundings) surroundings {
@@ -203,17 +229,21 @@ var (
 
 // place is where a value stands.
 type place struct {
-	inGroup bool // under the name of a proxy type
-	inList  bool
-	certain bool // where only an ipAddressId makes a record
-	depth   int
+	inGroup     bool // under the name of a proxy type
+	withinGroup bool // or further in
+	inList      bool
+	asAddress   bool // under the name of an address
+	certain     bool // where only an ipAddressId makes a record
+	depth       int
 }
 
 // under gives the place of the value of a member, and the proxy type that it is
 // named after.
 func (at place) under(name []byte) (place, ProxyType) {
 	t := knownProxyType(string(name))
-	at.inList, at.inGroup = false, t.Valid()
+	f, _ := fieldNamed(name)
+	at.inList, at.inGroup, at.asAddress = false, t.Valid(), f >= fieldIP && f <= fieldOtherIP
+	at.withinGroup = at.withinGroup || at.inGroup
 	return at, t
 }
 
@@ -235,12 +265,11 @@ func (s *surroundings) add(m *members) {
 		}
 	}
 	for _, other := range m.others {
-		if nested(other.value) {
+		if nested(other.value) || s.count >= maxPassedOn {
 			continue
 		}
-		if s.count++; s.count <= maxPassedOn {
-			s.others = append(s.others, extraMember{string(other.name), slices.Clip(bytes.Clone(other.value))})
-		}
+		s.count++
+		s.others = append(s.others, extraMember{string(other.name), slices.Clip(bytes.Clone(other.value))})
 	}
 }
 
@@ -339,10 +368,13 @@ func (d *proxyDecoder) object(v []byte, s *surroundings, at place) (found bool, 
 	if err := d.split(v, &m); err != nil {
 		return false, d.located(v, err)
 	}
-	likely := m.reachable() && (at.inList || at.inGroup) && !at.certain
 	certain := m.known[fieldID] != nil
+	likely := !certain && m.isLikely(at)
 	if !certain && m.nested() {
 		found, err = d.inside(v, &m, s, at, likely)
+	}
+	if likely && m.known[fieldShortID] == nil && m.known[fieldOrderID] != nil && m.holdsList(']') {
+		likely = false // it is an order without records
 	}
 	if err == nil && !found && (certain || likely) {
 		found, err = true, d.record(v, &m, s)
@@ -381,7 +413,7 @@ func (d *proxyDecoder) inside(v []byte, m *members, s *surroundings, at place, l
 		}
 	}
 	for f := fieldIP; f <= fieldOtherIP; f++ {
-		if err := walk(nil, m.known[f]); err != nil {
+		if err := walk([]byte(fieldNames[f]), m.known[f]); err != nil {
 			return found, err
 		}
 	}
@@ -447,13 +479,10 @@ func (d *proxyDecoder) split(v []byte, m *members) error {
 // record hands out the proxy an object describes.
 func (d *proxyDecoder) record(v []byte, m *members, s *surroundings) error {
 	for f := fieldProxyType; f < fieldCount; f++ {
-		if m.known[f] == nil {
+		if m.known[f] == nil || string(m.known[f]) == `""` && s.known[f] != nil {
 			m.known[f] = s.known[f]
 			d.lacking[f] = d.lacking[f] || m.known[f] == nil
 		}
-	}
-	if s.count > maxPassedOn {
-		return d.located(v, errManyMembers)
 	}
 	d.made++
 	d.proxy = Proxy{}
@@ -478,8 +507,8 @@ func (d *proxyDecoder) record(v []byte, m *members, s *surroundings) error {
 			d.auth.login, d.auth.password = text[ipEnd:ipEnd+d.auth.loginLength], text[ipEnd+d.auth.loginLength:]
 		}
 		p.Credentials = newCredentials(d.auth.login, d.auth.password)
-		if !d.auth.whole {
-			d.keep(p, m, fieldAuth)
+		if d.auth.left != nil {
+			p.keep(m.name(fieldAuth), d.auth.left)
 		}
 	}
 	text = text[:ipEnd]
@@ -488,6 +517,15 @@ func (d *proxyDecoder) record(v []byte, m *members, s *surroundings) error {
 		var ok bool
 		if p.Host, p.IP, port, ok = parseHost(text[idLength:]); !ok {
 			d.keep(p, m, ip)
+		}
+		for f := ip + 1; !ok && f <= fieldOtherIP; f++ { // another may be one that can be read
+			if m.known[f] == nil || !d.textOf(m.known[f]) {
+				continue
+			}
+			other := string(d.text)
+			if p.Host, p.IP, port, ok = parseHost(other); ok {
+				ip, text = f, text[:idLength]+other
+			}
 		}
 	}
 	for f := fieldID; f <= fieldOtherIP; f++ {
@@ -612,36 +650,49 @@ type lastAuth struct {
 	value           []byte
 	login, password string
 	loginLength     int
-	whole           bool // nothing in it is left unread
+	left            json.RawMessage // what was not read; nil where that is nothing
 }
 
 // appendAuth adds the login and the password to d.text.
 func (d *proxyDecoder) appendAuth(v []byte) {
-	var login, password []byte
-	d.auth.whole = eachMember(v, func(name, value []byte) bool {
+	var login, password, left []byte
+	isObject := v[0] == '{'
+	leave := func(name, value []byte) {
+		left, _ = jsontext.AppendQuote(append(left, ','), name)
+		left = append(append(left, ':'), value...)
+	}
+	eachMember(v, func(name, value []byte) bool {
 		switch {
-		case string(name) == "login" && login == nil:
+		case string(name) == "login" && login == nil && isText(value):
 			login = value
-		case string(name) == "password" && password == nil:
+		case string(name) == "password" && password == nil && isText(value):
 			password = value
 		default:
-			return false
+			leave(name, value)
 		}
-		return !nested(value)
+		return true
 	})
 	d.auth.value = append(d.auth.value[:0], v...)
 	before := len(d.text)
 	if login != nil {
-		d.auth.whole = d.appendText(login) && d.auth.whole
+		d.appendText(login)
 	}
 	d.auth.loginLength = len(d.text) - before
 	if password != nil {
 		before := len(d.text)
-		d.auth.whole = d.appendText(password) && d.auth.whole
+		d.appendText(password)
 		if d.isHidden(string(d.text[before:])) {
 			d.text = d.text[:before]
-			d.auth.whole = false
+			leave([]byte("password"), password)
 		}
+	}
+	d.auth.left = nil
+	switch {
+	case !isObject:
+		d.auth.left = slices.Clip(bytes.Clone(v))
+	case left != nil:
+		left[0] = '{'
+		d.auth.left = slices.Clip(append(left, '}'))
 	}
 }
 
@@ -695,6 +746,9 @@ func eachMember(v []byte, take func(name, value []byte) bool) bool {
 	for i := nextValue(v, 1); v[i] != '}'; i = nextValue(v, i) {
 		end := skipString(v, i)
 		name := v[i+1 : end-1]
+		if bytes.IndexByte(name, '\\') >= 0 {
+			name, _ = jsontext.AppendUnquote(nil, v[i:end])
+		}
 		i = nextValue(v, end)
 		end = skipValue(v, i)
 		if v[i] != 'n' && !take(name, v[i:end]) {
@@ -705,10 +759,13 @@ func eachMember(v []byte, take func(name, value []byte) bool) bool {
 	return whole
 }
 
+// isText reports whether v is a text, or a number.
+func isText(v []byte) bool { return v[0] == '"' || v[0] == '-' || v[0] >= '0' && v[0] <= '9' }
+
 // appendText adds a text, or a number as it is written, to d.text.
 func (d *proxyDecoder) appendText(v []byte) bool {
-	switch c := v[0]; {
-	case c == '"':
+	switch {
+	case v[0] == '"':
 		for _, c := range v {
 			if c == '\\' || c >= 0x80 {
 				d.text, _ = jsontext.AppendUnquote(d.text, v)
@@ -717,7 +774,7 @@ func (d *proxyDecoder) appendText(v []byte) bool {
 		}
 		d.text = append(d.text, v[1:len(v)-1]...)
 		return true
-	case c == '-' || c >= '0' && c <= '9':
+	case isText(v):
 		d.text = append(d.text, v...)
 		return true
 	}
@@ -835,7 +892,7 @@ func (p *Proxy) listensOn(port int) bool {
 		return true
 	}
 	var its *int
-	switch p.Protocol {
+	switch Protocol(strings.ToUpper(string(p.Protocol))) {
 	case ProtocolHTTP, "HTTPS":
 		its = &p.HTTPPort
 	case ProtocolSOCKS, "SOCKS5":

@@ -252,13 +252,13 @@ var listShapes = []listShape{
 			{ID: "2", Extra: raw("authInfo", `["u", "p"]`, "extendInfo", `{"autoExtend": "yes"}`)},
 		}},
 	{"more about a login than is known", `"list": [{"ipAddressId": "1", "authInfo": {"login": "l", "password": "p", "allowed": ["203.0.113.1"]}}]`,
-		oneProxy(youproxy.Proxy{ID: "1", Credentials: credentials("l", "p"), Extra: raw("authInfo", `{"login": "l", "password": "p", "allowed": ["203.0.113.1"]}`)})},
+		oneProxy(youproxy.Proxy{ID: "1", Credentials: credentials("l", "p"), Extra: raw("authInfo", `{"allowed":["203.0.113.1"]}`)})},
 	{"a login that is odd in one record alone", `"list": [{"ipAddressId": "1", "authInfo": {"login": {}}}, {"ipAddressId": "2", "authInfo": {"login": "l"}}]`,
-		[]youproxy.Proxy{{ID: "1", Extra: raw("authInfo", `{"login": {}}`)}, {ID: "2", Credentials: credentials("l", "")}}},
+		[]youproxy.Proxy{{ID: "1", Extra: raw("authInfo", `{"login":{}}`)}, {ID: "2", Credentials: credentials("l", "")}}},
 	{"the same login again", `"list": [{"ipAddressId": "1", "authInfo": {"login": "l", "password": "p"}}, {"ipAddressId": "2", "authInfo": {"login": "l", "password": "p"}}, {"ipAddressId": "3"}]`,
 		[]youproxy.Proxy{{ID: "1", Credentials: credentials("l", "p")}, {ID: "2", Credentials: credentials("l", "p")}, only("3")}},
 	{"secrets that are only stars", `"list": [{"ipAddressId": "1", "authInfo": {"login": "l", "password": "***"}, "rebootLink": "***"}]`,
-		oneProxy(youproxy.Proxy{ID: "1", Credentials: credentials("l", ""), Extra: raw("authInfo", `{"login": "l", "password": "***"}`, "rebootLink", `"***"`)})},
+		oneProxy(youproxy.Proxy{ID: "1", Credentials: credentials("l", ""), Extra: raw("authInfo", `{"password":"***"}`, "rebootLink", `"***"`)})},
 	{"fields nobody knows", `"list": [{"ipAddressId": "1", "status": "ACTIVE", "a b": [1, {"x": null}], "n": 1e999, "none": null, "\u0061": {}, "": false}]`,
 		oneProxy(youproxy.Proxy{ID: "1", Extra: raw("status", `"ACTIVE"`, "a b", `[1, {"x": null}]`, "n", "1e999", "none", "null", "a", "{}", "", "false")})},
 	{"invalid UTF-8", "\"list\": [{\"ipAddressId\": \"1\xff\", \"country\": \"\xc3\", \"x\": \"\xff\"}]",
@@ -281,7 +281,36 @@ var listShapes = []listShape{
 	{"objects within a record with short names", `"list": [{"id": "1", "ip": "192.0.2.1", "old": [{"id": "5", "ip": "192.0.2.9"}]}]`,
 		oneProxy(at("1", extra("old", `[{"id": "5", "ip": "192.0.2.9"}]`)))},
 	{"objects within a login or an extension", `"list": [{"id": "1", "ip": "192.0.2.1", "authInfo": {"ips": [{"ipAddressId": "6"}]}, "extendInfo": [{"ipAddressId": "7"}]}]`,
-		oneProxy(at("1", extra("authInfo", `{"ips": [{"ipAddressId": "6"}]}`, "extendInfo", `[{"ipAddressId": "7"}]`)))},
+		oneProxy(at("1", extra("authInfo", `{"ips":[{"ipAddressId": "6"}]}`, "extendInfo", `[{"ipAddressId": "7"}]`)))},
+	// Records that no list holds, and orders that look like records.
+	{"a group of records by their number", `"ipv4": {"0": {"id": "1", "ip": "192.0.2.1", "httpsPort": "80"}}`, oneProxy(at("1", typed("IPv4"), func(p *youproxy.Proxy) { p.HTTPPort = 80 }))},
+	{"a record under a name in an order", `"ipv4": [{"orderId": "o", "proxy": {"id": "1", "ip": "192.0.2.1", "httpsPort": 80}}]`,
+		oneProxy(at("1", typed("IPv4"), func(p *youproxy.Proxy) { p.HTTPPort, p.OrderID = 80, "o" }))},
+	{"a record in the place of an address, in an order", `"ipv4": [{"orderId": "o", "ipAddress": {"id": "1", "ip": "192.0.2.1"}}]`,
+		oneProxy(at("1", typed("IPv4"), func(p *youproxy.Proxy) { p.OrderID = "o" }))},
+	{"an order's customer and gateway are no records", `"ipv4": [{"orderId": "o", "customer": {"id": "7", "ip": "203.0.113.1"}, "gateway": {"ip": "203.0.113.2", "port": 80}, "ips": [` + bareRecord + `]}]`,
+		oneProxy(at("1", typed("IPv4"), func(p *youproxy.Proxy) { p.OrderID = "o" }))},
+	{"an order with its gateway and no records yet", `"ipv6": [{"orderId": "o", "ip": "203.0.113.9:80", "ips": []}, {"ipAddressId": "1", "ipAddressIp": "192.0.2.1"}]`, oneProxy(at("1", typed("IPv6")))},
+	{"an order with an id and no address yet", `"list": [{"id": "99", "ip": null, "orderId": "o", "ips": [{"id": "1", "ip": "192.0.2.1"}]}]`,
+		oneProxy(at("1", func(p *youproxy.Proxy) { p.OrderID = "o" }))},
+	{"an order with an id and a login around records", `"list": [{"id": "99", "authInfo": {"login": "l"}, "ips": [{"id": "1", "ip": "192.0.2.1"}]}]`,
+		oneProxy(at("1", func(p *youproxy.Proxy) { p.Credentials = credentials("l", "") }))},
+	{"a record known by its port", `"list": [{"id": "1", "port": "10002", "protocol": "HTTP"}]`, oneProxy(youproxy.Proxy{ID: "1", HTTPPort: 10002, Protocol: "HTTP"})},
+	{"a record known by its login", `"list": [{"id": "1", "authInfo": {"login": "l"}}]`, oneProxy(youproxy.Proxy{ID: "1", Credentials: credentials("l", "")})},
+	{"a record known by its extension", `"list": [{"id": "1", "extendInfo": {"autoExtend": true}}]`, oneProxy(youproxy.Proxy{ID: "1", AutoExtend: true})},
+	{"what an order tells where its record is blank", `"list": [{"orderId": "o", "country": "USA", "ips": [{"ipAddressId": "1", "orderId": "", "country": ""}]}]`,
+		oneProxy(youproxy.Proxy{ID: "1", OrderID: "o", Country: "USA"})},
+
+	// Fields that are hard to read.
+	{"an address that cannot be read before one that can", `"list": [{"ipAddressId": "1", "ipAddressIp": "n/a here", "ip": "192.0.2.1"}]`, oneProxy(at("1", extra("ipAddressIp", `"n/a here"`)))},
+	{"an address with a zone", `"list": [{"ipAddressId": "1", "ip": "fe80::1%eth0"}]`, oneProxy(youproxy.Proxy{ID: "1", Extra: raw("ip", `"fe80::1%eth0"`)})},
+	{"a host name that is too long", `"list": [{"ipAddressId": "1", "ip": "` + strings.Repeat("a.", 127) + `a"}]`, oneProxy(youproxy.Proxy{ID: "1", Extra: raw("ip", `"`+strings.Repeat("a.", 127)+`a"`)})},
+	{"an extension by fewer than no days", `"list": [{"ipAddressId": "1", "extendInfo": {"autoExtend": true, "extendDays": -1}}]`,
+		oneProxy(youproxy.Proxy{ID: "1", AutoExtend: true, Extra: raw("extendInfo", `{"autoExtend": true, "extendDays": -1}`)})},
+	{"escaped names in a login and an extension", `"list": [{"ipAddressId": "1", "authInfo": {"lo\u0067in": "l", "password": "p"}, "extendInfo": {"auto\u0045xtend": true}}]`,
+		oneProxy(youproxy.Proxy{ID: "1", Credentials: credentials("l", "p"), AutoExtend: true})},
+	{"a protocol in small letters beside one port", `"list": [{"ipAddressId": "1", "ip": "192.0.2.1:2", "protocol": "socks5"}]`,
+		oneProxy(at("1", func(p *youproxy.Proxy) { p.SOCKS5Port, p.Protocol = 2, "socks5" }))},
 	{"a name that only begins like a field", `"list": [{"ipAddressIds": ["1"], "x": 1}, {"ipAddressI": "1"}]`, nil},
 	{"a name that only folds to a field", `"list": [{"ıpAddressId": "1"}, {"ipAddreſſId": "1"}]`, nil},
 }
@@ -349,7 +378,7 @@ func TestProxiesShareNothingThatIsWrittenAgain(t *testing.T) {
 		n := strconv.Itoa(i)
 		assert.Equal(t, youproxy.Proxy{
 			ID: youproxy.IPAddressID(n), Host: "10.0.0." + n, IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Country: "C" + n, Credentials: credentials("l"+n, "p"+n),
-			Extra: raw("authInfo", fmt.Sprintf(`{"login": "l%d", "password": "p%d", "x": %d}`, i, i, i), "httpsPort", `"odd`+n+`"`, "note", `"n`+n+`"`),
+			Extra: raw("authInfo", fmt.Sprintf(`{"x":%d}`, i), "httpsPort", `"odd`+n+`"`, "note", `"n`+n+`"`),
 		}, p)
 	}
 }
@@ -768,11 +797,22 @@ func encodeRecord(p youproxy.Proxy) ([]byte, bool) {
 		auth["login"], auth["password"] = p.Credentials.Login, p.Credentials.Password.Reveal()
 	}
 	write("authInfo", auth)
+	kept, partly := p.Extra["authInfo"]
+	if partly = partly && p.Credentials != nil; partly { // with what was read of it
+		quoted, err := json.Marshal(auth)
+		if err != nil {
+			panic(err)
+		}
+		b = fmt.Appendf(b, "%q: %s,%s, ", "authInfo", bytes.TrimSuffix(quoted, []byte("}")), bytes.TrimPrefix(kept, []byte("{")))
+	}
 	write("extendInfo", map[string]any{"autoExtend": p.AutoExtend, "extendDays": p.AutoExtendDays})
 	write("mobileOperator", p.MobileOperator)
 	write("rotationTime", p.RotationTime)
 	write("rebootLink", p.RebootURL.Reveal())
 	for _, name := range slices.Sorted(maps.Keys(p.Extra)) {
+		if name == "authInfo" && partly {
+			continue
+		}
 		b = append(append(append(appendName(b, name), ": "...), p.Extra[name]...), ", "...)
 	}
 	return append(b[:len(b)-2], '}'), true
@@ -787,8 +827,8 @@ func encodeAddress(p youproxy.Proxy, host string) ([]byte, bool) {
 	for i, name := range addressNames {
 		value, kept := p.Extra[name]
 		if kept {
-			if telling == "" {
-				telling = tellsAddress(value)
+			if text := tellsAddress(value); telling == "" && (p.Host == "" || strings.HasPrefix(strings.TrimPrefix(text, "["), p.Host)) {
+				telling = text // it is the one that was read, kept for its port, or the first odd one
 			}
 			continue
 		}
@@ -940,4 +980,18 @@ func TestReadProxiesReadsOnce(t *testing.T) {
 	got, err = drainList(t, all)
 	assert.Empty(t, got)
 	assert.Error(t, err, "the reader is at its end")
+}
+
+// An order with more unknown members than its records can each be given passes on
+// the first.
+func TestOrdersOfManyMembers(t *testing.T) {
+	var members strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&members, `"x%02d": %d, `, i, i)
+	}
+	got, err := readText(t, inEnvelope(`"list": [{`+members.String()+`"ips": [`+bareRecord+`]}]`))
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	assert.Len(t, got[0].Extra, 64)
+	assert.Equal(t, json.RawMessage("63"), got[0].Extra["x63"])
 }

@@ -3,7 +3,6 @@ package youproxy
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -218,11 +217,15 @@ func (c *Client) Extend(ctx context.Context, req ExtendRequest) (*Extension, err
 		return nil, err
 	}
 	done, err := c.extend(ctx, opExtend+e.suffix, e)
-	switch OutcomeOf(err) {
-	case OutcomeDone:
-		c.core.extensions.add(append(slices.Clip(done.IPAddressIDs), e.IPAddressIDs...), ownExtension{})
-	case OutcomeUnknown:
-		c.core.extensions.add(e.IPAddressIDs, ownExtension{unknown: true})
+	outcome, ids := OutcomeOf(err), e.IPAddressIDs
+	if outcome == OutcomeDone && len(ids) == 0 {
+		ids = done.IPAddressIDs
+	}
+	if outcome == OutcomeDone || outcome == OutcomeUnknown {
+		c.core.extensions.add(ids, "", outcome == OutcomeUnknown)
+		if len(ids) == 0 {
+			c.core.extensions.addOrders(e.ProxyType, outcome == OutcomeUnknown)
+		}
 	}
 	return done, err
 }

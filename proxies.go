@@ -30,7 +30,8 @@ import (
 // values of Extra: [Proxy.URL], [Proxy.Format] and [WriteProxies] give the
 // secrets out. Package fmt does not ask it how to print in an unexported field of
 // a struct, and behind a pointer under a verb that is none for pointers, such as
-// %t: it then shows the bytes of Extra, though neither the password nor the link.
+// %t: it then shows what Extra holds, though neither password nor link unless the
+// service gave it in an odd form.
 type Proxy struct {
 	ID             IPAddressID // what [ExtendIPsRequest] takes
 	OrderID        OrderID     // what [ExtendOrdersRequest] takes
@@ -288,6 +289,7 @@ func (l *proxyList) longObject(dec *jsontext.Decoder, s *surroundings, at place)
 		m := member{name: []byte(textOf(raw))}
 		f, _ := fieldNamed(m.name)
 		if kind := dec.PeekKind(); (kind == '{' || kind == '[') && (f == fieldCount || f >= fieldIP && f <= fieldOtherIP) {
+			inside.certain = inside.certain || addressed && said.known[fieldShortID] != nil && (at.inList || at.inGroup)
 			if err := l.member(dec, &around, inside, m.name); err != nil {
 				return err
 			}
@@ -296,7 +298,7 @@ func (l *proxyList) longObject(dec *jsontext.Decoder, s *surroundings, at place)
 		if m.value, err = dec.ReadValue(); err != nil {
 			return err
 		}
-		addressed = addressed || f >= fieldIP && f <= fieldOtherIP || f == fieldHTTPSPort || f == fieldSOCKS5Port
+		addressed = addressed || f >= fieldIP && f <= fieldPort
 		if m.value[0] == 'n' && f != fieldCount {
 			continue
 		}

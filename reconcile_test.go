@@ -620,6 +620,50 @@ func TestUndeterminedExtensions(t *testing.T) {
 	}
 }
 
+// A plain extension of unknown outcome, by proxies or by orders, may be executed
+// while a renewal of the same proxies is under way: what the account shows then is
+// not taken for the renewal's. One that is known to be done by then is no matter.
+func TestRenewAfterAPlainExtension(t *testing.T) {
+	t.Parallel()
+	byIPs := func(m *market) youproxy.ExtendRequest {
+		return youproxy.ExtendIPsRequest{ProxyType: m.ipv4.ProxyType, IPAddressIDs: m.idsOf(m.ipv4.ID), RentPeriodDays: 30}
+	}
+	byOrders := func(m *market) youproxy.ExtendRequest {
+		return youproxy.ExtendOrdersRequest{ProxyType: m.ipv4.ProxyType, OrderIDs: []youproxy.OrderID{m.ipv4.ID}, RentPeriodDays: 30}
+	}
+	for _, plain := range []struct {
+		name    string
+		request func(*market) youproxy.ExtendRequest
+		op      string
+	}{{"by IPs", byIPs, "POST /extend"}, {"by orders", byOrders, "POST /extend/order"}} {
+		for _, late := range []bool{false, true} {
+			for _, again := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, late %t, and another time %t", plain.name, late, again), func(t *testing.T) {
+					inMarket(t, func(t *testing.T, m *market) {
+						if late {
+							m.Inject(plain.op, youproxytest.CommitLate)
+						}
+						_, err := m.client.Extend(t.Context(), plain.request(m))
+						require.Equal(t, late, youproxy.OutcomeOf(err) == youproxy.OutcomeUnknown, "%v", err)
+						if again { // which does not make the first one known
+							_, err := m.client.Extend(t.Context(), plain.request(m))
+							require.NoError(t, err)
+						}
+						m.Inject("POST /extend", youproxytest.DropBeforeCommit)
+						renewal, err := m.client.Renew(t.Context(), byIPs(m), youproxy.MustMoney("50 USD"))
+						assert.Nil(t, renewal, "it was not executed")
+						want := youproxy.ErrNotExecuted
+						if late {
+							want = youproxy.ErrUndetermined
+						}
+						assert.ErrorIs(t, err, want)
+					}, youproxytest.WithCommitDelay(10*time.Second))
+				})
+			}
+		}
+	}
+}
+
 // hideOne makes the list leave out one of the proxies that b extends.
 func (m *market) hideOne(b buying) {
 	of := m.ipv4.ID
