@@ -265,7 +265,7 @@ func (c *Client) Buy(ctx context.Context, req OrderRequest, maxPrice Money) (*Pu
 	e, err := s.send(ctx, o, &reply)
 	purchase := &Purchase{Quote: *s.quote, Attempt: s.attempt}
 	if err == nil {
-		purchase.Order = c.ordered(o, &reply, e)
+		purchase.Order = reply.order(e)
 		purchase.Charged, err = s.charged(e)
 		return purchase, err
 	}
@@ -306,7 +306,6 @@ func (c *Client) Renew(ctx context.Context, req ExtendRequest, maxPrice Money) (
 	e, err := s.send(ctx, x, &reply)
 	renewal := &Renewal{Quote: *s.quote, Attempt: s.attempt}
 	if err == nil {
-		s.noteExtension(false)
 		renewal.Extension = reply.extension(e)
 		renewal.Charged, err = s.charged(e)
 		return renewal, err
@@ -391,7 +390,7 @@ func (s *guardedSpend) noteOrders(ctx context.Context) error {
 			a.Before.Orders = append(a.Before.Orders, p.OrderID)
 		}
 	}
-	a.Before.Unseen = s.c.core.orders.unseen(a.ProxyType, numbers, s.c.core.config.patience+2*clockTolerance)
+	a.Before.Unseen = s.c.core.spends.unseen(a.ProxyType, numbers, s.c.core.config.patience+2*clockTolerance)
 	return nil
 }
 
@@ -446,21 +445,26 @@ func (s *guardedSpend) noteEnds(ctx context.Context) error {
 }
 
 // send lets the recorder write the attempt down and sends the request, once.
-func (s *guardedSpend) send(ctx context.Context, body, reply any) (*envelope, error) {
+func (s *guardedSpend) send(ctx context.Context, body interface{ own() ownSpend }, reply any) (*envelope, error) {
 	core, a := s.c.core, &s.attempt
 	payload, err := json.Marshal(body)
 	if err != nil {
 		return nil, notSent(a.Op, fmt.Errorf("the request cannot be written as JSON: %w", err))
 	}
 	a.At = time.Now().UTC()
-	a.Before.Disturbed = core.extensions.disturb(a, core.config.patience+2*clockTolerance)
+	a.Before.Disturbed = core.spends.extended(a, core.config.patience+2*clockTolerance)
 	if core.config.recorder != nil {
 		if err := core.config.recorder(ctx, *a); err != nil {
 			return nil, notSent(a.Op, fmt.Errorf("the attempt could not be recorded: %w", redactError(core.redact, err)))
 		}
 	}
 	method, path, _ := strings.Cut(a.Op, " ")
-	r := core.try(ctx, &apiCall{op: a.Op, effect: spend, method: method, path: path, body: payload, reply: reply}, 1)
+	own := body.own()
+	own.attempt = a.ID
+	if len(a.Before.Ends) > 0 {
+		own.proxies = slices.Collect(maps.Keys(a.Before.Ends))
+	}
+	r := core.spend(ctx, &apiCall{op: a.Op, effect: spend, method: method, path: path, body: payload, reply: reply, own: own})
 	return r.envelope, r.err
 }
 
@@ -477,25 +481,16 @@ func (s *guardedSpend) settle(ctx context.Context, err error) (*Reconciliation, 
 	if lookErr != nil {
 		failed.Err = &notFoundOut{first: err, over: lookErr}
 	}
-	if seen.Verdict == VerdictExecuted {
-		if !s.attempt.isOrder() {
-			s.noteExtension(false)
-		}
+	switch seen.Verdict {
+	case VerdictExecuted:
+		s.c.core.spends.recovered()
 		return seen, nil // for the price of the quote, else it would not be known
-	}
-	switch {
-	case seen.Verdict != VerdictUndetermined:
-	case s.attempt.isOrder():
-		s.c.core.orders.add("", s.attempt.ProxyType)
+	case VerdictNotExecuted:
+		s.c.core.spends.end(OutcomeNotSent, nil)
 	default:
-		s.noteExtension(true)
+		s.c.core.spends.end(OutcomeUnknown, nil)
 	}
 	return seen, failed
-}
-
-func (s *guardedSpend) noteExtension(unknown bool) {
-	ids := slices.Collect(maps.Keys(s.attempt.Before.Ends))
-	s.c.core.extensions.add(ids, s.attempt.ID, unknown)
 }
 
 // charged tells what the balance of a reply fell by.

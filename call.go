@@ -76,6 +76,7 @@ type apiCall struct {
 	query  string // encoded
 	body   []byte // nil for none
 	reply  any    // a pointer to a struct for readEnvelope, a *rawReply, or nil
+	own    ownSpend
 }
 
 // rawReply takes a whole reply as it came.
@@ -97,14 +98,14 @@ func (c *Client) get(ctx context.Context, op string, query, reply any) (*envelop
 	if err != nil {
 		return nil, notSent(op, fmt.Errorf("the query cannot be written: %w", err))
 	}
-	return c.call(ctx, op, values.Encode(), nil, reply)
+	return c.call(ctx, op, values.Encode(), nil, reply, ownSpend{})
 }
 
 // call makes a call of the table and reads its reply.
-func (c *Client) call(ctx context.Context, op, query string, body []byte, reply any) (*envelope, error) {
+func (c *Client) call(ctx context.Context, op, query string, body []byte, reply any, own ownSpend) (*envelope, error) {
 	method, path, _ := strings.Cut(op, " ")
 	return c.do(ctx, &apiCall{
-		op: op, effect: effectOf(op), method: method, path: path, query: query, body: body, reply: reply,
+		op: op, effect: effectOf(op), method: method, path: path, query: query, body: body, reply: reply, own: own,
 	})
 }
 
@@ -114,7 +115,11 @@ func (c *Client) post(ctx context.Context, op string, body, reply any) (*envelop
 	if err != nil {
 		return nil, notSent(op, fmt.Errorf("the request cannot be written as JSON: %w", err))
 	}
-	return c.call(ctx, op, "", payload, reply)
+	var own ownSpend
+	if b, ok := body.(interface{ own() ownSpend }); ok {
+		own = b.own()
+	}
+	return c.call(ctx, op, "", payload, reply, own)
 }
 
 // do is the one way every call takes.
@@ -133,8 +138,17 @@ func (c *Client) do(ctx context.Context, call *apiCall) (*envelope, error) {
 		return nil, err
 	}
 	defer leave()
-	r := c.core.try(ctx, call, 1)
+	r := c.core.spend(ctx, call)
 	return r.envelope, r.err
+}
+
+// spend makes a call that spends, and remembers what became of it. The caller has
+// the turn.
+func (c *core) spend(ctx context.Context, call *apiCall) result {
+	c.spends.begin(call.own)
+	r := c.try(ctx, call, 1)
+	c.spends.end(OutcomeOf(r.err), call.reply)
+	return r
 }
 
 // takeTurn waits until nothing else of this client spends, and for the caller's

@@ -39,15 +39,14 @@ type Client struct {
 // core is what a client and its copies share. It keeps the key only in closures,
 // where printing a struct, however deep, does not find it.
 type core struct {
-	config     config
-	key        func() string
-	redact     func(string) string
-	own        *http.Transport // the SDK's own, if it has one
-	chain      http.RoundTripper
-	lane       lane
-	orders     *ownOrders
-	extensions *ownExtensions
-	leaveLane  func() // made once
+	config    config
+	key       func() string
+	redact    func(string) string
+	own       *http.Transport // the SDK's own, if it has one
+	chain     http.RoundTripper
+	lane      lane
+	spends    *ownSpends
+	leaveLane func() // made once
 }
 
 // config is what the options set.
@@ -106,11 +105,10 @@ func New(apiKey string, opts ...Option) (*Client, error) {
 		patience:    2 * time.Minute,
 	}
 	c := &core{
-		key:        func() string { return apiKey },
-		redact:     newRedactor(apiKey),
-		lane:       newLane(),
-		orders:     new(ownOrders),
-		extensions: new(ownExtensions),
+		key:    func() string { return apiKey },
+		redact: newRedactor(apiKey),
+		lane:   newLane(),
+		spends: new(ownSpends),
 	}
 	c.leaveLane = c.lane.leave
 	if err := c.configure(cfg, opts); err != nil {
@@ -509,7 +507,7 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 	if !strings.HasPrefix(path, "/") || strings.Contains(path, "..") || strings.ContainsAny(path, "?#") {
 		return notSent(op, errors.New(`the path must begin with a slash and hold no "..", "?" or "#"`))
 	}
-	call := &apiCall{op: op, effect: spend, method: method, path: path, query: query.Encode()}
+	call := &apiCall{op: op, effect: spend, method: method, path: path, query: query.Encode(), own: anySpend}
 	if method == http.MethodGet {
 		call.effect = read
 	}

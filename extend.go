@@ -216,18 +216,7 @@ func (c *Client) Extend(ctx context.Context, req ExtendRequest) (*Extension, err
 	if err != nil {
 		return nil, err
 	}
-	done, err := c.extend(ctx, opExtend+e.suffix, e)
-	outcome, ids := OutcomeOf(err), e.IPAddressIDs
-	if outcome == OutcomeDone && len(ids) == 0 {
-		ids = done.IPAddressIDs
-	}
-	if outcome == OutcomeDone || outcome == OutcomeUnknown {
-		c.core.extensions.add(ids, "", outcome == OutcomeUnknown)
-		if len(ids) == 0 {
-			c.core.extensions.addOrders(e.ProxyType, outcome == OutcomeUnknown)
-		}
-	}
-	return done, err
+	return c.extend(ctx, opExtend+e.suffix, e)
 }
 
 // SetAutoExtend switches the automatic extension of proxies on or off. It spends

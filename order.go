@@ -336,33 +336,26 @@ func (c *Client) CreateOrder(ctx context.Context, req OrderRequest) (*Order, err
 	var reply orderReply
 	e, err := c.post(ctx, opOrder, o, &reply)
 	if err != nil {
-		if OutcomeOf(err) == OutcomeUnknown {
-			c.core.orders.add("", o.ProxyType)
-		}
 		return nil, err
 	}
-	return c.ordered(o, &reply, e), nil
+	return reply.order(e), nil
 }
 
 const opOrder = "POST /order"
-
-// ordered gives an order that was placed, and remembers it until its proxies are
-// seen.
-func (c *Client) ordered(o *order, reply *orderReply, e *envelope) *Order {
-	placed := &Order{
-		Number:          OrderNumber(reply.OrderNumber),
-		ProxyType:       ProxyType(reply.ProxyType),
-		Balance:         e.money(e.balance),
-		PromoCodeStatus: PromoCodeStatus(reply.PromoCodeStatus),
-	}
-	c.core.orders.add(placed.Number, o.ProxyType)
-	return placed
-}
 
 type orderReply struct {
 	ProxyType       text `json:"proxyType"`
 	OrderNumber     text `json:"orderNumber"`
 	PromoCodeStatus text `json:"promoCodeStatus"`
+}
+
+func (r *orderReply) order(e *envelope) *Order {
+	return &Order{
+		Number:          OrderNumber(r.OrderNumber),
+		ProxyType:       ProxyType(r.ProxyType),
+		Balance:         e.money(e.balance),
+		PromoCodeStatus: PromoCodeStatus(r.PromoCodeStatus),
+	}
 }
 
 func (r *orderReply) missing(*envelope) string {

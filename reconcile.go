@@ -126,9 +126,9 @@ func (c *Client) reconcile(ctx context.Context, a *Attempt, until time.Time) (*R
 	latest := until
 	own := func(number OrderNumber) bool {
 		if !a.isOrder() {
-			return c.core.extensions.disturb(a, 0)
+			return c.core.spends.extended(a, 0)
 		}
-		return c.core.orders.heardSince(a.At, a.ProxyType, number)
+		return c.core.spends.ordered(a, number)
 	}
 	var evidence Evidence
 	stayed := true // as it was, at each look
@@ -346,7 +346,7 @@ func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, erro
 		switch {
 		case err == nil && len(proxies) >= p.Attempt.Quantity:
 			if p.Order != nil {
-				c.core.orders.see(p.Order.Number)
+				c.core.spends.see(p.Order.Number)
 			}
 			return proxies, nil
 		case errors.As(err, &refused):
