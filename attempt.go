@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -49,6 +51,13 @@ type Holdings struct {
 	Disturbed bool `json:"disturbed,omitempty"`
 }
 
+// clone gives a copy that shares nothing.
+func (a Attempt) clone() Attempt {
+	b := &a.Before
+	b.Orders, b.Unseen, b.Ends, b.Renewing = slices.Clone(b.Orders), slices.Clone(b.Unseen), maps.Clone(b.Ends), slices.Clone(b.Renewing)
+	return a
+}
+
 // isOrder reports whether it is an order, and not an extension.
 func (a *Attempt) isOrder() bool { return a.Op == opOrder }
 
@@ -59,8 +68,8 @@ func (a *Attempt) check() error {
 		return fmt.Errorf("the attempt is of version %d, and this package reads %d", a.Version, attemptVersion)
 	case a.ID == "" || a.At.IsZero():
 		return errors.New("the attempt has no id or no time")
-	case a.ProxyType == "":
-		return errors.New("the attempt tells no proxy type")
+	case !a.ProxyType.Valid():
+		return fmt.Errorf("the attempt is of the proxy type %s, which is none", shortQuote(string(a.ProxyType)))
 	case a.Quantity < 1 || a.RentPeriodDays < 1:
 		return errors.New("the attempt tells no quantity or no period")
 	case a.isOrder():

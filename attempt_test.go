@@ -133,6 +133,7 @@ func TestAttemptsThatAreNone(t *testing.T) {
 		{"no id", func(a *youproxy.Attempt) { a.ID = "" }, "no id"},
 		{"no time", func(a *youproxy.Attempt) { a.At = time.Time{} }, "no time"},
 		{"no proxy type", func(a *youproxy.Attempt) { a.ProxyType = "" }, "type"},
+		{"a proxy type that is none", func(a *youproxy.Attempt) { a.ProxyType = "ipv4" }, `the proxy type "ipv4", which is none`},
 		{"no quantity", func(a *youproxy.Attempt) { a.Quantity = 0 }, "no quantity"},
 		{"negative quantity", func(a *youproxy.Attempt) { a.Quantity = -1 }, "no quantity"},
 		{"no period", func(a *youproxy.Attempt) { a.RentPeriodDays = 0 }, "period"},
@@ -146,9 +147,12 @@ func TestAttemptsThatAreNone(t *testing.T) {
 				client, transport := answering(t, http.StatusOK, `{"success": true, "balance": 100, "currencyCode": "USD"}`)
 				tc.change(&a)
 				found, err := client.Reconcile(t.Context(), a)
-				require.Error(t, err)
-				assert.Nil(t, found)
+				require.ErrorIs(t, err, youproxy.ErrUndetermined)
+				require.NotNil(t, found)
+				assert.Equal(t, youproxy.VerdictUndetermined, found.Verdict)
+				assert.ErrorContains(t, found.Evidence.Err, tc.text)
 				assert.ErrorContains(t, err, tc.text)
+				assert.ErrorContains(t, err, "money may have been spent")
 				assert.True(t, strings.HasPrefix(err.Error(), "youproxy: "), "%v", err)
 				assert.NotErrorIs(t, err, youproxy.ErrNotSent, "what was attempted may have been sent")
 				assert.Empty(t, transport.requests)
@@ -163,7 +167,7 @@ func TestAttemptsThatAreNone(t *testing.T) {
 		for _, c := range []*youproxy.Client{nil, {}} {
 			found, err := c.Reconcile(t.Context(), anAttempt())
 			require.Error(t, err)
-			assert.Nil(t, found)
+			require.NotNil(t, found)
 			assert.NotErrorIs(t, err, youproxy.ErrNotSent, "what was attempted may have been sent")
 		}
 		assert.NotErrorIs(t, err, youproxy.ErrNotSent, "what was attempted may have been sent")

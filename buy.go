@@ -168,7 +168,11 @@ type settled struct{ err error }
 func (e settled) Error() string      { return e.err.Error() }
 func (e settled) As(target any) bool { return errors.As(e.err, target) }
 func (e settled) Is(target error) bool {
-	return target != ErrNotSent && target != ErrOutcomeUnknown && errors.Is(e.err, target)
+	switch target {
+	case ErrNotSent, ErrOutcomeUnknown, ErrNotExecuted, ErrUndetermined:
+		return false
+	}
+	return errors.Is(e.err, target)
 }
 
 // guardError is a purchase that was stopped before anything was sent.
@@ -210,6 +214,9 @@ func checkQuote(op string, q *Quote, promoCode string, limit Money) error {
 			texts = append(texts, fmt.Sprintf("%s (code %d)", shortQuote(w.Message), int(w.Code)))
 		}
 		return stopped(op, "the service would not execute it: "+strings.Join(texts, ", "), causes...)
+	}
+	if q.Balance.Amount.IsZero() {
+		return nil // the reply may leave it out: the balance is asked for before anything is sent
 	}
 	return checkFunds(op, q.Price, q.Balance)
 }
@@ -385,9 +392,9 @@ func (s *guardedSpend) noteOrders(ctx context.Context) error {
 			return err
 		}
 		numbers[p.OrderNumber] = true
-		if !seen[p.OrderID] {
-			seen[p.OrderID] = true
-			a.Before.Orders = append(a.Before.Orders, p.OrderID)
+		if id := redactID(s.c, p.OrderID); !seen[id] {
+			seen[id] = true
+			a.Before.Orders = append(a.Before.Orders, id)
 		}
 	}
 	a.Before.Unseen = s.c.core.spends.unseen(a.ProxyType, numbers, s.c.core.config.patience+2*clockTolerance)
@@ -454,8 +461,11 @@ func (s *guardedSpend) send(ctx context.Context, body interface{ own() ownSpend 
 	a.At = time.Now().UTC()
 	a.Before.Disturbed = core.spends.extended(a, core.config.patience+2*clockTolerance)
 	if core.config.recorder != nil {
-		if err := core.config.recorder(ctx, *a); err != nil {
+		if err := core.config.recorder(core.lane.entered(ctx), a.clone()); err != nil {
 			return nil, notSent(a.Op, fmt.Errorf("the attempt could not be recorded: %w", redactError(core.redact, err)))
+		}
+		if took := time.Since(a.At); took > core.config.timeouts.Spend { // what is reconciled counts from then
+			return nil, notSent(a.Op, fmt.Errorf("to record the attempt took %s, which is longer than the call may take", took.Round(time.Second)))
 		}
 	}
 	method, path, _ := strings.Cut(a.Op, " ")

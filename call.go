@@ -155,6 +155,9 @@ func (c *core) spend(ctx context.Context, call *apiCall) result {
 // lock.
 func (c *core) takeTurn(ctx context.Context, op string) (leave func(), err error) {
 	if err := c.lane.enter(ctx); err != nil {
+		if errors.Is(err, errWithinSpend) {
+			return nil, notSent(op, err)
+		}
 		err = redactError(c.redact, err)
 		return nil, notSent(op, fmt.Errorf("%w while waiting for another purchase to end", err))
 	}
@@ -166,9 +169,9 @@ func (c *core) takeTurn(ctx context.Context, op string) (leave func(), err error
 			c.lane.leave()
 		}
 	}()
-	unlock, err := c.config.spendLock(ctx)
+	unlock, err := c.config.spendLock(c.lane.entered(ctx))
 	if err != nil {
-		return nil, notSent(op, fmt.Errorf("the spend lock was not taken: %w", redactError(c.redact, err)))
+		return nil, notSent(op, fmt.Errorf("the spend lock was not taken: %w", settled{redactError(c.redact, err)}))
 	}
 	return func() {
 		defer c.lane.leave()
@@ -192,9 +195,22 @@ type lane chan struct{}
 
 func newLane() lane { return make(lane, 1) }
 
+type laneKey struct{}
+
+var errWithinSpend = errors.New("called by a function that this client calls while it spends, which would wait for itself")
+
+// entered gives a context for functions of the caller's that are called within a
+// turn: another one cannot begin there.
+func (l lane) entered(ctx context.Context) context.Context {
+	return context.WithValue(ctx, laneKey{}, l)
+}
+
 func (l lane) enter(ctx context.Context) error {
 	if err := contextError(ctx, nil); err != nil {
 		return err
+	}
+	if ctx.Value(laneKey{}) == any(l) {
+		return errWithinSpend
 	}
 	select {
 	case l <- struct{}{}:
@@ -269,6 +285,9 @@ func (c *core) repeat(ctx context.Context, call *apiCall) (*envelope, error) {
 func (c *core) try(ctx context.Context, call *apiCall, number int) result {
 	started := time.Now()
 	r := c.send(ctx, call)
+	if call.effect == spend {
+		ctx = c.lane.entered(ctx)
+	}
 	c.report(ctx, CallEvent{
 		Op: call.op, Attempt: number, HTTPStatus: r.status,
 		Duration: time.Since(started), Outcome: OutcomeOf(r.err), Err: r.err,
@@ -459,6 +478,7 @@ func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *
 	in := c.limitReply(resp, stream != nil)
 	in.pause = wait
 	e, err := readReply(in, resp, call.reply)
+	e.currency, e.currencyCode = text(c.redact(string(e.currency))), text(c.redact(string(e.currencyCode)))
 	if err == nil || stream == nil { // the rest of a list may be long
 		in.drain()
 	}
@@ -554,7 +574,6 @@ func (c *core) refusal(op string, status int, e *envelope) *APIError {
 	refused := &APIError{Op: op, HTTPStatus: status}
 	if e.balance.given {
 		balance := e.money(e.balance)
-		balance.Currency = c.redact(balance.Currency)
 		refused.Balance = &balance
 	}
 	if e.fault != nil {

@@ -433,7 +433,13 @@ func WithReconcilePatience(d time.Duration) Option {
 
 // WithSpendLock takes a lock around everything that may spend, reconciling
 // included. The calls of one client take turns without it; it is for several
-// processes with one account, as a distributed lock that all of them take.
+// processes with one account, as a distributed lock that all of them take. What
+// one of them ordered, and is not in the list yet when the lock is given back, the
+// next one still sees appear.
+//
+// The functions of [WithAttemptRecorder] and [WithObserver], and f, are called
+// within such a turn: with the context that they get, nothing of this client can
+// spend. One that takes longer to record than [Timeouts.Spend] stops the purchase.
 func WithSpendLock(f func(ctx context.Context) (unlock func(), err error)) Option {
 	return func(cfg *config) error {
 		if f == nil {

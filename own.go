@@ -135,9 +135,9 @@ func (own *ownSpends) unseen(t ProxyType, listed map[OrderNumber]bool, late time
 func (own *ownSpends) ordered(a *Attempt, number OrderNumber) bool {
 	own.mu.Lock()
 	defer own.mu.Unlock()
-	return own.forgotten.After(a.At) || slices.ContainsFunc(own.spends, func(s ownSpend) bool {
-		return s.orders && s.isOf(a.ProxyType) && s.attempt != a.ID && s.at.After(a.At) &&
-			(number == "" || s.number == "" || s.number == number)
+	later, all := own.since(a)
+	return !all || slices.ContainsFunc(later, func(s ownSpend) bool {
+		return s.orders && s.isOf(a.ProxyType) && (number == "" || s.number == "" || s.number == number)
 	})
 }
 
@@ -146,10 +146,27 @@ func (own *ownSpends) ordered(a *Attempt, number OrderNumber) bool {
 func (own *ownSpends) extended(a *Attempt, late time.Duration) bool {
 	own.mu.Lock()
 	defer own.mu.Unlock()
-	return own.forgotten.After(a.At) || slices.ContainsFunc(own.spends, func(s ownSpend) bool {
-		return s.extends && s.isOf(a.ProxyType) && s.attempt != a.ID &&
-			(s.at.After(a.At) || s.unknown && a.At.Sub(s.at) <= late) && s.touches(a.Before.Ends)
-	})
+	later, all := own.since(a)
+	touches := func(s ownSpend) bool { return s.extends && s.isOf(a.ProxyType) && s.touches(a.Before.Ends) }
+	return !all || slices.ContainsFunc(later, touches) ||
+		slices.ContainsFunc(own.spends[:len(own.spends)-len(later)], func(s ownSpend) bool {
+			return s.unknown && s.attempt != a.ID && a.At.Sub(s.at) <= late && touches(s)
+		})
+}
+
+// since gives what was sent after an attempt, and whether all of that is
+// remembered.
+func (own *ownSpends) since(a *Attempt) (later []ownSpend, all bool) {
+	for i, s := range own.spends {
+		if s.attempt == a.ID {
+			return own.spends[i+1:], true
+		}
+	}
+	i := slices.IndexFunc(own.spends, func(s ownSpend) bool { return s.at.After(a.At) })
+	if i < 0 {
+		i = len(own.spends)
+	}
+	return own.spends[i:], own.forgotten.IsZero() || own.forgotten.Before(a.At)
 }
 
 func (s *ownSpend) isOf(t ProxyType) bool { return s.proxyType == "" || s.proxyType == t }

@@ -24,9 +24,11 @@ type Evidence struct {
 	Balance   *Money      // nil where it was not read
 	Fell      *Money      // by what the balance fell since the attempt; nil where that is not known
 	NewOrders []SeenOrder // of the proxy type that were not there before
+	Vanished  bool        // none of the orders that were there before is there any more
 	Moved     int         // proxies that end when they should after the extension
 	Unmoved   int         // proxies that end when they did before
 	Otherwise int         // proxies that end at another time, or are gone
+	Renewed   bool        // the service may have extended some of them by itself
 	Err       error       // why the last look failed, or none more was taken
 }
 
@@ -57,8 +59,14 @@ func (e *Evidence) String() string {
 			}
 			parts = append(parts, fmt.Sprintf("new orders: %d: %s", n, strings.Join(ids, ", ")))
 		}
+		if e.Vanished {
+			parts = append(parts, "none of the orders that were there before is listed: it may be another account")
+		}
 		if n := e.Moved + e.Unmoved + e.Otherwise; n > 0 {
 			parts = append(parts, fmt.Sprintf("of %d proxies %d were extended, %d were not, %d end otherwise", n, e.Moved, e.Unmoved, e.Otherwise))
+		}
+		if e.Renewed {
+			parts = append(parts, "the service may have extended some by itself")
 		}
 	}
 	if e.Err != nil {
@@ -81,7 +89,7 @@ const clockTolerance = 10 * time.Second
 // Reconcile finds out what became of an attempt whose outcome was not heard of,
 // by what the account holds now: whether exactly what was asked for has appeared
 // and the balance fell by its price, or nothing has changed for the whole patience
-// of [WithReconcilePatience]. Where the attempt is older than that and
+// of [WithReconcilePatience]. Where the attempt is older than that and twice
 // [Timeouts.Spend] together, one look is enough. It spends nothing, and takes its
 // turn among the calls that do.
 //
@@ -90,34 +98,49 @@ const clockTolerance = 10 * time.Second
 // undetermined; what they buy of the very same kind at that moment cannot be told
 // from the attempt, nor, after a restart, an extension of the same proxies that was
 // made since: reconcile before extending them again. Let processes that share an
-// account share a lock with [WithSpendLock]. The clock of this machine must be right
-// to within ten seconds, else no order counts as executed.
+// account share a lock with [WithSpendLock]. Money that is paid in meanwhile, and is
+// just as much as the price, hides that the price was paid: as long as what was
+// bought does not show, that looks like nothing was.
 //
-// Where the account could not be read to the end, as ctx was over, the
-// reconciliation is undetermined and the error tells why.
+// The clock of this machine must be right to within ten seconds, when the attempt
+// was made and now: else no order counts as executed, and one look may be too few
+// to say that it was not. The client must be one of the same account, with the
+// same [Timeouts] and patience as the one that made the attempt. Of automatic
+// extension it is assumed that it happens when a proxy ends.
+//
+// An error is a [*SpendError] of an undetermined attempt, and the reconciliation
+// that is returned beside it holds the evidence: ctx was over before the account
+// showed it, or the attempt is not one that this package wrote.
 func (c *Client) Reconcile(ctx context.Context, a Attempt) (*Reconciliation, error) {
+	unseen := func(err error) (*Reconciliation, error) {
+		return &Reconciliation{Evidence: Evidence{Err: err}}, &SpendError{Attempt: a, Err: err}
+	}
 	switch err := a.check(); {
 	case err != nil:
-		return nil, fmt.Errorf("youproxy: %w", err)
+		return unseen(err)
 	case c == nil || c.core == nil:
-		return nil, &SpendError{Attempt: a, Err: errEmptyClient}
+		return unseen(errEmptyClient)
 	case ctx == nil:
-		return nil, &SpendError{Attempt: a, Err: errNilContext}
+		return unseen(errNilContext)
 	}
 	leave, err := c.core.takeTurn(ctx, a.Op)
 	if err != nil {
 		// Nothing was sent by this call. Of the attempt that is not known.
-		err = errors.Unwrap(err)
-		return &Reconciliation{Evidence: Evidence{Err: err}}, &SpendError{Attempt: a, Err: err}
+		return unseen(errors.Unwrap(err))
 	}
 	defer leave()
-	// The process that made the attempt may have waited for the reply until now.
-	latest := a.At.Add(c.core.config.timeouts.Spend + c.core.config.patience)
+	// The process that made the attempt may have written it down, and waited for the
+	// reply, until now.
+	latest := a.At.Add(2*c.core.config.timeouts.Spend + c.core.config.patience)
 	until := time.Now().Add(c.core.config.patience)
 	if until.After(latest) {
 		until = latest
 	}
-	return c.reconcile(ctx, &a, until)
+	seen, err := c.reconcile(ctx, &a, until)
+	if err != nil {
+		err = &SpendError{Attempt: a, Evidence: seen.Evidence, Err: err}
+	}
+	return seen, err
 }
 
 // reconcile looks at the account until it shows what became of a, or until the
@@ -140,7 +163,7 @@ func (c *Client) reconcile(ctx context.Context, a *Attempt, until time.Time) (*R
 		} else {
 			seen.Looks = evidence.Looks + 1
 			evidence = *seen
-			switch verdict := a.judge(seen, latest, own); {
+			switch verdict := a.judge(seen, latest, own, last); {
 			case verdict == VerdictExecuted:
 				return a.executed(seen, latest), nil
 			case verdict != VerdictNotExecuted:
@@ -176,7 +199,7 @@ func (c *Client) look(ctx context.Context, a *Attempt) (*Evidence, error) {
 	seen := new(Evidence)
 	var err error
 	if a.isOrder() {
-		seen.NewOrders, err = c.newOrders(ctx, a)
+		err = c.newOrders(ctx, a, seen)
 	} else {
 		err = c.ends(ctx, a, seen)
 	}
@@ -188,50 +211,66 @@ func (c *Client) look(ctx context.Context, a *Attempt) (*Evidence, error) {
 		return nil, err
 	}
 	seen.At, seen.Balance, seen.Fell = time.Now().UTC(), &balance, a.fell(balance)
+	seen.Renewed = seen.Renewed || a.mayRenewItself(a.Before.Renewing, seen.At)
 	return seen, nil
 }
 
-// newOrders gives the orders of the type of a that were not there before.
-func (c *Client) newOrders(ctx context.Context, a *Attempt) ([]SeenOrder, error) {
+// newOrders notes the orders of the type of a that were not there before. A list
+// may show the same proxy more than once.
+func (c *Client) newOrders(ctx context.Context, a *Attempt, seen *Evidence) error {
 	before := make(map[OrderID]bool, len(a.Before.Orders))
 	for _, id := range a.Before.Orders {
 		before[id] = true
 	}
-	var list []SeenOrder
+	seen.Vanished = len(before) > 0
 	at := make(map[OrderID]int)
+	shown := make(map[IPAddressID]bool)
 	for p, err := range c.Proxies(ctx, ProxyQuery{a.ProxyType}) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if before[p.OrderID] {
+		id := redactID(c, p.OrderID)
+		if before[id] {
+			seen.Vanished = false
 			continue
 		}
-		i, known := at[p.OrderID]
-		if !known {
-			i = len(list)
-			at[p.OrderID] = i
-			list = append(list, SeenOrder{ID: p.OrderID, Number: p.OrderNumber, Country: p.Country, Start: p.Start})
+		if shown[p.ID] {
+			continue
 		}
-		o := &list[i]
+		shown[p.ID] = true
+		i, known := at[id]
+		if !known {
+			i = len(seen.NewOrders)
+			at[id] = i
+			seen.NewOrders = append(seen.NewOrders, SeenOrder{ID: id, Number: redactID(c, p.OrderNumber), Country: c.core.redact(p.Country), Start: p.Start})
+		}
+		o := &seen.NewOrders[i]
 		o.Proxies++
 		if o.Start.IsZero() || !p.Start.IsZero() && p.Start.Before(o.Start) {
 			o.Start = p.Start
 		}
 	}
-	return list, nil
+	return nil
 }
 
+// redactID takes the key out of an id that is kept, or shown in errors.
+func redactID[ID ~string](c *Client, id ID) ID { return ID(c.core.redact(string(id))) }
+
 func (c *Client) ends(ctx context.Context, a *Attempt, seen *Evidence) error {
-	left := len(a.Before.Ends)
+	shown := make(map[IPAddressID]bool)
+	var renewing []IPAddressID
 	for p, err := range c.Proxies(ctx, ProxyQuery{a.ProxyType}) {
 		if err != nil {
 			return err
 		}
 		before, ours := a.Before.Ends[p.ID]
-		if !ours {
+		if !ours || shown[p.ID] {
 			continue
 		}
-		left--
+		shown[p.ID] = true
+		if p.AutoExtend {
+			renewing = append(renewing, p.ID)
+		}
 		switch {
 		case before.IsZero() || p.End.IsZero():
 			seen.Otherwise++
@@ -243,7 +282,8 @@ func (c *Client) ends(ctx context.Context, a *Attempt, seen *Evidence) error {
 			seen.Otherwise++
 		}
 	}
-	seen.Otherwise += max(left, 0)
+	seen.Otherwise += len(a.Before.Ends) - len(shown)
+	seen.Renewed = a.mayRenewItself(renewing, time.Now())
 	return nil
 }
 
@@ -251,11 +291,11 @@ func (a *Attempt) period() time.Duration { return time.Duration(a.RentPeriodDays
 
 // judge tells what one look shows: that a was executed, that nothing has changed,
 // or too little.
-func (a *Attempt) judge(seen *Evidence, latest time.Time, own func(OrderNumber) bool) Verdict {
+func (a *Attempt) judge(seen *Evidence, latest time.Time, own func(OrderNumber) bool, last bool) Verdict {
 	paid := seen.Fell != nil && seen.Fell.Equal(a.Price)
 	if !a.isOrder() {
 		switch {
-		case seen.Moved == len(a.Before.Ends) && paid && !a.mayRenewItself(seen.At) && !a.Before.Disturbed && !own(""):
+		case seen.Moved == len(a.Before.Ends) && paid && !seen.Renewed && !a.Before.Disturbed && !own(""):
 			return VerdictExecuted
 		case seen.Unmoved == len(a.Before.Ends) && seen.Fell != nil && seen.Fell.Amount.IsZero():
 			return VerdictNotExecuted
@@ -275,8 +315,11 @@ func (a *Attempt) judge(seen *Evidence, latest time.Time, own func(OrderNumber) 
 	}
 	switch {
 	case len(fitting) == 1 && len(others) == 0 && paid:
+		if start := fitting[0].Start; !last && !start.IsZero() && start.Before(a.At) {
+			return VerdictUndetermined // it may be one from before that shows only now: the attempt's may follow
+		}
 		return VerdictExecuted
-	case len(fitting) == 0 && len(others) == 0 && seen.Fell != nil && seen.Fell.Amount.IsZero() && !a.Price.Amount.IsZero():
+	case len(fitting) == 0 && len(others) == 0 && !seen.Vanished && seen.Fell != nil && seen.Fell.Amount.IsZero() && !a.Price.Amount.IsZero():
 		return VerdictNotExecuted
 	}
 	return VerdictUndetermined
@@ -297,10 +340,10 @@ func (a *Attempt) fits(o *SeenOrder, latest time.Time) bool {
 	return o.Start.IsZero() || !o.Start.Before(a.At.Add(-clockTolerance)) && !o.Start.After(latest.Add(clockTolerance))
 }
 
-// mayRenewItself reports whether the service may have extended some of the
-// proxies by itself.
-func (a *Attempt) mayRenewItself(now time.Time) bool {
-	return slices.ContainsFunc(a.Before.Renewing, func(id IPAddressID) bool {
+// mayRenewItself reports whether the service may have extended some of those
+// proxies by itself that are set so.
+func (a *Attempt) mayRenewItself(renewing []IPAddressID, now time.Time) bool {
+	return slices.ContainsFunc(renewing, func(id IPAddressID) bool {
 		return !a.Before.Ends[id].After(now.Add(clockTolerance))
 	})
 }
@@ -325,7 +368,11 @@ func (a *Attempt) executed(seen *Evidence, latest time.Time) *Reconciliation {
 // and gives them. It does not take those of another order: where it cannot tell
 // which order is the one, it waits on. Where the list carries no order numbers, it
 // tells by what was ordered and when. It looks again after growing pauses, until
-// ctx is over; the error then tells how many came.
+// ctx is over; the error then tells how many came. A call that fails is made again
+// then, too, unless the service does not accept the API key or the caller.
+//
+// It notes the OrderID in the purchase. So two must not wait for one purchase at
+// once.
 func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, error) {
 	const op = "GET /ipAddress"
 	switch {
@@ -342,15 +389,14 @@ func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, erro
 	var problem error
 	for pause := firstLookPause; ; pause = min(2*pause, longestLookPause) {
 		proxies, err := c.proxiesOf(ctx, p)
-		var refused *APIError
 		switch {
 		case err == nil && len(proxies) >= p.Attempt.Quantity:
 			if p.Order != nil {
 				c.core.spends.see(p.Order.Number)
 			}
 			return proxies, nil
-		case errors.As(err, &refused):
-			return nil, err
+		case errors.Is(err, ErrInvalidAPIKey), errors.Is(err, ErrCallerNotAllowed), errors.Is(err, ErrIncorrectProxyType):
+			return nil, err // to ask again would not help
 		case err == nil:
 			came = len(proxies)
 		}
@@ -374,13 +420,17 @@ func (c *Client) proxiesOf(ctx context.Context, p *Purchase) ([]Proxy, error) {
 		before[id] = true
 	}
 	var list []Proxy
+	shown := make(map[IPAddressID]bool)
 	for proxy, err := range c.Proxies(ctx, ProxyQuery{a.ProxyType}) {
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case p.OrderID != "" && proxy.OrderID == p.OrderID, p.OrderID == "" && !before[proxy.OrderID]:
-			list = append(list, proxy)
 		}
+		id := redactID(c, proxy.OrderID)
+		if shown[proxy.ID] || p.OrderID != "" && id != p.OrderID || p.OrderID == "" && before[id] {
+			continue
+		}
+		shown[proxy.ID] = true
+		list = append(list, proxy)
 	}
 	if p.OrderID != "" {
 		return list, nil

@@ -1009,8 +1009,8 @@ func TestReconcile(t *testing.T) {
 		{youproxytest.DropAfterCommit, youproxy.VerdictExecuted, 0, 0},
 		{youproxytest.DropAfterCommit, youproxy.VerdictExecuted, 3 * time.Hour, 0},
 		{youproxytest.DropBeforeCommit, youproxy.VerdictNotExecuted, time.Minute, 2 * time.Minute},
-		{youproxytest.DropBeforeCommit, youproxy.VerdictNotExecuted, 3 * time.Minute, time.Minute}, // the spend timeout is 2 minutes
-		{youproxytest.DropBeforeCommit, youproxy.VerdictNotExecuted, 4 * time.Minute, 0},
+		{youproxytest.DropBeforeCommit, youproxy.VerdictNotExecuted, 5 * time.Minute, time.Minute}, // the spend timeout is 2 minutes
+		{youproxytest.DropBeforeCommit, youproxy.VerdictNotExecuted, 6 * time.Minute, 0},
 		{youproxytest.DropBeforeCommit, youproxy.VerdictNotExecuted, 3 * time.Hour, 0},
 	} {
 		t.Run(fmt.Sprintf("%s %s later", tc.fault, tc.later), func(t *testing.T) {
