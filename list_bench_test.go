@@ -85,26 +85,28 @@ type exactList struct {
 	IPv4    []exactRecord `json:"IPv4"`
 }
 
-// BenchmarkList reads the same 20,000 proxies in each of its ways.
-func BenchmarkList(b *testing.B) {
-	const n = 20_000
+// listWay is a way to read a list. It gives how many proxies there are.
+type listWay struct {
+	name string
+	read func() (int, error)
+}
+
+// listWays are those to read one of n proxies, which is of some bytes.
+func listWays(tb testing.TB, n int) (ways []listWay, size int) {
 	data, err := io.ReadAll(&ipList{n: n})
-	require.NoError(b, err)
+	require.NoError(tb, err)
 	c, err := youproxy.New("a-key-for-tests", youproxy.WithHTTPClient(&http.Client{Transport: stubTransport(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Request: r, ContentLength: -1, Body: io.NopCloser(bytes.NewReader(data))}, nil
 	})}))
-	require.NoError(b, err)
-	for _, way := range []struct {
-		name string
-		read func() (int, error)
-	}{
+	require.NoError(tb, err)
+	return []listWay{
 		{"encoding-json", func() (int, error) {
 			var list exactList
 			err := json.Unmarshal(data, &list)
 			return len(list.IPv4), err
 		}},
 		{"Proxies", func() (count int, err error) {
-			for _, err := range c.Proxies(b.Context(), youproxy.ProxyQuery{}) {
+			for _, err := range c.Proxies(tb.Context(), youproxy.ProxyQuery{}) {
 				if err != nil {
 					return count, err
 				}
@@ -113,13 +115,20 @@ func BenchmarkList(b *testing.B) {
 			return count, nil
 		}},
 		{"ListProxies", func() (int, error) {
-			list, err := c.ListProxies(b.Context(), youproxy.ProxyQuery{})
+			list, err := c.ListProxies(tb.Context(), youproxy.ProxyQuery{})
 			return len(list), err
 		}},
-	} {
+	}, len(data)
+}
+
+// BenchmarkList reads the same 20,000 proxies in each of its ways.
+func BenchmarkList(b *testing.B) {
+	const n = 20_000
+	ways, size := listWays(b, n)
+	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
 			b.ReportAllocs()
-			b.SetBytes(int64(len(data)))
+			b.SetBytes(int64(size))
 			for b.Loop() {
 				if count, err := way.read(); err != nil || count != n {
 					b.Fatal(count, err)
@@ -127,6 +136,28 @@ func BenchmarkList(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestListAllocations holds what is allocated for each proxy of a list against
+// what encoding/json allocates.
+func TestListAllocations(t *testing.T) {
+	const n = 5000
+	allocated := make(map[string]uint64)
+	ways, _ := listWays(t, n)
+	for _, way := range ways {
+		var before, after runtime.MemStats
+		for range 2 { // the first one makes what is used again
+			runtime.ReadMemStats(&before)
+			count, err := way.read()
+			runtime.ReadMemStats(&after)
+			require.NoError(t, err)
+			require.Equal(t, n, count)
+		}
+		allocated[way.name] = after.TotalAlloc - before.TotalAlloc
+		t.Logf("%s: %d bytes a proxy", way.name, allocated[way.name]/n)
+	}
+	assert.LessOrEqual(t, 3*allocated["Proxies"], allocated["encoding-json"])
+	assert.Less(t, allocated["ListProxies"], allocated["encoding-json"])
 }
 
 // TestListMemory iterates a list of a million proxies.

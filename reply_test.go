@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/assert"
@@ -351,4 +352,44 @@ func TestRefusalBesideOddLists(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzReplies has every call of the client read a reply. There is no panic, an
+// error is a short line that does not tell the key, and the same reply gives the
+// same again.
+func FuzzReplies(f *testing.F) {
+	routes := routetest.Routes()
+	for _, reply := range []string{
+		`{"success": true, "balance": 25.03, "currencyCode": "USD", "error": null}`,
+		`{"success": true, "rentPeriodDays": [30, "60", 90.0, -1, 0, null, {}], "error": null}`,
+		`{"success": true, "promoCodes": [{"code": "P", "countUses": 0, "startDate": "2023-10-26T10:49:49.220+00:00", "endDate": null, "endless": true, "discount": 10, "descriptionsByLocale": {"en": "D", "de": null}}]}`,
+		`{"success": true, "countries": [{"alpha3code": "USA", "name": "United States"}, {"code": "DEU", "countryName": "Germany"}, "FRA", 7]}`,
+		`{"success": true, "proxyTypes": ["IPv4", {"proxyType": "ISP"}, {"code": "MOBILE", "title": "Mobile"}]}`,
+		`{"success": true, "mobileOperators": {"USA": [{"tag": "verizon", "rotationTimes": [120, "300"]}]}}`,
+		`{"success": true, "operators": [{"code": "verizon", "title": "Verizon", "rotationTime": 300}]}`,
+		`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 22.61, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, "warnings": [{"code": 14, "message": "Incorrect goal"}, null, {}]}`,
+		`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1", 2, null], "orderIds": ["o"], "balance": 5, "currency": "USD"}`,
+		`{"success": true, "ipv4": [{"ipAddressId": "1", "ip": "192.0.2.1:80"}]}`,
+		`{"success": false, "error": {"code": 2, "message": "Error api key ` + cannedKey + `"}}`, `{}`, ``, `<html>`,
+	} {
+		for pick := range routes {
+			f.Add(byte(pick), reply)
+		}
+	}
+	f.Fuzz(func(t *testing.T, pick byte, reply string) {
+		route := routes[int(pick)%len(routes)]
+		var texts [2]string
+		for i := range texts {
+			client, _ := answering(t, fuzzStatuses[int(pick)/len(routes)%len(fuzzStatuses)], reply)
+			if err := route.Call(t.Context(), client); err != nil {
+				texts[i] = err.Error()
+			}
+		}
+		if texts[0] != texts[1] {
+			t.Fatalf("once %q, and then %q", texts[0], texts[1])
+		}
+		if text := texts[0]; strings.ContainsAny(text, "\n\r\x00\x1b") || !utf8.ValidString(text) || len(text) > 4096 || strings.Contains(strings.ToLower(text), strings.ToLower(cannedKey)) {
+			t.Fatalf("the text is no short line without the key: %q", text)
+		}
+	})
 }

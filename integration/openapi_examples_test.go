@@ -1,7 +1,10 @@
 package integration
 
 import (
+	"bufio"
 	"context"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,7 +68,60 @@ var examplesThatFail = map[string]string{"fetch": "proxies brought the page"}
 // examplesNotRun is why an example is not.
 var examplesNotRun = map[string]string{
 	"mocking": "it takes no key: it runs against a fake of its own",
-	"sandbox": "it is a server, and does not end by itself",
+	"sandbox": "it is a server: TestSandboxKeepsTheContract starts it",
+}
+
+// buildExamples gives the folder of the programs.
+func buildExamples(t *testing.T) string {
+	t.Helper()
+	programs := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", programs+string(filepath.Separator), "./examples/...")
+	build.Dir = ".."
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return programs
+}
+
+// What the sandbox says to try in a shell, it answers as the document says.
+func TestSandboxKeepsTheContract(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds programs")
+	}
+	curl := program(t, "curl", "curl")
+	sandbox := exec.Command(filepath.Join(buildExamples(t), "sandbox"), "-addr", "127.0.0.1:0", "-for", "1m")
+	out, err := sandbox.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, sandbox.Start())
+	lines := bufio.NewScanner(out)
+	defer func() {
+		assert.NoError(t, sandbox.Process.Signal(os.Interrupt))
+		for lines.Scan() { // or it would wait for somebody to read
+		}
+		assert.NoError(t, sandbox.Wait(), "it ends well")
+	}()
+	var base, api string
+	var commands []string
+	for lines.Scan() && lines.Text() != "Requests:" {
+		line := strings.TrimSpace(lines.Text())
+		switch {
+		case strings.HasPrefix(line, "Base URL"):
+			base = strings.TrimSpace(strings.TrimPrefix(line, "Base URL"))
+		case strings.HasPrefix(line, "API="):
+			api = strings.Trim(strings.TrimPrefix(line, "API="), "'")
+		case strings.HasPrefix(line, "curl "):
+			commands = append(commands, line)
+		}
+	}
+	at, err := url.Parse(base)
+	require.NoError(t, err)
+	watched, seen := startWatched(t, httputil.NewSingleHostReverseProxy(at))
+	for _, command := range commands {
+		script := "API='" + strings.Replace(api, base, watched, 1) + "'; " + strings.Replace(command, "curl ", curl+" -q -sS --fail ", 1)
+		reply, err := run(t, "", "sh", "-c", script)
+		require.NoError(t, err, command)
+		assert.Contains(t, reply, `"success": true`, command)
+	}
+	assert.Len(t, seen.all(), 6)
 }
 
 // Each example program, given a key, sends what the document says, and ends well.
@@ -76,12 +132,7 @@ func TestExamplesKeepTheContract(t *testing.T) {
 	mains, err := filepath.Glob("../examples/*/main.go")
 	require.NoError(t, err)
 	require.NotEmpty(t, mains)
-	programs := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", programs+string(filepath.Separator), "./examples/...")
-	build.Dir = ".."
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-
+	programs := buildExamples(t)
 	for _, main := range mains {
 		name := filepath.Base(filepath.Dir(main))
 		if why := examplesNotRun[name]; why != "" {

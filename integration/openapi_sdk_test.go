@@ -227,7 +227,12 @@ func TestListsKeepTheContract(t *testing.T) {
 		"short names":  {ShortNames: true},
 		"gateway":      {PortInIP: true},
 		"sparse":       {Sparse: true, Orders: true, ShortNames: true},
-		"more members": {Extra: map[string]any{"comment": "mine", "tags": []int{1}}},
+		"numbers":      {NumericIDs: true},
+		"numbers in orders, and nothing that is null": {NumericIDs: true, Orders: true, Sparse: true},
+		"flat":            {Flat: true},
+		"flat, numbers":   {Flat: true, NumericIDs: true, ShortNames: true},
+		"flat, in orders": {Flat: true, Orders: true},
+		"more members":    {Extra: map[string]any{"comment": "mine", "tags": []int{1}}},
 		"lower case": {GroupName: func(t youproxy.ProxyType) string {
 			return map[youproxy.ProxyType]string{"IPv4": "ipv4", "IPv6": "IPV6", "MOBILE": "mobile", "ISP": "Isp"}[t]
 		}},
