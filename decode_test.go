@@ -822,6 +822,13 @@ func encodeRecord(p youproxy.Proxy) ([]byte, bool) {
 // of the names with a text tells the address; those which tell another one are
 // in Extra.
 func encodeAddress(p youproxy.Proxy, host string) ([]byte, bool) {
+	for other, value := range p.Extra {
+		for _, name := range addressNames {
+			if host == "" && other != name && strings.EqualFold(other, name) && tellsAddress(value) != "" {
+				return nil, false // it is the odd address, which the right name would hide
+			}
+		}
+	}
 	var b []byte
 	telling := ""
 	for i, name := range addressNames {
@@ -912,6 +919,7 @@ func FuzzReadProxies(f *testing.F) {
 		`{"ipv4": [` + bareRecord + `], "success": false}`, `{"ipv4": [` + bareRecord + `]`, inEnvelope(`"ipv4": [{"ip": "192.0.2.1"}]`),
 		inEnvelope(`"ipv4": [{"ipAddressId": "1", "httpsPort": "x", "port": 81, "protocol": "HTTP", "ip": "192.0.2.1:80"}]`),
 		inEnvelope(`"ipv4": [{"ipAddressId": "1", "ipAddressIp": "not an address", "ip": "192.0.2.1", "IP": "x", "ID": "y"}]`),
+		inEnvelope(`"list": [{"ipAddressId": "1", "ipAddressIp": "", "iP": "19200.2.1"}]`),
 		inEnvelope(`"ipv4": [{"ipAddressId": {}, "id": "1", "ipAddressIp": [], "ip": "[2001:db8::1]:80", "socks5Port": {}, "protocol": "SOCKS", "port": "x"}]`),
 	} {
 		f.Add([]byte(reply))

@@ -52,10 +52,11 @@ func (r *orderReply) tell(s *ownSpend) { s.number = OrderNumber(r.OrderNumber) }
 
 // tell adds what the reply tells of an extension.
 func (r *extendReply) tell(s *ownSpend) {
+	if len(s.proxies) > 0 {
+		return
+	}
 	for _, id := range r.IPAddressIDs {
-		if len(s.proxies) < len(r.IPAddressIDs) {
-			s.proxies = append(s.proxies, IPAddressID(id))
-		}
+		s.proxies = append(s.proxies, IPAddressID(id))
 	}
 }
 
