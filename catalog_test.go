@@ -181,6 +181,7 @@ func TestRentPeriodsInEachForm(t *testing.T) {
 		{"numbers", `, "rentPeriodDays": [30, 60]`, []int{30, 60}},
 		{"texts", `, "rentPeriodDays": ["30", " 60 "]`, []int{30, 60}},
 		{"in the service's order", `, "rentPeriodDays": [90, 30, 30]`, []int{90, 30, 30}},
+		{"that are none", `, "rentPeriodDays": [0, -30, 30]`, []int{30}},
 		{"empty", `, "rentPeriodDays": []`, []int{}},
 		{"null", `, "rentPeriodDays": null`, []int{}},
 		{"none", ``, []int{}},

@@ -184,6 +184,33 @@ func TestListMemory(t *testing.T) {
 	assert.Less(t, above, int64(most))
 }
 
+// TestListMemoryOfDistinctTexts iterates a list in which no text is there twice.
+func TestListMemoryOfDistinctTexts(t *testing.T) {
+	const n, most = 100_000, 4 << 20
+	list, pipe := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(pipe, `{"success": true, "list": [`)
+		for i := range n {
+			_, _ = fmt.Fprintf(pipe, `{"ipAddressId": "%d", "country": "C%[1]d", "mobileOperator": "O%[1]d", "x%[1]d": 1}, `, i)
+		}
+		_, _ = io.WriteString(pipe, `null]}`)
+		_ = pipe.Close()
+	}()
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	count := 0
+	for _, err := range youproxy.ReadProxies(list) {
+		require.NoError(t, err)
+		if count++; count == n {
+			runtime.GC()
+			runtime.ReadMemStats(&now)
+		}
+	}
+	assert.Equal(t, n, count)
+	assert.Less(t, int64(now.HeapAlloc)-int64(before.HeapAlloc), int64(most), "what is held when the last is handed out")
+}
+
 type countingReader struct {
 	r io.Reader
 	n int64
