@@ -137,14 +137,6 @@ func TestReconcileWithAnotherAccount(t *testing.T) {
 		a := anAttemptOf(t, m, b, youproxytest.DropAfterCommit)
 		other := youproxytest.NewServer(youproxytest.WithBalance(a.Before.Balance))
 		defer other.Close()
-		filler := youproxy.ProxyTypeIPv6
-		if b.proxies == filler {
-			filler = youproxy.ProxyTypeISP
-		}
-		for range 10 { // so that those of the type have other ids
-			other.AddOrder(youproxytest.Order{ProxyType: filler, Country: "USA", Quantity: 1})
-		}
-		other.AddOrder(youproxytest.Order{ProxyType: b.proxies, Country: "USA", Quantity: 1})
 		client, err := other.Client()
 		require.NoError(t, err)
 		time.Sleep(3 * time.Hour)
@@ -258,6 +250,39 @@ func TestAClockThatIsBehind(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, purchase.Recovered)
 		assert.Equal(t, m.lastOrder().ID, purchase.OrderID)
+	})
+}
+
+// What was recovered is known, and does not stand in the way of the next.
+func TestLostRepliesOneAfterAnother(t *testing.T) {
+	forEachBuying(t, func(t *testing.T, m *market, b buying) {
+		for range 3 {
+			m.Inject(b.op, youproxytest.DropAfterCommit)
+			got, err := b.buy(t.Context(), m, m.client)
+			require.NoError(t, err)
+			assert.True(t, got.recovered)
+			m.Inject(b.op, youproxytest.DropBeforeCommit)
+			_, err = b.buy(t.Context(), m, m.client)
+			require.ErrorIs(t, err, youproxy.ErrNotExecuted)
+		}
+	}, youproxytest.WithBalance(youproxy.MustMoney("1000 USD")))
+}
+
+// The proxies of an order need not begin at the same time: the first counts.
+func TestProxiesOfAnOrderThatBeginLater(t *testing.T) {
+	inMarket(t, func(t *testing.T, m *market) {
+		records := 0
+		m.editList(func(r map[string]any) bool {
+			start, err := time.Parse(time.RFC3339, r["dateStart"].(string))
+			if records++; err == nil && records%3 != 0 {
+				r["dateStart"] = start.Add(time.Hour).Format(time.RFC3339Nano)
+			}
+			return true
+		})
+		m.Inject("POST /order", youproxytest.DropAfterCommit)
+		purchase, err := m.client.Buy(t.Context(), anISPOrder(), buyISP.limit())
+		require.NoError(t, err)
+		assert.True(t, purchase.Recovered)
 	})
 }
 
@@ -464,6 +489,19 @@ func TestEchoesOfTheKey(t *testing.T) {
 		require.ErrorIs(t, err, youproxy.ErrCurrencyMismatch)
 		assertNoSecrets(t, m, err)
 		m.rewrite[b.quoteOp()] = nil
+
+		ctx, cancel := context.WithCancelCause(t.Context())
+		m.before["GET /balance"] = func() {
+			if len(m.sends()) > 0 {
+				cancel(errors.New("the caller's cause with " + youproxytest.DefaultAPIKey))
+			}
+		}
+		m.Inject(b.op, youproxytest.DropBeforeCommit)
+		_, err = b.buy(ctx, m, m.client)
+		require.ErrorIs(t, err, youproxy.ErrUndetermined)
+		require.ErrorContains(t, err, "the caller's cause")
+		assertNoSecrets(t, m, err)
+		delete(m.before, "GET /balance")
 
 		m.rewrite["GET /balance"] = echo("currencyCode")
 		_, err = b.buy(t.Context(), m, m.client)
