@@ -84,6 +84,9 @@ func (a *Attempt) check() error {
 
 // String tells what was attempted.
 func (a Attempt) String() string {
+	if a.ID == "" {
+		return "an attempt without an id"
+	}
 	what := fmt.Sprintf("%d x %s for %d days at %s", a.Quantity, plainText(string(a.ProxyType)), a.RentPeriodDays, a.Price)
 	if a.isOrder() {
 		return fmt.Sprintf("order of %s, attempt %s at %s", what, plainText(a.ID), a.At.UTC().Format(time.RFC3339))

@@ -21,13 +21,14 @@ import (
 var (
 	// ErrPriceAboveLimit: the quote is above the limit. Nothing was sent.
 	ErrPriceAboveLimit = errors.New("youproxy: the price is above the limit")
-	// ErrPromoCodeNotValid: the service would not accept the promo code, and
+	// ErrPromoCodeNotValid: the service would not accept the promo code, and would
 	// charge the full price. Nothing was sent.
 	ErrPromoCodeNotValid = errors.New("youproxy: the promo code is not valid")
 	// ErrQuoteWarning: the quote came with warnings. The error matches their codes
 	// as well. Nothing was sent.
 	ErrQuoteWarning = errors.New("youproxy: the service would not execute what was quoted")
-	// ErrNotExecuted: the account shows that nothing was bought. Repeating is safe.
+	// ErrNotExecuted: the purchase was not sent, was refused, or the account shows
+	// that nothing was bought. Repeating is safe.
 	ErrNotExecuted = errors.New("youproxy: the purchase was not executed")
 	// ErrUndetermined: the account does not show what became of the purchase.
 	// Look at it before buying again.
@@ -46,8 +47,8 @@ const (
 	VerdictUndetermined Verdict = iota
 	// VerdictExecuted means that exactly what was asked for has appeared.
 	VerdictExecuted
-	// VerdictNotExecuted means that the account stayed as it was for the whole
-	// patience.
+	// VerdictNotExecuted means that it was not sent, or refused, or that the account
+	// stayed as it was for the whole patience.
 	VerdictNotExecuted
 )
 
@@ -236,7 +237,9 @@ func checkFunds(op string, price, balance Money) error {
 // comes with warnings, or does not honour the promo code. It notes what the
 // account holds, lets the recorder of [WithAttemptRecorder] write the attempt
 // down, and sends the order. Where no reply tells what became of it, it finds out
-// by what the account holds afterwards, as [Client.Reconcile] does.
+// by what the account holds afterwards, as [Client.Reconcile] does. That can take
+// as long as [Timeouts.Spend] and the patience of [WithReconcilePatience] together,
+// two minutes each unless they are set.
 //
 // An error before the attempt was recorded has [OutcomeNotSent]. One after that is
 // a [*SpendError], which matches [ErrNotExecuted] where repeating is safe, and

@@ -29,10 +29,10 @@ type MobileOperator struct {
 // PromoCode is a promo code of the account.
 type PromoCode struct {
 	Code         string
-	Uses         int       // so far
-	Start, End   time.Time // zero where the service gives none
-	Endless      bool      // it does not end
-	Discount     decimal.Decimal
+	Uses         int               // so far
+	Start, End   time.Time         // zero where the service gives none
+	Endless      bool              // it does not end
+	Discount     decimal.Decimal   // in percent
 	Descriptions map[string]string // by locale, such as "en"
 }
 

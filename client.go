@@ -284,7 +284,7 @@ func WithPlainHTTP() Option {
 // that is nil. It is looked up at each call and never changed. hc's Timeout, Jar
 // and CheckRedirect do not count: see [WithTimeouts], and redirects are never
 // followed. The transport sees the API key in the path of each request, so
-// logging and tracing belong into [WithMiddleware] instead.
+// logging and tracing belong in [WithMiddleware] instead.
 //
 // A transport that retries by itself cannot buy twice: its second attempt at a
 // call that spends is stopped, if it keeps the request's context.

@@ -12,7 +12,7 @@
 //		Goal: "price monitoring", AuthType: youproxy.AuthTypeLogin,
 //	}
 //	purchase, err := client.Buy(ctx, request, youproxy.MustMoney("10 USD"))
-//	if err != nil {
+//	if purchase == nil {
 //		return err // it tells what became of the money
 //	}
 //	proxies, err := client.WaitForProxies(ctx, purchase)

@@ -17,7 +17,8 @@ const (
 	// OutcomeUnknown means that the call may or may not have been executed. Look at the
 	// account before repeating it.
 	OutcomeUnknown Outcome = iota
-	// OutcomeNotSent means that nothing reached the service. Repeating is safe.
+	// OutcomeNotSent means that nothing reached the service or, of a [*SpendError],
+	// that the account shows that nothing was executed. Repeating is safe.
 	OutcomeNotSent
 	// OutcomeRejected means that the service refused the call and executed nothing.
 	OutcomeRejected

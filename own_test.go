@@ -237,6 +237,19 @@ func TestAnOrderFromJustBeforeThatShowsFirst(t *testing.T) {
 
 // An order that began before the attempt by the service's clock is the attempt's
 // where no other one shows for the whole patience.
+// A list tells milliseconds: an order of the same one is no order from before.
+func TestALostReplyWithinAMillisecond(t *testing.T) {
+	forEachBuying(t, func(t *testing.T, m *market, b buying) {
+		time.Sleep(1_234_567 * time.Nanosecond)
+		m.Inject(b.op, youproxytest.DropAfterCommit)
+		started := time.Now()
+		got, err := b.buy(t.Context(), m, m.client)
+		require.NoError(t, err)
+		assert.True(t, got.recovered)
+		assert.Zero(t, time.Since(started), "it shows at once")
+	})
+}
+
 func TestAClockThatIsBehind(t *testing.T) {
 	inMarket(t, func(t *testing.T, m *market) {
 		m.editList(func(r map[string]any) bool {

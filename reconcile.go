@@ -315,8 +315,10 @@ func (a *Attempt) judge(seen *Evidence, latest time.Time, own func(OrderNumber) 
 	}
 	switch {
 	case len(fitting) == 1 && len(others) == 0 && paid:
-		if start := fitting[0].Start; !last && !start.IsZero() && start.Before(a.At) {
-			return VerdictUndetermined // it may be one from before that shows only now: the attempt's may follow
+		// The list tells milliseconds. One that began before may be another that shows
+		// only now: the attempt's may follow.
+		if start := fitting[0].Start; !last && !start.IsZero() && start.Before(a.At.Truncate(time.Millisecond)) {
+			return VerdictUndetermined
 		}
 		return VerdictExecuted
 	case len(fitting) == 0 && len(others) == 0 && !seen.Vanished && seen.Fell != nil && seen.Fell.Amount.IsZero() && !a.Price.Amount.IsZero():
@@ -372,7 +374,8 @@ func (a *Attempt) executed(seen *Evidence, latest time.Time) *Reconciliation {
 // then, too, unless the service does not accept the API key or the caller.
 //
 // It notes the OrderID in the purchase. So two must not wait for one purchase at
-// once.
+// once. Its errors, and their outcomes, are of reading the list: the purchase
+// stands, and can be waited for again.
 func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, error) {
 	const op = "GET /ipAddress"
 	switch {
@@ -403,8 +406,8 @@ func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, erro
 		problem = err
 		wait(ctx, pause)
 		if over := contextError(ctx, nil); over != nil {
-			text := fmt.Sprintf("%d of %d proxies came", came, p.Attempt.Quantity)
-			if problem != nil {
+			text := fmt.Sprintf("the order stands, %d of %d proxies came", came, p.Attempt.Quantity)
+			if problem != nil && !errors.Is(problem, ctx.Err()) {
 				text += ", and the last look failed: " + reasonOf(problem)
 			}
 			return nil, &CallError{Op: op, Err: fmt.Errorf("%s: %w", text, redactError(c.core.redact, over))}

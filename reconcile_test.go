@@ -1331,10 +1331,10 @@ func TestWaitForProxiesEndsWithTheContext(t *testing.T) {
 	}{
 		{"none came", func(m *market) {
 			m.hides(func() youproxy.OrderID { return m.lastOrder().ID }, 0, time.Now().Add(time.Hour))
-		}, "youproxy: GET /ipAddress: 0 of 3 proxies came: context deadline exceeded; the call spends nothing"},
+		}, "youproxy: GET /ipAddress: the order stands, 0 of 3 proxies came: context deadline exceeded; the call spends nothing"},
 		{"some came", func(m *market) {
 			m.hides(func() youproxy.OrderID { return m.lastOrder().ID }, 2, time.Now().Add(time.Hour))
-		}, "youproxy: GET /ipAddress: 2 of 3 proxies came: context deadline exceeded; the call spends nothing"},
+		}, "youproxy: GET /ipAddress: the order stands, 2 of 3 proxies came: context deadline exceeded; the call spends nothing"},
 		{"the last look failed", func(m *market) {
 			m.hides(func() youproxy.OrderID { return m.lastOrder().ID }, 1, time.Now().Add(time.Hour))
 			started := time.Now()
@@ -1343,7 +1343,7 @@ func TestWaitForProxiesEndsWithTheContext(t *testing.T) {
 					m.Inject("GET /ipAddress", youproxytest.InternalError)
 				}
 			}
-		}, "youproxy: GET /ipAddress: 1 of 3 proxies came, and the last look failed: HTTP status 500: "},
+		}, "youproxy: GET /ipAddress: the order stands, 1 of 3 proxies came, and the last look failed: HTTP status 500: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {

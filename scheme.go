@@ -29,7 +29,7 @@ func (s Scheme) Valid() bool { return s == SchemeAny || s == SchemeHTTP || s == 
 // ErrNotUsable is matched by the errors of a [Proxy] that cannot be used, or
 // written down, in the way that was asked for. Their texts say why, without its
 // password.
-var ErrNotUsable = errors.New("the proxy cannot be used so")
+var ErrNotUsable = errors.New("the proxy cannot be used in this way")
 
 // URL gives what [http.ProxyURL] and other programs take, with the password: its
 // String must not be logged. [url.URL.Redacted] may.
@@ -152,7 +152,7 @@ func (p Proxy) notUsable(format string, args ...any) error {
 	if p.ID != "" {
 		name = "proxy " + plainText(string(p.ID))
 	}
-	return notUsableError("youproxy: " + name + " is not usable so: " + fmt.Sprintf(format, args...))
+	return notUsableError("youproxy: " + name + " cannot be used in this way: " + fmt.Sprintf(format, args...))
 }
 
 type notUsableError string

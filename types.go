@@ -75,7 +75,7 @@ func (s PromoCodeStatus) Valid() bool {
 	return s == "" || s == PromoCodeValid || s == PromoCodeNotValid
 }
 
-// OrderNumber names an order in the reply of the order that created it, such as
+// OrderNumber is what the reply to an order calls it, such as
 // "NUMBER-112233". It is not the [OrderID] that extensions ask for.
 type OrderNumber string
 

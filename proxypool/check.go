@@ -43,7 +43,11 @@ func (r CheckResult) OK() bool { return r.Err == nil && r.Status != 0 }
 func (r CheckResult) String() string {
 	switch {
 	case r.Err != nil:
-		return r.Proxy + ": " + r.Err.Error()
+		err := r.Err
+		if full := (*Error)(nil); errors.As(err, &full) {
+			err = full.Err // which does not name the proxy
+		}
+		return r.Proxy + ": " + err.Error()
 	case r.ExitIP.IsValid():
 		return fmt.Sprintf("%s: status %d in %s, from %s", r.Proxy, r.Status, r.Latency.Round(time.Millisecond), r.ExitIP)
 	}

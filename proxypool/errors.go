@@ -34,6 +34,8 @@ type Error struct {
 	Err error
 }
 
+// Error tells through which proxy, after how many others, what went wrong, and
+// whether the request may have arrived.
 func (e *Error) Error() string {
 	text := "proxypool: "
 	if e.Proxy != "" {

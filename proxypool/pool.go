@@ -23,7 +23,7 @@ import (
 // connection alone, as over HTTP/2 it serves all others.
 //
 // A proxy that cannot be connected with, or does not accept its login, rests. A
-// request that nothing of can have arrived is tried through another then; so is
+// request of which nothing can have arrived is tried through another then; so is
 // one without a body whose method is GET, HEAD, OPTIONS or TRACE, whatever
 // happened before its response began. All others are sent once: a request with a
 // body that may have arrived is never sent again, neither by the pool nor by
@@ -104,7 +104,7 @@ func (p *Pool) Replace(urls []*url.URL) error {
 }
 
 // RoundTrip sends the request through a proxy. Its errors are of type *[Error],
-// but for requests that nothing could send.
+// except for requests that nothing could send.
 func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := p.check(req); err != nil {
 		if req != nil && req.Body != nil {

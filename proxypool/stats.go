@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// ProxyStats is what a [Pool] knows of a proxy, since that is in the list. No
+// ProxyStats is what a [Pool] knows of a proxy, since that joined the list. No
 // password is in it.
 type ProxyStats struct {
-	Proxy       string    `json:"proxy"`       // as [Name] gives it
-	Requests    uint64    `json:"requests"`    // tried through it
-	Failures    uint64    `json:"failures"`    // of these, those without a response
-	InFlight    int64     `json:"inFlight"`    // requests that have it now, until their response's body ends
-	Connections int       `json:"connections"` // open now
-	Connects    uint64    `json:"connects"`    // connections made in all
-	RestsUntil  time.Time `json:"restsUntil,omitzero"`
+	Proxy       string    `json:"proxy"`               // as [Name] gives it
+	Requests    uint64    `json:"requests"`            // tried through it
+	Failures    uint64    `json:"failures"`            // of these, those without a response
+	InFlight    int64     `json:"inFlight"`            // requests that have it now, until their response's body ends
+	Connections int       `json:"connections"`         // open now
+	Connects    uint64    `json:"connects"`            // connections made in all
+	RestsUntil  time.Time `json:"restsUntil,omitzero"` // zero while it is well
 	LastError   string    `json:"lastError,omitempty"` // of the last failure, however long ago
 }
 

@@ -362,7 +362,7 @@ func TestAProxyWithoutAPortIsNotReadyToUse(t *testing.T) {
 	sandboxed(t, youproxytest.WithListShape(youproxytest.ListShape{Extra: map[string]any{"httpsPort": nil, "socks5Port": nil}}))
 	r := start(t)
 	assert.Equal(t, 0, r.code, "it is bought")
-	assert.Contains(t, r.stderr, "buy: youproxy: proxy 1111111111111111111 is not usable so: it has no port: IPv4 proxy 1111111111111111111")
+	assert.Contains(t, r.stderr, "buy: youproxy: proxy 1111111111111111111 cannot be used in this way: it has no port: IPv4 proxy 1111111111111111111")
 	assert.Empty(t, r.ready())
 }
 

@@ -289,7 +289,7 @@ func TestSkip(t *testing.T) {
 	lines := strings.SplitAfter(urls(fake), "\n")
 	assert.Equal(t, lines[0]+lines[1]+lines[4], stdout)
 	why := func(i int) string {
-		return fmt.Sprintf("export: left out: youproxy: proxy %s is not usable so: it has no port for http\n", fake.IPAddresses()[i].ID)
+		return fmt.Sprintf("export: left out: youproxy: proxy %s cannot be used in this way: it has no port for http\n", fake.IPAddresses()[i].ID)
 	}
 	assert.Equal(t, why(2)+why(3)+"Proxies: 3; left out: 2\n", stderr)
 

@@ -141,7 +141,7 @@ func TestSchemesAndTypesWithoutAKey(t *testing.T) {
 		want       string
 	}{
 		"SOCKS5":  {[]string{"-scheme", "socks5"}, 0, 4, 2, "username/password authentication failed"},
-		"HTTP":    {[]string{"-scheme", "HTTP"}, 1, 3, 1, "proxy 1111111111111111111 is not usable so: it has no port for http"},
+		"HTTP":    {[]string{"-scheme", "HTTP"}, 1, 3, 1, "proxy 1111111111111111111 cannot be used in this way: it has no port for http"},
 		"a type":  {[]string{"-type", "ipv6"}, 0, 1, 1, "dial tcp 198.18.0.1:10002: connect: "},
 		"nothing": {[]string{"-type", "MOBILE"}, 1, 0, 0, ""},
 	} {

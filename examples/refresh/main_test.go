@@ -105,7 +105,7 @@ func TestSchemesAndTypesWithoutAKey(t *testing.T) {
 		want []string
 	}{
 		"SOCKS5":            {[]string{"-scheme", "socks5"}, []string{"joined socks5://login1:***@198.18.0.1:59101\n", "\n200 requests, 0 not"}},
-		"HTTP":              {[]string{"-scheme", "http"}, []string{"left out: youproxy: proxy 1111111111111111113 is not usable so: it has no port for http\n", "\n120 requests, 0 not"}},
+		"HTTP":              {[]string{"-scheme", "http"}, []string{"left out: youproxy: proxy 1111111111111111113 cannot be used in this way: it has no port for http\n", "\n120 requests, 0 not"}},
 		"one type":          {[]string{"-type", "isp"}, []string{"joined http://login3:***@198.18.0.4:59100\n", "\n60 requests, 0 not"}},
 		"nothing at all":    {[]string{"-type", "MOBILE"}, []string{"stays: youproxy: ", "\n0 requests, 0 not answered.\n"}},
 		"what ends at once": {[]string{"-type", "IPv4"}, []string{"left   http://login1:***@198.18.0.2:59100\n", "\n60 requests, 0 not"}},
@@ -202,7 +202,7 @@ func TestWhatCannotBeUsedIsToldOnce(t *testing.T) {
 	w.fake.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv6, Country: "DEU", Quantity: 1, Protocol: youproxy.ProtocolSOCKS})
 	w.fake.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv4, Country: "USA", Quantity: 1})
 	require.NoError(t, w.refresh(t.Context()))
-	assert.Equal(t, "2026-03-01 12:00:00  left out: youproxy: proxy 1111111111111111111 is not usable so: it has no port for http\n"+
+	assert.Equal(t, "2026-03-01 12:00:00  left out: youproxy: proxy 1111111111111111111 cannot be used in this way: it has no port for http\n"+
 		"2026-03-01 12:00:00  joined http://login2:***@198.18.0.2:59100\n", w.printed())
 
 	w.fake.SetListShape(youproxytest.ListShape{Extra: map[string]any{"dateEnd": "2026-03-01T12:00:00.000+00:00"}})
