@@ -195,7 +195,7 @@ var csvColumns = []struct {
 }{
 	{"id", func(p Proxy) string { return string(p.ID) }},
 	{"type", func(p Proxy) string { return string(p.ProxyType) }},
-	{"host", func(p Proxy) string { return p.Host }},
+	{"host", Proxy.host},
 	{"http_port", func(p Proxy) string { return numberOrNone(p.HTTPPort) }},
 	{"socks5_port", func(p Proxy) string { return numberOrNone(p.SOCKS5Port) }},
 	{"login", func(p Proxy) string {
@@ -237,7 +237,7 @@ func timeOrNone(t time.Time) string {
 }
 
 // LayoutCSV writes comma-separated values (RFC 4180, but with a line feed at the
-// end of a row) with a header, for spreadsheets. [Proxy.Format] gives the row
+// end of a row) with a header, for spreadsheets that are told that it is a comma. [Proxy.Format] gives the row
 // alone. Times are in UTC, the rotation time is in seconds, and what is not known
 // is empty.
 //

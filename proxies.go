@@ -435,7 +435,7 @@ func (p Proxy) MarshalJSON() ([]byte, error) { return json.Marshal(p.record()) }
 
 func (p Proxy) record() proxyJSON {
 	record := proxyJSON{
-		ID: p.ID, Host: p.Host, ProxyType: p.ProxyType, OrderID: p.OrderID, OrderNumber: p.OrderNumber,
+		ID: p.ID, Host: p.host(), ProxyType: p.ProxyType, OrderID: p.OrderID, OrderNumber: p.OrderNumber,
 		Country: p.Country, Start: p.Start, End: p.End, HTTPPort: p.HTTPPort, SOCKS5Port: p.SOCKS5Port, Protocol: p.Protocol,
 		Extend: extendJSON{p.AutoExtend, p.AutoExtendDays}, MobileOperator: p.MobileOperator,
 		RotationTime: p.RotationTime, RebootURL: p.RebootURL,

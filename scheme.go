@@ -65,6 +65,9 @@ func (p Proxy) Transport(s Scheme, configure ...func(*http.Transport)) (*http.Tr
 	base, ok := http.DefaultTransport.(*http.Transport)
 	if ok {
 		base = base.Clone()
+		if base.TLSNextProto["h2"] != nil { // of x/net/http2: it would share connections, and go around the proxy
+			base.TLSNextProto, base.ForceAttemptHTTP2 = nil, true
+		}
 	} else { // a program has put another one there
 		base = &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
@@ -97,15 +100,12 @@ func (p Proxy) endpoint(s Scheme) (endpoint, error) {
 	if !s.Valid() {
 		return endpoint{}, fmt.Errorf("youproxy: the scheme %s is not known: it is %q or %q", shortQuote(string(s)), SchemeHTTP, SchemeSOCKS5)
 	}
-	e := endpoint{scheme: s, host: p.Host}
+	e := endpoint{scheme: s, host: p.host()}
 	if s == SchemeAny {
 		e.scheme = SchemeHTTP
 		if p.HTTPPort == 0 {
 			e.scheme = SchemeSOCKS5
 		}
-	}
-	if e.host == "" && p.IP.IsValid() {
-		e.host = p.IP.String()
 	}
 	e.port = p.HTTPPort
 	if e.scheme == SchemeSOCKS5 {
@@ -144,6 +144,14 @@ func (p Proxy) endpoint(s Scheme) (endpoint, error) {
 		}
 	}
 	return e, nil
+}
+
+// host gives the host, or the address where that is all there is.
+func (p Proxy) host() string {
+	if p.Host == "" && p.IP.IsValid() {
+		return p.IP.String()
+	}
+	return p.Host
 }
 
 // notUsable says what stands in the way. Nothing of format may be a secret.

@@ -565,3 +565,33 @@ func TestTransportLeavesTheDefaultAsItIs(t *testing.T) {
 	assert.Same(t, base, http.DefaultTransport)
 	assert.Equal(t, before, what())
 }
+
+// x/net/http2 has all copies of a transport share its connections, those that go
+// through no proxy among them.
+func TestTransportSharesNoConnections(t *testing.T) {
+	theirs := http.DefaultTransport
+	defer func() { http.DefaultTransport = theirs }()
+	configured := theirs.(*http.Transport).Clone()
+	configured.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{
+		"h2": func(string, *tls.Conn) http.RoundTripper { panic("connections are shared") },
+	}
+	http.DefaultTransport = configured
+	transport, err := fullProxy.Transport(youproxy.SchemeHTTP)
+	require.NoError(t, err)
+	assert.Empty(t, transport.TLSNextProto)
+	assert.True(t, transport.ForceAttemptHTTP2)
+}
+
+// A proxy of which only the address is known is written down with it.
+func TestAnAddressInThePlaceOfAHost(t *testing.T) {
+	p := youproxy.Proxy{ID: "1", IP: netip.MustParseAddr("2001:db8::1"), HTTPPort: 8080}
+	u, err := p.URL(youproxy.SchemeHTTP)
+	require.NoError(t, err)
+	assert.Equal(t, "http://[2001:db8::1]:8080", u.String())
+	row, err := p.Format(youproxy.LayoutCSV())
+	require.NoError(t, err)
+	assert.True(t, strings.HasPrefix(row, "1,,2001:db8::1,8080,"), row)
+	line, err := p.Format(youproxy.LayoutJSONLines())
+	require.NoError(t, err)
+	assert.Contains(t, line, `"ipAddressIp":"2001:db8::1"`)
+}

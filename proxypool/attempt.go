@@ -27,16 +27,19 @@ type attempt struct {
 	epoch uint32
 	probe bool
 	steps atomic.Uint32
+	pool  *Pool // nil in a check
 
 	// resent says that net/http sends the request again by itself when a kept
-	// connection breaks; stop, where that must not be, keeps it from doing so.
+	// connection of HTTP/1 breaks. Over HTTP/2 it does that with any request that
+	// the target resets in some ways. stop, where that must not be, keeps it from it.
 	resent bool
 	stop   context.CancelFunc
 }
 
 func newAttempt(req *http.Request, x *proxy, probe bool) *attempt {
 	a := &attempt{Context: req.Context(), proxy: x, probe: probe, epoch: x.epoch.Load()}
-	if a.resent = !hasBody(req) && replayable(req); a.resent && !safe(req) {
+	a.resent = !hasBody(req) && replayable(req)
+	if !hasBody(req) && !safe(req) {
 		a.Context, a.stop = context.WithCancel(a.Context)
 	}
 	if req.URL.Scheme == "https" {
@@ -60,6 +63,8 @@ const (
 	stopped                    // it was not to be written to this one as well
 	timedOut                   // a connection took too long
 	waitedFor                  // others wait for its connection
+	overHTTP2                  // its connection is one of HTTP/2
+	streamed                   // its header went to one of HTTP/2
 )
 
 type attemptKey struct{}
@@ -84,6 +89,14 @@ func (a *attempt) mark(s step) {
 	}
 }
 
+// fell lets the proxy rest as no connection with it came about. The caller may
+// have given up by then, and would not know.
+func (a *attempt) fell(err error) {
+	if a != nil && a.pool != nil && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, context.Canceled) {
+		a.pool.rest(a, a.proxy.scrub(err))
+	}
+}
+
 // took reports whether it took one of the steps.
 func (a *attempt) took(s step) bool { return a.steps.Load()&uint32(s) != 0 }
 
@@ -99,16 +112,17 @@ func (a *attempt) end() {
 
 // connect is told when net/http wants a connection. It wants another one where a
 // kept one turned out to be of no use: where nothing was written to it, or where
-// it takes the request for one that can be sent again.
+// it takes the request for one that can be sent again, be it that it was written.
 func (a *attempt) connect() {
 	if !a.took(got) {
 		return
 	}
-	if a.resent {
+	again := a.resent || a.took(streamed)
+	if again {
 		a.mark(written)
 	}
 	a.steps.And(^uint32(got))
-	if a.stop != nil {
+	if again && a.stop != nil {
 		a.mark(stopped)
 		a.stop()
 	}
@@ -147,8 +161,18 @@ func (a *attempt) try(req *http.Request, body io.ReadCloser) (*http.Response, ve
 
 	out := req.WithContext(a.traced())
 	out.Body = body
-	if hasBody(req) && replayable(req) {
+	switch {
+	case !hasBody(req) || req.GetBody == nil:
+	case replayable(req):
 		out.GetBody = nil // or net/http would send the body again
+	default:
+		out.GetBody = func() (io.ReadCloser, error) {
+			if a.took(streamed) { // HTTP/2 sends again what the target reset
+				a.mark(written | stopped)
+				return nil, errBroke
+			}
+			return req.GetBody()
+		}
 	}
 	p.requests.Add(1)
 	resp, err := p.roundTripper().RoundTrip(out)
@@ -249,7 +273,7 @@ func (a *attempt) judge(req *http.Request, err error) (verdict, error) {
 	return faulty, &because{ErrUnreachable, err.Error(), err}
 }
 
-var errBroke = errors.New("the connection broke, and net/http would have sent the request again")
+var errBroke = errors.New("the connection broke, or the target reset the request, and net/http would have sent it again")
 
 // ofTheTarget reports whether err is what the target said, or showed, in the TLS
 // handshake.
@@ -309,7 +333,18 @@ func (a *attempt) traced() context.Context {
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { a.connect() },
+		WroteHeaders: func() {
+			if a.took(overHTTP2) {
+				a.mark(streamed)
+			}
+		},
 		GotConn: func(info httptrace.GotConnInfo) {
+			if c, ok := info.Conn.(interface{ ConnectionState() tls.ConnectionState }); ok && c.ConnectionState().NegotiatedProtocol == "h2" {
+				a.mark(overHTTP2)
+			}
+			if a.took(stopped) && !a.took(overHTTP2) {
+				_ = info.Conn.Close() // net/http does not always look at the context before it writes
+			}
 			a.mark(got)
 			keep(info.Conn)
 			a.met()

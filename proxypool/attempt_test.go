@@ -2,11 +2,14 @@ package proxypool
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -252,4 +255,102 @@ func neverTwice(t *testing.T, scheme string, proto protocol, point failurePoint,
 			assert.True(t, failure.MayHaveArrived, "another proxy would have done: %v", err)
 		}
 	}
+}
+
+// resetting serves HTTP/2 by hand: it reads each request to its end, and resets it
+// as one that was malformed. net/http sends such requests again.
+func resetting(t *testing.T) (target string, seen *atomic.Int64) {
+	t.Helper()
+	seen = new(atomic.Int64)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{testCertificate()}, NextProtos: []string{"h2"}})
+	require.NoError(t, err)
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		_ = l.Close()
+		running.Wait()
+	})
+	const (
+		data, headers, rstStream, settings = 0, 1, 3, 4
+		endStream, ack                     = 1, 1
+		protocolError                      = 1
+	)
+	serve := func(c net.Conn) {
+		defer c.Close()
+		frame := func(kind, flags byte, stream, payload []byte) {
+			n := len(payload)
+			head := append([]byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags}, stream...)
+			_, _ = c.Write(append(head, payload...))
+		}
+		if _, err := io.ReadFull(c, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
+			return
+		}
+		frame(settings, 0, make([]byte, 4), nil)
+		for {
+			head := make([]byte, 9)
+			if _, err := io.ReadFull(c, head); err != nil {
+				return
+			}
+			if _, err := io.CopyN(io.Discard, c, int64(head[0])<<16|int64(head[1])<<8|int64(head[2])); err != nil {
+				return
+			}
+			kind, flags, stream := head[3], head[4], head[5:]
+			if kind == settings && flags&ack == 0 {
+				frame(settings, ack, make([]byte, 4), nil)
+			}
+			if kind == headers {
+				seen.Add(1)
+			}
+			if (kind == headers || kind == data) && flags&endStream != 0 {
+				frame(rstStream, 0, stream, []byte{0, 0, 0, protocolError})
+			}
+		}
+	}
+	running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { serve(c) })
+		}
+	})
+	return "https://" + l.Addr().String() + "/", seen
+}
+
+func TestNeverTwiceWhereTheTargetResets(t *testing.T) {
+	for _, k := range kinds {
+		if k.repeatable() {
+			continue // net/http repeats them for ever
+		}
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			to, seen := resetting(t)
+			w := newWorld(t)
+			_, urls := w.proxies("http", 2)
+			req := k.request(t, to)
+			if k.body && !k.pipe {
+				short := request(t, k.method, to, strings.NewReader("short"))
+				short.Header = req.Header
+				req = short
+			}
+			if k.pipe {
+				req.Body, req.ContentLength = io.NopCloser(strings.NewReader("short")), 5
+			}
+			failure := failureOf(t, w.pool(urls, inOrder()), req)
+			assert.EqualValues(t, 1, seen.Load(), "%v", failure)
+			assert.True(t, failure.MayHaveArrived)
+			assert.Equal(t, 1, failure.Tries)
+		})
+	}
+}
+
+// What arrived through one proxy may have arrived, whatever the next one did.
+func TestMayHaveArrivedThroughAnEarlierProxy(t *testing.T) {
+	w := newWorld(t)
+	servers, urls := w.proxies("http", 2)
+	servers[1].kill()
+	to := target(t, protocols[1], func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	failure := failureOf(t, w.pool(urls, inOrder()), request(t, http.MethodGet, to.URL, nil))
+	assert.Equal(t, 2, failure.Tries)
+	assert.True(t, failure.MayHaveArrived)
 }

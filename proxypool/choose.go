@@ -129,7 +129,10 @@ func (x *proxy) claim(p *Pool) bool {
 // draws is how often a strategy draws before it looks through the list.
 const draws = 16
 
-type roundRobin struct{ next atomic.Uint64 }
+type roundRobin struct {
+	next  atomic.Uint64 // place in the list
+	among atomic.Uint64 // those that are well, where many rest
+}
 
 func (*roundRobin) arrange(list []*proxy) *roster { return newRoster(list) }
 
@@ -139,7 +142,7 @@ func (s *roundRobin) choose(p *Pool, r *roster, _ *http.Request, tried []*proxy)
 			return x, probe
 		}
 	}
-	return r.scan(p, s.turn(r), tried)
+	return r.scan(p, r.nthWell(int(s.among.Add(1)%uint64(max(r.well.Load(), 1)))), tried)
 }
 
 // turn gives the next place. One that rests loses its turn, so that the one
@@ -158,10 +161,29 @@ func (random) choose(p *Pool, r *roster, _ *http.Request, tried []*proxy) (x *pr
 			return x, probe
 		}
 	}
-	return r.scan(p, anyBelow(len(r.proxies)), tried)
+	return r.scan(p, r.nthWell(anyBelow(max(int(r.well.Load()), 1))), tried)
 }
 
 func anyBelow(n int) int {
 	high, _ := bits.Mul64(rand.Uint64(), uint64(n))
 	return int(high)
+}
+
+// nthWell gives the place of the kth that does not rest, and 0 if there are fewer.
+func (r *roster) nthWell(k int) int {
+	for w := range r.resting {
+		well := ^r.resting[w].Load()
+		if left := len(r.proxies) - w*64; left < 64 {
+			well &= 1<<left - 1
+		}
+		if n := bits.OnesCount64(well); k >= n {
+			k -= n
+			continue
+		}
+		for range k {
+			well &= well - 1
+		}
+		return w*64 + bits.TrailingZeros64(well)
+	}
+	return 0
 }

@@ -1,6 +1,7 @@
 package proxypool
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"sync"
@@ -235,5 +236,30 @@ func TestTheListMayBeEmpty(t *testing.T) {
 		require.ErrorIs(t, send(p, http.MethodGet, "http://t.test/"), ErrNoProxy)
 		require.NoError(t, p.Replace([]*url.URL{}))
 		assert.Empty(t, p.Stats())
+	}
+}
+
+// Many that stand side by side may rest at once, as where a network is down: those
+// that are well share what they would have had.
+func TestManyThatRestSideBySide(t *testing.T) {
+	const n, picks = 1000, 100_000
+	for _, c := range choosers[:2] {
+		for _, resting := range []int{500, 900, 990} {
+			t.Run(fmt.Sprint(c.name, " without ", resting), func(t *testing.T) {
+				p, err := New(manyURLs(n), c.option, WithRest(time.Hour, time.Hour))
+				require.NoError(t, err)
+				for _, x := range p.proxies()[:resting] {
+					p.rest(&attempt{proxy: x}, ErrUnreachable)
+				}
+				taken := make(map[*proxy]int)
+				for range picks {
+					taken[choice(p, &http.Request{})]++
+				}
+				require.Len(t, taken, n-resting, "all that are well, and no other")
+				for _, times := range taken {
+					assert.LessOrEqual(t, times, 2*picks/(n-resting))
+				}
+			})
+		}
 	}
 }

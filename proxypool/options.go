@@ -72,7 +72,9 @@ func WithRest(first, longest time.Duration) Option {
 }
 
 // WithTransport sets what the transports are made like: each is a copy of base
-// with a proxy of its own. Without it that is a copy of [http.DefaultTransport]
+// with a proxy of its own, made when the proxy is first needed: base must not be
+// changed. Where x/net/http2 has configured base, the copies take the HTTP/2 of
+// net/http, as they would share connections otherwise. Without it that is a copy of [http.DefaultTransport]
 // with 16 idle connections a host.
 func WithTransport(base *http.Transport) Option {
 	return func(s *settings) error {
@@ -99,6 +101,7 @@ func WithLogger(l *slog.Logger) Option {
 func (s *settings) newTransport() *http.Transport {
 	if s.base != nil {
 		t := s.base.Clone()
+		separate(t)
 		if b := s.base; b.TLSClientConfig == nil && b.DialContext == nil && b.DialTLSContext == nil && !hasOldDialer(b) {
 			t.ForceAttemptHTTP2 = true // as net/http has it, without the dialer that a pool puts in
 		}
@@ -107,6 +110,7 @@ func (s *settings) newTransport() *http.Transport {
 	if t, ok := http.DefaultTransport.(*http.Transport); ok {
 		t = t.Clone()
 		t.MaxIdleConnsPerHost = 16
+		separate(t)
 		return t
 	}
 	return &http.Transport{ // a program has put another one there
@@ -116,6 +120,14 @@ func (s *settings) newTransport() *http.Transport {
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
+	}
+}
+
+// separate keeps a copy from sharing the HTTP/2 connections of what it is a copy
+// of, which x/net/http2 would have it do.
+func separate(t *http.Transport) {
+	if t.TLSNextProto["h2"] != nil {
+		t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
 	}
 }
 

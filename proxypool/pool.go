@@ -62,8 +62,8 @@ var errNotMade = errors.New("proxypool: the pool was not made by New")
 
 // Replace puts another list in the place of the pool's. Proxies that are in both
 // stay as they are, with their connections. Those that left get no new requests,
-// what is under way through them goes on, and then they are closed. The list is
-// taken whole or, with an error, not at all.
+// what is under way through them goes on until its response's body is read to its
+// end or closed, and then they are closed. The list is taken whole or, with an error, not at all.
 func (p *Pool) Replace(urls []*url.URL) error {
 	if p == nil || p.settings == nil {
 		return errNotMade
@@ -128,6 +128,7 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		tried = append(tried, x)
 		a := newAttempt(req, x, probe)
+		a.pool = p
 		resp, v, err := a.try(req, lent)
 		p.settle(a, v, err)
 		if v == served {
@@ -316,6 +317,9 @@ func (p *Pool) noProxy() error {
 	if len(proxies) == 0 {
 		return &because{ErrNoProxy, "the list is empty", nil}
 	}
-	wait := max(time.Duration(soonest-p.now()).Round(time.Millisecond), 0)
+	wait := time.Duration(soonest - p.now()).Round(time.Millisecond)
+	if wait <= 0 {
+		return &because{ErrNoProxy, fmt.Sprintf("all %d rest, and one is being tried", len(proxies)), nil}
+	}
 	return &because{ErrNoProxy, fmt.Sprintf("all %d rest, the first is tried again in %s", len(proxies), wait), nil}
 }

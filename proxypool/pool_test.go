@@ -363,3 +363,22 @@ func TestRequestsStayAsTheyAre(t *testing.T) {
 	assert.NotNil(t, req.GetBody)
 	assert.Equal(t, ctx, req.Context())
 }
+
+// x/net/http2 has all copies of a transport share its connections: each proxy gets
+// HTTP/2 connections of its own all the same.
+func TestATransportWithAnotherHTTP2(t *testing.T) {
+	shared := func(string, *tls.Conn) http.RoundTripper { panic("connections are shared") }
+	w := newWorld(t)
+	_, urls := w.proxies("http", 4)
+	to := target(t, protocols[2], hello)
+	base := w.base()
+	base.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{"h2": shared}
+	pool := w.pool(urls, WithTransport(base))
+	for range 8 {
+		get(t, pool, to.URL)
+	}
+	for _, s := range pool.Stats() {
+		assert.Equal(t, 1, s.Connections, s.Proxy)
+		assert.EqualValues(t, 2, s.Requests, s.Proxy)
+	}
+}

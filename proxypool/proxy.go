@@ -3,9 +3,11 @@ package proxypool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,7 +103,9 @@ func (p *proxy) dialing(dial dialFunc) dialFunc {
 		case err != nil && p.life.Err() != nil:
 			return nil, errDropped
 		case err != nil:
-			return nil, &because{ErrUnreachable, err.Error(), err}
+			err = &because{ErrUnreachable, err.Error(), err}
+			a.fell(err)
+			return nil, err
 		}
 		return p.track(c, a, time.Until(deadline))
 	}
@@ -128,6 +132,9 @@ func (p *proxy) track(c net.Conn, a *attempt, patience time.Duration) (net.Conn,
 	tracked.patience = time.AfterFunc(patience, func() {
 		a.mark(timedOut)
 		_ = tracked.Close()
+		if a != nil && !a.took(tunnelled) {
+			a.fell(&because{ErrUnreachable, fmt.Sprintf("no connection within %s", p.settings.connectTimeout), os.ErrDeadlineExceeded})
+		}
 	})
 	p.mu.Unlock()
 	p.connects.Add(1)
@@ -229,28 +236,27 @@ func (p *proxy) forget(host string) {
 // wait: over HTTP/2 that one serves all of them, where net/http would have each
 // make its own. It reports whether the caller is to make it, and calls met then.
 func (p *proxy) await(ctx context.Context, host string) (first bool, err error) {
-	for {
-		p.mu.Lock()
-		known := p.acquaint(host)
-		if known.first == nil {
-			first = known.open == 0
-			if first {
-				known.first = make(chan struct{})
-			}
-			p.mu.Unlock()
-			return first, nil
+	p.mu.Lock()
+	known := p.acquaint(host)
+	if known.first == nil {
+		first = known.open == 0
+		if first {
+			known.first = make(chan struct{})
 		}
-		made := known.first
 		p.mu.Unlock()
-		select {
-		case <-made:
-		case <-ctx.Done():
-			return false, ctx.Err()
-		}
-		if p.until.Load() != 0 {
-			return false, errFellIll
-		}
+		return first, nil
 	}
+	made := known.first
+	p.mu.Unlock()
+	select {
+	case <-made:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	if p.until.Load() != 0 {
+		return false, errFellIll
+	}
+	return false, nil // if the first failed, all go on at once
 }
 
 var errFellIll = errors.New("the proxy began to rest")

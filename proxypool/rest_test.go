@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -342,12 +343,13 @@ func TestManyFailuresAtOnceCountOnce(t *testing.T) {
 				}}
 				p, err := New(memoryURLs("a"), WithTransport(base), WithRest(time.Minute, time.Hour))
 				require.NoError(t, err)
+				began := time.Now()
 				var all sync.WaitGroup
 				for range 64 {
 					all.Go(func() { assert.Error(t, send(p, http.MethodGet, to)) })
 				}
 				all.Wait()
-				within(t, time.Minute, restOf(p, 0)+64*time.Millisecond)
+				within(t, time.Minute, restOf(p, 0)+time.Since(began))
 			})
 		})
 	}
@@ -525,4 +527,69 @@ func TestUnusedConnectionsEnd(t *testing.T) {
 		synctest.Wait()
 		assert.Zero(t, p.Stats()[0].Connections)
 	})
+}
+
+// Where the first connection to a host fails, those that waited for it do not wait
+// for each other in turn.
+func TestThoseThatWaitedFailTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.set("a", func(c net.Conn) {
+			defer c.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				time.Sleep(2 * time.Second)
+				_, _ = io.WriteString(c, "HTTP/1.1 502 Bad Gateway\r\n\r\n")
+			}
+		})
+		p, err := New(memoryURLs("a"), WithTransport(m.base()))
+		require.NoError(t, err)
+		began := time.Now()
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() { assert.ErrorIs(t, send(p, http.MethodGet, "https://t.test/"), ErrRefused) })
+		}
+		all.Wait()
+		assert.Equal(t, 4*time.Second, time.Since(began), "the first, and then all others at once")
+		require.NoError(t, p.Replace(nil))
+		synctest.Wait()
+	})
+}
+
+// A proxy that takes longer to connect with than callers wait rests all the same.
+func TestAProxyThatCallersGiveUp(t *testing.T) {
+	silent := func(c net.Conn) {
+		_, _ = io.Copy(io.Discard, c)
+		_ = c.Close()
+	}
+	for name, dial := range map[string]func(m *memory) func(ctx context.Context, network, addr string) (net.Conn, error){
+		"it takes no connections": func(m *memory) func(context.Context, string, string) (net.Conn, error) {
+			return func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if strings.HasPrefix(addr, "a:") {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return m.dial(ctx, network, addr)
+			}
+		},
+		"it says nothing": func(m *memory) func(context.Context, string, string) (net.Conn, error) { return m.dial },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				m.set("a", silent)
+				base := m.base()
+				base.DialContext = dial(m)
+				p, err := New(memoryURLs("a"), WithTransport(base), WithConnectTimeout(10*time.Second))
+				require.NoError(t, err)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				require.ErrorIs(t, sendWith(ctx, p, http.MethodGet, "https://t.test/"), context.DeadlineExceeded)
+				assert.Zero(t, p.Stats()[0].RestsUntil, "it may still answer")
+				time.Sleep(9*time.Second + 100*time.Millisecond)
+				assert.NotZero(t, p.Stats()[0].RestsUntil)
+				require.NoError(t, p.Replace(nil))
+				synctest.Wait()
+			})
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"net/http"
 	"slices"
+	"sync/atomic"
 )
 
 // Sticky sends requests with the same key through the same proxy while that one
@@ -15,7 +16,7 @@ import (
 // proxies that left, and those that a new one takes from all.
 //
 // The same list gives the same proxies to the same keys: in any order, in any
-// process, whatever the passwords are. Requests whose key is empty take the
+// process, whatever the passwords are, unless proxies differ in nothing else. Requests whose key is empty take the
 // proxies in turn.
 //
 // key is called by many requests at once.
@@ -42,6 +43,11 @@ func (*sticky) arrange(list []*proxy) *roster {
 	slices.SortFunc(sorted, func(a, b *proxy) int {
 		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.identity, b.identity))
 	})
+	for i := 1; i < len(sorted); i++ { // those that differ in nothing but their password
+		if sorted[i].point == sorted[i-1].point {
+			sorted[i].hash = mix(sorted[i-1].hash + probeStep)
+		}
+	}
 	r := newRoster(sorted)
 	r.ring = newRing(sorted)
 	return r
@@ -52,13 +58,13 @@ func (s *sticky) choose(p *Pool, r *roster, req *http.Request, tried []*proxy) (
 	if key == "" {
 		return s.turns.choose(p, r, req, tried)
 	}
-	hash := hashOf(key)
-	home := r.ring.find(hash)
+	slot := hashOf(key) >> (64 - slotBits)
+	home := r.ring.home(slot)
 	if x, probe = r.take(p, home, tried); x != nil {
 		return x, probe
 	}
 	if r.well.Load() > 0 {
-		if i := r.findWell(hash, tried); i >= 0 {
+		if i := r.findWell(mix(slot), tried); i >= 0 {
 			return r.proxies[i], false
 		}
 	}
@@ -68,13 +74,37 @@ func (s *sticky) choose(p *Pool, r *roster, req *http.Request, tried []*proxy) (
 // ring places proxies and keys on a circle of 32 bits: multi-probe consistent
 // hashing, by Appleton and O'Reilly (2015). Each proxy has four points. A key is
 // looked up at four places, and goes to the proxy whose point follows one of them
-// most closely. So no proxy gets much more than 4/3 of its share, two thirds of
-// the proxies are within a fifth of it, and one that leaves moves no other's keys.
+// most closely. So few proxies get more than one and a half times their share, and
+// one that leaves moves no other's keys.
+//
+// Keys are told apart by 22 bits, their slot. Of a long list the ring remembers
+// which proxy each slot has, as its points are too many for a processor's cache.
 type ring struct {
 	points []uint32 // in order; behind the last is the end of the circle
 	owners []uint32 // of each point
 	first  []uint32 // the first point at or after the start of each sector
 	shift  uint     // gives the sector of a place
+	homes  []atomic.Uint32
+}
+
+const (
+	slotBits = 22
+	// remembering is from how many proxies on the homes of the slots are remembered.
+	remembering = 1 << 14
+)
+
+// home gives the proxy of a slot.
+func (g *ring) home(slot uint64) int {
+	if g.homes == nil {
+		return g.find(mix(slot))
+	}
+	known := &g.homes[slot]
+	if home := known.Load(); home != 0 {
+		return int(home - 1)
+	}
+	home := g.find(mix(slot))
+	known.Store(uint32(home + 1))
+	return home
 }
 
 const (
@@ -111,6 +141,9 @@ func newRing(sorted []*proxy) *ring {
 		g.first[sector] = uint32(n)
 	}
 	g.points[n] = ^uint32(0)
+	if len(sorted) >= remembering {
+		g.homes = make([]atomic.Uint32, 1<<slotBits)
+	}
 	return g
 }
 
