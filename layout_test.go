@@ -874,3 +874,32 @@ func TestTemplateErrors(t *testing.T) {
 		assert.NotContains(t, err.Error(), `b\\c`)
 	}
 }
+
+// Each secret is looked for by itself.
+func TestTemplateErrorsOfEachSecret(t *testing.T) {
+	p := youproxy.Proxy{
+		ID: "1", Host: "192.0.2.1", HTTPPort: 8080, Credentials: credentials("user", "the-password"),
+		RebootURL: youproxy.NewSecret("https://example.com/the-link"), Extra: raw("token", `"the-token"`),
+	}
+	funcs := template.FuncMap{"tell": func(v any) (string, error) { return "", fmt.Errorf("cannot take %v", v) }}
+	for text, secret := range map[string]string{
+		`{{tell .Credentials.Password.Reveal}}`:    "the-password",
+		`{{tell (.URL "http")}}`:                   "the-password",
+		`{{tell .RebootURL.Reveal}}`:               "the-link",
+		`{{tell (printf "%s" .Extra.token)}}`:      "the-token",
+		`{{tell (printf "%q" .RebootURL.Reveal)}}`: "the-link",
+	} {
+		_, err := p.Format(youproxy.LayoutTemplate(template.Must(template.New("t").Funcs(funcs).Parse(text))))
+		require.ErrorIs(t, err, youproxy.ErrNotUsable, text)
+		assert.NotContains(t, err.Error(), secret)
+	}
+	_, err := p.Format(youproxy.LayoutTemplate(template.Must(template.New("t").Funcs(funcs).Parse(`{{tell .Host}}`))))
+	assert.ErrorContains(t, err, "cannot take 192.0.2.1", "what is no secret is told")
+}
+
+func TestJSONLinesRefuseALinkThatIsNone(t *testing.T) {
+	for _, link := range []string{"***", "https://example.com/\xff"} {
+		_, err := youproxy.Proxy{ID: "1", RebootURL: youproxy.NewSecret(link)}.Format(youproxy.LayoutJSONLines())
+		assert.ErrorIs(t, err, youproxy.ErrNotUsable, "%q", link)
+	}
+}

@@ -2,6 +2,7 @@ package proxypool
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -243,6 +244,7 @@ func neverTwice(t *testing.T, scheme string, proto protocol, point failurePoint,
 		}
 		var failure *Error
 		require.ErrorAs(t, err, &failure)
+		assert.NotErrorIs(t, err, context.Canceled, "nobody has cancelled it")
 		if !failure.MayHaveArrived {
 			assert.Zero(t, book.count(), "what the target saw of a request that cannot have arrived: %v", err)
 		}
@@ -353,4 +355,36 @@ func TestMayHaveArrivedThroughAnEarlierProxy(t *testing.T) {
 	failure := failureOf(t, w.pool(urls, inOrder()), request(t, http.MethodGet, to.URL, nil))
 	assert.Equal(t, 2, failure.Tries)
 	assert.True(t, failure.MayHaveArrived)
+}
+
+// What another proxy would not mend is tried through one, which stays well.
+func TestWhatNoProxyMends(t *testing.T) {
+	w := newWorld(t)
+	_, urls := w.proxies("http", 2)
+	plain := target(t, protocols[0], hello)
+	noTLS := request(t, http.MethodGet, strings.Replace(plain.URL, "http:", "https:", 1), nil)
+	cancelled := request(t, http.MethodGet, plain.URL, nil)
+	over := make(chan struct{})
+	close(over)
+	cancelled.Cancel = over //nolint:staticcheck // callers may still use it
+	for name, req := range map[string]*http.Request{"a target without TLS": noTLS, "a request that was cancelled": cancelled} {
+		t.Run(name, func(t *testing.T) {
+			pool := w.pool(urls, inOrder())
+			failure := failureOf(t, pool, req)
+			assert.Equal(t, 1, failure.Tries, "%v", failure)
+			for _, s := range pool.Stats() {
+				assert.Zero(t, s.RestsUntil)
+			}
+		})
+	}
+}
+
+// 401 is how some proxies refuse a login, though it means another thing.
+func TestALoginRefusedWith401(t *testing.T) {
+	w := newWorld(t)
+	servers, urls := w.proxies("http", 1)
+	servers[0].behave(habit{connectAnswer: "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"})
+	pool := w.pool(urls)
+	assert.ErrorIs(t, failureOf(t, pool, request(t, http.MethodGet, "https://example.com/", nil)), ErrAuthentication)
+	assert.NotZero(t, pool.Stats()[0].RestsUntil)
 }
