@@ -63,8 +63,10 @@ func TestFirstConnectionIsMadeAlone(t *testing.T) {
 		assert.NoError(t, send(pool, http.MethodPost, two.URL))
 	})
 	assert.EqualValues(t, 2, servers[0].tunnels.Load(), "one a host")
-	pool.CloseIdleConnections()
-	until(t, "connections stay", func() bool { return servers[0].open() == 0 && pool.Stats()[0].Connections == 0 })
+	until(t, "connections stay", func() bool {
+		pool.CloseIdleConnections() // over HTTP/2 one may be idle only a moment after its last response
+		return servers[0].open() == 0 && pool.Stats()[0].Connections == 0
+	})
 	crowd(640, func() { assert.NoError(t, send(pool, http.MethodPost, one.URL)) })
 	assert.EqualValues(t, 3, servers[0].tunnels.Load())
 	for _, x := range pool.proxies() {
