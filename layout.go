@@ -156,7 +156,8 @@ func LayoutScrapy(s Scheme) Layout {
 // LayoutJSONLines writes an object a line: a record of the service's lists, as
 // [Proxy.MarshalJSON] writes it, but with the password and the reboot link, so
 // that [Proxy.UnmarshalJSON] reads all of it back. Extra is left out. It is an
-// error for a login, password or link that is not UTF-8.
+// error for a login, password or link that is not UTF-8, and for a password or
+// link that is just ***, which stands for one that was hidden.
 func LayoutJSONLines() Layout {
 	return Layout{name: "JSON lines", between: "\n", tail: "\n", row: func(w *bytes.Buffer, p Proxy) error {
 		type credentials struct {
@@ -237,9 +238,9 @@ func timeOrNone(t time.Time) string {
 }
 
 // LayoutCSV writes comma-separated values (RFC 4180, but with a line feed at the
-// end of a row) with a header, for spreadsheets that are told that it is a comma. [Proxy.Format] gives the row
-// alone. Times are in UTC, the rotation time is in seconds, and what is not known
-// is empty.
+// end of a row) with a header, for spreadsheets that are told that it is a comma.
+// [Proxy.Format] gives the row alone. Times are in UTC, the rotation time is in
+// seconds, and what is not known is empty.
 //
 // So that no spreadsheet takes a value for a formula, one that begins with = + -
 // @, a tab, an apostrophe, or the wide form of such a sign gets an apostrophe put

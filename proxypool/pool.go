@@ -63,7 +63,8 @@ var errNotMade = errors.New("proxypool: the pool was not made by New")
 // Replace puts another list in the place of the pool's. Proxies that are in both
 // stay as they are, with their connections. Those that left get no new requests,
 // what is under way through them goes on until its response's body is read to its
-// end or closed, and then they are closed. The list is taken whole or, with an error, not at all.
+// end or closed, or its context ends, and then they are closed. The list is taken
+// whole or, with an error, not at all.
 func (p *Pool) Replace(urls []*url.URL) error {
 	if p == nil || p.settings == nil {
 		return errNotMade

@@ -16,8 +16,8 @@ import (
 // proxies that left, and those that a new one takes from all.
 //
 // The same list gives the same proxies to the same keys: in any order, in any
-// process, whatever the passwords are, unless proxies differ in nothing else. Requests whose key is empty take the
-// proxies in turn.
+// process, whatever the passwords are, unless proxies differ in nothing else.
+// Requests whose key is empty take the proxies in turn.
 //
 // key is called by many requests at once.
 func Sticky(key func(*http.Request) string) Option {
