@@ -169,11 +169,16 @@ type settled struct{ err error }
 func (e settled) Error() string      { return e.err.Error() }
 func (e settled) As(target any) bool { return errors.As(e.err, target) }
 func (e settled) Is(target error) bool {
-	switch target {
+	return !isVerdict(target) && errors.Is(e.err, target)
+}
+
+// isVerdict reports whether an error tells what became of a call.
+func isVerdict(err error) bool {
+	switch err { //nolint:errorlint // called by an Is method
 	case ErrNotSent, ErrOutcomeUnknown, ErrNotExecuted, ErrUndetermined:
-		return false
+		return true
 	}
-	return errors.Is(e.err, target)
+	return false
 }
 
 // guardError is a purchase that was stopped before anything was sent.
@@ -216,7 +221,7 @@ func checkQuote(op string, q *Quote, promoCode string, limit Money) error {
 		}
 		return stopped(op, "the service would not execute it: "+strings.Join(texts, ", "), causes...)
 	}
-	if q.Balance.Amount.IsZero() {
+	if q.Balance.IsZero() {
 		return nil // the reply may leave it out: the balance is asked for before anything is sent
 	}
 	return checkFunds(op, q.Price, q.Balance)
@@ -256,7 +261,7 @@ func (c *Client) Buy(ctx context.Context, req OrderRequest, maxPrice Money) (*Pu
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.beginSpend(ctx, opOrder, maxPrice)
+	ctx, s, err := c.beginSpend(ctx, opOrder, maxPrice)
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +276,7 @@ func (c *Client) Buy(ctx context.Context, req OrderRequest, maxPrice Money) (*Pu
 		return nil, err
 	}
 
-	var reply orderReply
+	reply := orderReply{asked: o.ProxyType}
 	e, err := s.send(ctx, o, &reply)
 	purchase := &Purchase{Quote: *s.quote, Attempt: s.attempt}
 	if err == nil {
@@ -296,7 +301,7 @@ func (c *Client) Renew(ctx context.Context, req ExtendRequest, maxPrice Money) (
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.beginSpend(ctx, opExtend+x.suffix, maxPrice)
+	ctx, s, err := c.beginSpend(ctx, opExtend+x.suffix, maxPrice)
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +317,7 @@ func (c *Client) Renew(ctx context.Context, req ExtendRequest, maxPrice Money) (
 		return nil, err
 	}
 
-	var reply extendReply
+	reply := extendReply{asked: &x.selection}
 	e, err := s.send(ctx, x, &reply)
 	renewal := &Renewal{Quote: *s.quote, Attempt: s.attempt}
 	if err == nil {
@@ -337,20 +342,29 @@ type guardedSpend struct {
 	attempt   Attempt
 }
 
-func (c *Client) beginSpend(ctx context.Context, op string, limit Money) (*guardedSpend, error) {
-	switch {
-	case c == nil || c.core == nil:
-		return nil, notSent(op, errEmptyClient)
-	case ctx == nil:
-		return nil, notSent(op, errNilContext)
+// beginSpend waits for the turn. All that the purchase does is done with the
+// context that it returns.
+func (c *Client) beginSpend(ctx context.Context, op string, limit Money) (context.Context, *guardedSpend, error) {
+	if err := c.check(ctx); err != nil {
+		return nil, nil, notSent(op, err)
 	}
-	leave, err := c.core.takeTurn(ctx, op)
+	if err := checkLimit(op, limit); err != nil {
+		return nil, nil, err
+	}
+	turn, leave, err := c.core().takeTurn(ctx, op)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s := &guardedSpend{c: c, leave: leave, attempt: Attempt{Version: attemptVersion, ID: rand.Text(), Op: op}}
-	s.attempt.Limit = limit
-	return s, nil
+	s := &guardedSpend{c: c, leave: leave, attempt: Attempt{Version: attemptVersion, ID: rand.Text(), Op: op, Limit: limit}}
+	return turn, s, nil
+}
+
+// checkLimit stops a purchase whose limit could be in any currency.
+func checkLimit(op string, limit Money) error {
+	if isCurrency(limit.Currency) {
+		return nil
+	}
+	return stopped(op, fmt.Sprintf("the limit is %s, where a currency must be named in capital letters, without blanks: write it such as ParseMoney(\"10 USD\")", limit), ErrCurrencyMismatch)
 }
 
 // guard stops what was quoted, or could not be.
@@ -378,9 +392,12 @@ func (s *guardedSpend) snapshot(ctx context.Context) error {
 	} else if err := s.noteOrders(ctx); err != nil {
 		return fail(err)
 	}
-	balance, err := s.c.Balance(ctx)
-	if err != nil {
+	balance, aged, err := s.c.balance(ctx)
+	switch {
+	case err != nil:
 		return fail(err)
+	case aged:
+		return fail(errAged)
 	}
 	a.Before.Balance = balance
 	return checkFunds(a.Op, a.Price, balance)
@@ -390,7 +407,7 @@ func (s *guardedSpend) noteOrders(ctx context.Context) error {
 	a := &s.attempt
 	numbers := make(map[OrderNumber]bool)
 	seen := make(map[OrderID]bool)
-	for p, err := range s.c.Proxies(ctx, ProxyQuery{a.ProxyType}) {
+	for p, err := range s.c.fresh(ctx, a.ProxyType) {
 		if err != nil {
 			return err
 		}
@@ -400,7 +417,7 @@ func (s *guardedSpend) noteOrders(ctx context.Context) error {
 			a.Before.Orders = append(a.Before.Orders, id)
 		}
 	}
-	a.Before.Unseen = s.c.core.spends.unseen(a.ProxyType, numbers, s.c.core.config.patience+2*clockTolerance)
+	a.Before.Unseen = s.c.core().spends.unseen(a.ProxyType, numbers, s.c.core().config.patience+2*clockTolerance)
 	return nil
 }
 
@@ -417,7 +434,7 @@ func (s *guardedSpend) noteEnds(ctx context.Context) error {
 	a.Before.Ends = make(map[IPAddressID]time.Time)
 	left := make(map[OrderID]bool)     // orders of which some proxy is not chosen
 	selected := make(map[OrderID]bool) // orders of which some proxy is
-	for p, err := range s.c.Proxies(ctx, ProxyQuery{a.ProxyType}) {
+	for p, err := range s.c.fresh(ctx, a.ProxyType) {
 		if err != nil {
 			return err
 		}
@@ -456,7 +473,7 @@ func (s *guardedSpend) noteEnds(ctx context.Context) error {
 
 // send lets the recorder write the attempt down and sends the request, once.
 func (s *guardedSpend) send(ctx context.Context, body interface{ own() ownSpend }, reply any) (*envelope, error) {
-	core, a := s.c.core, &s.attempt
+	core, a := s.c.core(), &s.attempt
 	payload, err := json.Marshal(body)
 	if err != nil {
 		return nil, notSent(a.Op, fmt.Errorf("the request cannot be written as JSON: %w", err))
@@ -464,8 +481,8 @@ func (s *guardedSpend) send(ctx context.Context, body interface{ own() ownSpend 
 	a.At = time.Now().UTC()
 	a.Before.Disturbed = core.spends.extended(a, core.config.patience+2*clockTolerance)
 	if core.config.recorder != nil {
-		if err := core.config.recorder(core.lane.entered(ctx), a.clone()); err != nil {
-			return nil, notSent(a.Op, fmt.Errorf("the attempt could not be recorded: %w", redactError(core.redact, err)))
+		if err := core.config.recorder(ctx, a.clone()); err != nil {
+			return nil, notSent(a.Op, fmt.Errorf("the attempt could not be recorded: %w", outside(core.redact, err)))
 		}
 		if took := time.Since(a.At); took > core.config.timeouts.Spend { // what is reconciled counts from then
 			return nil, notSent(a.Op, fmt.Errorf("to record the attempt took %s, which is longer than the call may take", took.Round(time.Second)))
@@ -489,19 +506,19 @@ func (s *guardedSpend) settle(ctx context.Context, err error) (*Reconciliation, 
 		failed.Verdict = VerdictNotExecuted
 		return nil, failed
 	}
-	seen, lookErr := s.c.reconcile(ctx, &s.attempt, time.Now().Add(s.c.core.config.patience))
+	seen, lookErr := s.c.reconcile(ctx, &s.attempt, time.Now().Add(s.c.core().config.patience))
 	failed.Verdict, failed.Evidence = seen.Verdict, seen.Evidence
 	if lookErr != nil {
 		failed.Err = &notFoundOut{first: err, over: lookErr}
 	}
 	switch seen.Verdict {
 	case VerdictExecuted:
-		s.c.core.spends.recovered()
+		s.c.core().spends.recovered()
 		return seen, nil // for the price of the quote, else it would not be known
 	case VerdictNotExecuted:
-		s.c.core.spends.end(OutcomeNotSent, nil)
+		s.c.core().spends.end(OutcomeNotSent, nil)
 	default:
-		s.c.core.spends.end(OutcomeUnknown, nil)
+		s.c.core().spends.end(OutcomeUnknown, nil)
 	}
 	return seen, failed
 }
@@ -531,8 +548,9 @@ func (s *guardedSpend) checkCharged(charged *Money) error {
 // fell gives by how much the balance fell since the attempt, or nil where it is
 // in another currency.
 func (a *Attempt) fell(now Money) *Money {
-	if now.Currency != a.Before.Balance.Currency {
+	fell, err := a.Before.Balance.Sub(now)
+	if err != nil || now.IsZero() || a.Before.Balance.IsZero() {
 		return nil
 	}
-	return &Money{Amount: a.Before.Balance.Amount.Sub(now.Amount), Currency: now.Currency}
+	return &fell
 }

@@ -8,17 +8,14 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	querystring "github.com/google/go-querystring/query"
 )
 
@@ -79,12 +76,6 @@ type apiCall struct {
 	own    ownSpend
 }
 
-// rawReply takes a whole reply as it came.
-type rawReply struct {
-	status int
-	data   []byte
-}
-
 // The pauses between the attempts of a call that spends nothing.
 const (
 	firstPause    = 300 * time.Millisecond
@@ -124,22 +115,31 @@ func (c *Client) post(ctx context.Context, op string, body, reply any) (*envelop
 
 // do is the one way every call takes.
 func (c *Client) do(ctx context.Context, call *apiCall) (*envelope, error) {
-	switch {
-	case c == nil || c.core == nil:
-		return nil, notSent(call.op, errEmptyClient)
-	case ctx == nil:
-		return nil, notSent(call.op, errNilContext)
+	if err := c.check(ctx); err != nil {
+		return nil, notSent(call.op, err)
 	}
+	core := c.core()
 	if call.effect != spend {
-		return c.core.repeat(ctx, call)
+		return core.repeat(ctx, call)
 	}
-	leave, err := c.core.takeTurn(ctx, call.op)
+	ctx, leave, err := core.takeTurn(ctx, call.op)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	r := c.core.spend(ctx, call)
+	r := core.spend(ctx, call)
 	return r.envelope, r.err
+}
+
+// check tells where a call cannot even begin.
+func (c *Client) check(ctx context.Context) error {
+	switch {
+	case c == nil || c.core == nil:
+		return errEmptyClient
+	case ctx == nil:
+		return errNilContext
+	}
+	return nil
 }
 
 // spend makes a call that spends, and remembers what became of it. The caller has
@@ -152,28 +152,28 @@ func (c *core) spend(ctx context.Context, call *apiCall) result {
 }
 
 // takeTurn waits until nothing else of this client spends, and for the caller's
-// lock.
-func (c *core) takeTurn(ctx context.Context, op string) (leave func(), err error) {
+// lock. All that the turn is for is done with the context that it returns.
+func (c *core) takeTurn(ctx context.Context, op string) (turn context.Context, leave func(), err error) {
 	if err := c.lane.enter(ctx); err != nil {
 		if errors.Is(err, errWithinSpend) {
-			return nil, notSent(op, err)
+			return nil, nil, notSent(op, err)
 		}
-		err = redactError(c.redact, err)
-		return nil, notSent(op, fmt.Errorf("%w while waiting for another purchase to end", err))
+		return nil, nil, notSent(op, fmt.Errorf("%w while waiting for another purchase to end", outside(c.redact, err)))
 	}
+	turn = c.lane.entered(ctx)
 	if c.config.spendLock == nil {
-		return c.leaveLane, nil
+		return turn, c.leaveLane, nil
 	}
 	defer func() {
 		if leave == nil { // no lock, or a panic
 			c.lane.leave()
 		}
 	}()
-	unlock, err := c.config.spendLock(c.lane.entered(ctx))
+	unlock, err := c.config.spendLock(turn)
 	if err != nil {
-		return nil, notSent(op, fmt.Errorf("the spend lock was not taken: %w", settled{redactError(c.redact, err)}))
+		return nil, nil, notSent(op, fmt.Errorf("the spend lock was not taken: %w", outside(c.redact, err)))
 	}
-	return func() {
+	return turn, func() {
 		defer c.lane.leave()
 		if unlock != nil {
 			unlock()
@@ -184,7 +184,10 @@ func (c *core) takeTurn(ctx context.Context, op string) (leave func(), err error
 var (
 	errEmptyClient = errors.New("the client is empty: make one with New")
 	errNilContext  = errors.New("the context is nil")
+	errSwitched    = errors.New("the reply switches to another protocol")
 )
+
+var noCache = []string{"no-cache"}
 
 func notSent(op string, err error) error {
 	return &CallError{Op: op, Outcome: OutcomeNotSent, Err: err}
@@ -275,7 +278,7 @@ func (c *core) repeat(ctx context.Context, call *apiCall) (*envelope, error) {
 	if err != nil && ctx.Err() != nil && !errors.Is(last.err, ctx.Err()) {
 		return last.envelope, &CallError{
 			Op: call.op, Outcome: OutcomeOf(last.err),
-			Err: &gaveUp{over: redactError(c.redact, contextError(ctx, nil)), last: last.err},
+			Err: &gaveUp{over: outside(c.redact, contextError(ctx, nil)), last: last.err},
 		}
 	}
 	return last.envelope, last.err
@@ -283,11 +286,11 @@ func (c *core) repeat(ctx context.Context, call *apiCall) (*envelope, error) {
 
 // try makes one attempt and tells the logger and the observer of it.
 func (c *core) try(ctx context.Context, call *apiCall, number int) result {
-	started := time.Now()
-	r := c.send(ctx, call)
-	if call.effect == spend {
-		ctx = c.lane.entered(ctx)
+	if c.config.observer == nil && c.config.logger == nil {
+		return c.send(ctx, call, number > 1)
 	}
+	started := time.Now()
+	r := c.send(ctx, call, number > 1)
 	c.report(ctx, CallEvent{
 		Op: call.op, Attempt: number, HTTPStatus: r.status,
 		Duration: time.Since(started), Outcome: OutcomeOf(r.err), Err: r.err,
@@ -324,249 +327,145 @@ func (c *core) report(ctx context.Context, e CallEvent) {
 }
 
 // send makes one attempt: request, reply, result.
-func (c *core) send(ctx context.Context, call *apiCall) result {
+func (c *core) send(ctx context.Context, call *apiCall, again bool) result {
 	if err := contextError(ctx, nil); err != nil {
-		return result{err: notSent(call.op, redactError(c.redact, err))}
+		return result{err: notSent(call.op, outside(c.redact, err))}
 	}
-	timeout := c.config.timeouts.Read
+	patience := c.config.timeouts.Read
 	if call.effect == spend {
-		timeout = c.config.timeouts.Spend
+		patience = c.config.timeouts.Spend
 	}
-	var attemptCtx context.Context
-	var cancel context.CancelFunc
-	var wait *pause
-	if _, ok := call.reply.(streamed); ok {
-		attemptCtx, cancel, wait = withPauses(ctx, timeout)
-	} else {
-		attemptCtx, cancel = context.WithTimeoutCause(ctx, timeout, errTooSlow)
-	}
-	defer cancel()
-	a := newAttempt(attemptCtx, cancel, call.effect == spend)
-
-	resp, err := c.chain.RoundTrip(c.request(a, call))
-	wait.stop()
-	if err == nil && resp == nil {
-		err = errNoResponse
-	}
+	list, _ := call.reply.(*proxyList)
+	s := newSending(ctx, patience, call.effect == spend, list != nil)
+	defer s.cancel(nil)
+	defer s.end()
+	resp, err := c.exchange(s, call)
 	if err != nil {
 		if resp != nil && resp.Body != nil {
 			_ = resp.Body.Close()
 		}
-		return c.lost(ctx, attemptCtx, call, a, err)
+		return c.lost(ctx, s, call, err)
 	}
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if a.has(followed) {
-		return result{status: resp.StatusCode, err: &CallError{
-			Op: call.op, HTTPStatus: resp.StatusCode,
-			Err: fmt.Errorf("the transport followed a redirect: %w", ErrRedirect),
-		}}
+	if again {
+		forget(call.reply)
 	}
-	return c.open(ctx, attemptCtx, resp, call, wait)
+	return c.open(ctx, s, resp, call)
 }
 
-// Why an attempt ends at its timeout.
-var (
-	errTooSlow = fmt.Errorf("no complete reply within the timeout: %w", context.DeadlineExceeded)
-	errStalled = fmt.Errorf("nothing more came within the timeout: %w", context.DeadlineExceeded)
-)
-
-// streamed is a reply that is handed out while it is read.
-type streamed interface {
-	memberReader
-	readFrom(in *replyReader)
-	handedOut() bool // anything so far
-}
-
-// pause bounds each wait for more of a reply that is handed out while it is
-// read. A nil pause bounds none.
-type pause struct {
-	most  time.Duration
-	timer *time.Timer
-}
-
-// withPauses gives a context that ends when a wait is too long. The first one
-// has begun.
-func withPauses(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc, *pause) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	p := &pause{most: most, timer: time.AfterFunc(most, func() { cancel(errStalled) })}
-	return ctx, func() {
-		p.stop()
-		cancel(nil)
-	}, p
-}
-
-func (p *pause) start() {
-	if p != nil {
-		p.timer.Reset(p.most)
+// exchange sends the call through the middleware, if there is any.
+func (c *core) exchange(s *sending, call *apiCall) (*http.Response, error) {
+	if len(c.config.middleware) == 0 {
+		return c.inner.exchange(s, s, call.method, func(ctx context.Context) *http.Request {
+			return c.request(ctx, s, call, c.inner.address(call.path, call.query))
+		})
 	}
+	base := c.config.base
+	resp, err := c.chain.RoundTrip(c.request(s, s, call, &url.URL{
+		Scheme: base.Scheme, Host: base.Host, Path: base.Path + apiPath + keyPlaceholder + call.path, RawQuery: call.query,
+	}))
+	s.native.Store(false) // whose body it is now is not known
+	if err == nil && resp == nil {
+		err = errNoResponse
+	}
+	return resp, err
 }
 
-func (p *pause) stop() {
-	if p != nil {
-		p.timer.Stop()
-	}
-}
-
-func (c *core) request(a *attempt, call *apiCall) *http.Request {
-	req := new(http.Request).WithContext(a)
-	req.Method = call.method
-	req.URL = &url.URL{
-		Scheme:   c.config.base.Scheme,
-		Host:     c.config.base.Host,
-		Path:     c.config.base.Path + apiPath + keyPlaceholder + call.path,
-		RawQuery: call.query,
-	}
+func (c *core) request(ctx context.Context, s *sending, call *apiCall, u *url.URL) *http.Request {
+	req := c.blank.WithContext(ctx)
+	req.Method, req.URL, req.Host = call.method, u, u.Host
 	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
-	req.Host = c.config.base.Host
 	req.Header = http.Header{"Accept": jsonMediaType, "User-Agent": c.config.userAgent}
+	if call.effect == read {
+		req.Header["Cache-Control"] = noCache
+	}
 	if call.body != nil {
 		req.Header["Content-Type"] = jsonMediaType
 		req.ContentLength = int64(len(call.body))
-		req.GetBody = func() (io.ReadCloser, error) { return a.body(call.body) }
+		req.GetBody = func() (io.ReadCloser, error) { return s.body(call.body) }
 		req.Body, _ = req.GetBody()
 	}
 	return req
 }
 
 // lost classifies an attempt to which no reply came.
-func (c *core) lost(ctx, attemptCtx context.Context, call *apiCall, a *attempt, err error) result {
-	a.mark(over)
+func (c *core) lost(ctx context.Context, s *sending, call *apiCall, err error) result {
 	outcome := OutcomeUnknown
-	if a.unsent() || !a.has(asked) && isDialError(err) {
+	if s.end() {
 		outcome = OutcomeNotSent
 	}
-	switch {
-	case ctx.Err() != nil:
-	case a.has(strayed):
-		err = errOtherHost
-	case a.has(repeated):
-		err = errSecondSend
-	}
-	err = redactError(c.redact, whyOver(ctx, attemptCtx, err))
+	var cert *tls.CertificateVerificationError
+	err = c.why(ctx, s, err)
 	return result{
 		err:   &CallError{Op: call.op, Outcome: outcome, Err: err},
-		again: !a.has(strayed) && !isCertificateError(err),
+		again: !errors.Is(err, errOtherHost) && !errors.Is(err, ErrRedirect) && !errors.As(err, &cert),
 	}
 }
 
-// whyOver makes err tell that the context, or the time for one attempt, is over.
-func whyOver(ctx, attemptCtx context.Context, err error) error {
-	if cause := context.Cause(attemptCtx); ctx.Err() == nil && errors.Is(cause, context.DeadlineExceeded) {
-		return cause
+// why returns the reason for which an attempt failed with err: that its context is
+// over, that it was stopped, or what err tells without the key.
+func (c *core) why(ctx context.Context, s *sending, err error) error {
+	if ctx.Err() == nil && s.Err() != nil {
+		return context.Cause(s)
 	}
-	return contextError(ctx, err)
-}
-
-func isDialError(err error) bool {
-	var op *net.OpError
-	var dns *net.DNSError
-	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns)
-}
-
-func isCertificateError(err error) bool {
-	var cert *tls.CertificateVerificationError
-	return errors.As(err, &cert)
+	return outside(c.redact, contextError(ctx, err))
 }
 
 // open reads a reply and decides what it means: the table of outcomes.
-func (c *core) open(ctx, attemptCtx context.Context, resp *http.Response, call *apiCall, wait *pause) result {
-	status := resp.StatusCode
-	stream, _ := call.reply.(streamed)
-	in := c.limitReply(resp, stream != nil)
-	in.pause = wait
-	e, err := readReply(in, resp, call.reply)
-	e.currency, e.currencyCode = text(c.redact(string(e.currency))), text(c.redact(string(e.currencyCode)))
-	if err == nil || stream == nil { // the rest of a list may be long
-		in.drain()
+func (c *core) open(ctx context.Context, s *sending, resp *http.Response, call *apiCall) result {
+	status, class := resp.StatusCode, resp.StatusCode/100
+	r := result{status: status, wait: seconds(resp.Header.Get("Retry-After"))}
+	fail := func(outcome Outcome, err error) result {
+		r.err = &CallError{Op: call.op, HTTPStatus: status, Outcome: outcome, RetryAfter: r.wait, Err: err}
+		return r
 	}
-	switch {
-	case errors.Is(err, errStopped):
-		return result{envelope: e, status: status}
-	case in.tooLarge:
-		err = ErrReplyTooLarge
-	case in.err != nil:
-		err = fmt.Errorf("the reply broke off after %d bytes: %w", in.read, whyOver(ctx, attemptCtx, in.err))
+	if status == http.StatusSwitchingProtocols {
+		return fail(OutcomeUnknown, errSwitched) // what follows is no reply, and does not end
 	}
-
-	r := result{envelope: e, status: status, wait: retryAfter(resp), again: in.err != nil && ctx.Err() == nil}
+	e, err := c.read(s, resp, call.reply)
+	e.aged = seconds(resp.Header.Get("Age")) > 0
+	e.currency = text(c.redact(string(e.currency)))
+	r.envelope = e
+	if err == errStopped { //nolint:errorlint // it is never wrapped
+		return r
+	}
+	if broken, ok := err.(*brokenReply); ok { //nolint:errorlint // it is never wrapped
+		r.again = ctx.Err() == nil
+		err = fmt.Errorf("the reply broke off: %w", c.why(ctx, s, broken.err))
+	}
 	switch status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		r.again = true
 	}
-	r.again = r.again && (stream == nil || !stream.handedOut())
-	fail := func(outcome Outcome, err error) result {
-		r.err = &CallError{Op: call.op, HTTPStatus: status, Outcome: outcome, RetryAfter: r.wait, Err: redactError(c.redact, err)}
-		return r
+	if list, ok := call.reply.(*proxyList); ok && list.begun {
+		r.again = false
 	}
-	unreadable := func() error { return c.describe(in, e, err) }
 
 	complete := err == nil
-	class := status / 100
 	switch {
 	case class == 3:
 		return fail(OutcomeUnknown, ErrRedirect)
 	case (status == http.StatusRequestTimeout || class == 5) && complete && e.refused:
 		return fail(OutcomeUnknown, c.refusal(call.op, status, e))
 	case status == http.StatusRequestTimeout || class == 5:
-		return fail(OutcomeUnknown, unreadable())
+		return fail(OutcomeUnknown, c.unreadable(e, err))
 	case (class == 2 || class == 4) && complete && e.refused:
 		r.err = c.refusal(call.op, status, e)
 		return r
 	case class == 4 && !e.success:
-		return fail(OutcomeRejected, unreadable())
-	case class != 2 || !complete || !e.success || e.fault != nil:
-		return fail(OutcomeUnknown, unreadable())
+		return fail(OutcomeRejected, c.unreadable(e, err))
+	case class != 2 || !complete || !e.success || e.fault.given && (call.effect == spend || !e.fault.hollow):
+		return fail(OutcomeUnknown, c.unreadable(e, err))
 	}
-	if raw, ok := call.reply.(*rawReply); ok {
-		raw.status = status
-	}
-	if m, ok := call.reply.(mustCarry); ok {
-		if missing := m.missing(e); missing != "" {
-			return fail(OutcomeUnknown, fmt.Errorf("the reply says success, but its %q is missing or cannot be read", missing))
+	if m, ok := call.reply.(checked); ok {
+		if problem := m.problem(e); problem != "" {
+			return fail(OutcomeUnknown, errors.New("the reply says success, but its "+problem))
 		}
 	}
 	return r
-}
-
-func (c *core) limitReply(resp *http.Response, stream bool) *replyReader {
-	limit, lookahead := c.config.maxReply, c.config.maxReply
-	switch {
-	case limit == 0 && stream:
-		limit, lookahead = math.MaxInt64, maxRecord
-	case limit == 0:
-		limit, lookahead = defaultMaxReply, maxReplyValue
-	}
-	if resp.StatusCode/100 != 2 {
-		limit = min(limit, maxErrorPage)
-	}
-	in := newReplyReader(resp.Body, limit, lookahead)
-	in.tooLarge = resp.ContentLength > limit
-	return in
-}
-
-// readReply reads what came. Of an attempt before nothing stays in reply.
-func readReply(in *replyReader, resp *http.Response, reply any) (*envelope, error) {
-	switch r := reply.(type) {
-	case nil:
-	case *rawReply:
-		*r = rawReply{}
-		in.whole = r
-		reply = nil
-	case memberReader:
-		r.reset()
-	default:
-		reflect.ValueOf(reply).Elem().SetZero()
-	}
-	if stream, ok := reply.(streamed); ok {
-		stream.readFrom(in)
-		if resp.StatusCode/100 != 2 {
-			reply = nil // nothing is handed out of an error page
-		}
-	}
-	return readEnvelope(in.decoder(resp.ContentLength), reply)
 }
 
 // refusal makes the service's no an error.
@@ -576,58 +475,56 @@ func (c *core) refusal(op string, status int, e *envelope) *APIError {
 		balance := e.money(e.balance)
 		refused.Balance = &balance
 	}
-	if e.fault != nil {
-		refused.Code = ErrorCode(e.fault.Code)
-		refused.Message = c.redact(string(e.fault.Message))
+	reason := e.fault
+	if reason.code == 0 && reason.message == "" {
+		reason = e.faults
 	}
+	refused.Code, refused.Message = reason.code, c.redact(reason.message)
 	return refused
 }
 
-// describe says what is wrong with a reply, with the beginning of one that is no
-// JSON.
-func (c *core) describe(in *replyReader, e *envelope, err error) error {
-	switch {
-	case in.tooLarge || in.err != nil:
-		return err
-	case in.read == 0:
-		return errors.New("the reply is empty")
-	}
-	if head := in.excerpt(); head != "" {
-		return fmt.Errorf("the reply is not the service's JSON: %s", shortQuote(c.redact(head)))
-	}
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
-		err = &misplaced{offset: syntax.ByteOffset, path: pathOf(syntax.JSONPointer), err: syntax.Err}
-	}
-	var at *misplaced
-	if errors.As(err, &at) {
-		at.path = c.redact(at.path) // before it is cut
-	}
+// unreadable says what is wrong with a reply, without a byte of it but for the
+// service's message.
+func (c *core) unreadable(e *envelope, err error) error {
 	switch {
 	case err != nil:
-		return fmt.Errorf("the reply is malformed: %w", err)
-	case e.success && e.fault != nil:
-		return fmt.Errorf("the reply says both success and error %d %s", e.fault.Code, shortQuote(c.redact(string(e.fault.Message))))
+		return err
+	case e.fault.given:
+		said := `no "success"`
+		if e.success {
+			said = "both success"
+		}
+		return fmt.Errorf("the reply says %s and error %d %s", said, e.fault.code, shortQuote(c.redact(e.fault.message)))
 	case e.success:
 		return errors.New(`the reply says "success": true`)
-	case e.fault != nil:
-		return fmt.Errorf(`the reply has no "success", but error %d %s`, e.fault.Code, shortQuote(c.redact(string(e.fault.Message))))
 	}
 	return errors.New(`the reply has no "success"`)
 }
 
-// retryAfter reads the header of that name, in seconds or as a date.
-func retryAfter(resp *http.Response) time.Duration {
-	value := strings.TrimSpace(resp.Header.Get("Retry-After"))
+// seconds reads a time as the header Retry-After tells it, in seconds or as a date,
+// rounded up; 0 where it is neither.
+func seconds(value string) time.Duration {
+	value = strings.TrimSpace(value)
+	if strings.Trim(value, "0123456789.") != "" {
+		date, err := http.ParseTime(value)
+		if err != nil {
+			return 0
+		}
+		return max((time.Until(date) + time.Second - 1).Truncate(time.Second), 0)
+	}
 	if value == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		const most = int64(math.MaxInt64 / time.Second)
-		return time.Duration(min(max(seconds, 0), most)) * time.Second
+	const most = int64(math.MaxInt64 / time.Second)
+	whole, fraction, _ := strings.Cut(value, ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		n = most
+	case err != nil:
+		return 0
+	case strings.Trim(fraction, "0") != "":
+		n = min(n, most-1) + 1
 	}
-	if date, err := http.ParseTime(value); err == nil {
-		return max(time.Until(date).Round(time.Second), 0)
-	}
-	return 0
+	return time.Duration(min(n, most)) * time.Second
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -183,9 +184,9 @@ type entry struct {
 	members map[string]jsontext.Value
 }
 
-func (l *undocumentedList) missing(*envelope) string {
+func (l *undocumentedList) problem(*envelope) string {
 	if l.found == "" && !l.null {
-		return l.names[0]
+		return strconv.Quote(l.names[0]) + isMissing
 	}
 	return ""
 }
@@ -212,7 +213,7 @@ func (l *undocumentedList) readMember(_ *envelope, name string, dec *jsontext.De
 		case e.key != "":
 			l.entries = append(l.entries, e)
 		case value.Kind() != 'n':
-			return &oddForm{fmt.Errorf("entry %d of %q is in an unknown form", i, l.found)}
+			return &oddForm{oddity(fmt.Sprintf("entry %d of %q is in an unknown form", i, l.found))}
 		}
 	}
 	return nil

@@ -359,8 +359,8 @@ func TestCatalogueForgetsAReplyThatBrokeOff(t *testing.T) {
 		{
 			"SetAutoExtend", autoExtending(anAutoExtension(true)),
 			`"proxyType": "IPv6", "rentPeriodDays": 30, "quantity": 2, "ipAddressIds": ["1", "2"], "orderIds": ["3"], "balance": 9, "promoCodeStatus": "VALID"`,
-			`"rentPeriodDays": 60`,
-			&youproxy.Extension{RentPeriodDays: 60}, "",
+			`"ipAddressIds": ["1111111111111111111", "1112223334283d122"]`,
+			&youproxy.Extension{IPAddressIDs: anExtension().IPAddressIDs}, "ipAddressIds",
 		},
 	} {
 		seconds := map[string]string{"": tt.second}

@@ -293,6 +293,8 @@ type proxyDecoder struct {
 	repeats [fieldCount]lastValue
 	auth    lastAuth
 	extras  [fieldCount]json.RawMessage
+
+	password, reboot lastSecret
 }
 
 // lastValue is the last value of a field that is often the same again.
@@ -323,14 +325,21 @@ type misplaced struct {
 }
 
 func (e *misplaced) Error() string {
+	if e.path == "" {
+		return fmt.Sprintf("at byte %d: %v", e.offset, e.err)
+	}
 	return fmt.Sprintf("in %s, at byte %d: %v", shortQuote(e.path), e.offset, e.err)
 }
 
-// pathOf gives a pointer with its names as they are, so that a key among them is
-// found.
+// pathOf returns a pointer with the names that are known here, and … for others,
+// which may be anything.
 func pathOf(p jsontext.Pointer) string {
 	var b strings.Builder
 	for token := range p.Tokens() {
+		f, _ := fieldNamed([]byte(token))
+		if strings.Trim(token, "0123456789") != "" && f == fieldCount && !knownProxyType(token).Valid() {
+			token = "…"
+		}
 		b.WriteString("/" + token)
 	}
 	return b.String()
@@ -506,7 +515,7 @@ func (d *proxyDecoder) record(v []byte, m *members, s *surroundings) error {
 		if !again {
 			d.auth.login, d.auth.password = text[ipEnd:ipEnd+d.auth.loginLength], text[ipEnd+d.auth.loginLength:]
 		}
-		p.Credentials = newCredentials(d.auth.login, d.auth.password)
+		p.Credentials = d.credentials(d.auth.login, d.auth.password)
 		if d.auth.left != nil {
 			p.keep(m.name(fieldAuth), d.auth.left)
 		}
@@ -638,7 +647,7 @@ func (d *proxyDecoder) field(p *Proxy, f recordField, v []byte) (ok bool) {
 			return false
 		}
 		if link != "" {
-			p.RebootURL = NewSecret(link)
+			p.RebootURL = d.reboot.of(link)
 		}
 	}
 	return ok
@@ -696,18 +705,24 @@ func (d *proxyDecoder) appendAuth(v []byte) {
 	}
 }
 
-func newCredentials(login, password string) *Credentials {
+func (d *proxyDecoder) credentials(login, password string) *Credentials {
 	if login == "" && password == "" {
 		return nil
 	}
-	c := &struct {
-		Credentials
-		password string
-	}{Credentials{Login: login}, password}
-	if password != "" {
-		c.Password = Secret{&c.password}
+	return &Credentials{Login: login, Password: d.password.of(password)}
+}
+
+// lastSecret is a secret that is often the same again.
+type lastSecret struct {
+	text   string
+	secret Secret
+}
+
+func (l *lastSecret) of(text string) Secret {
+	if l.text != text {
+		*l = lastSecret{text, NewSecret(text)}
 	}
-	return &c.Credentials
+	return l.secret
 }
 
 // isHidden reports whether a text only stands for a secret.

@@ -5,8 +5,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"html"
 	"io"
+	"net/http"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,31 +22,39 @@ import (
 
 // envelope is what every reply has in common.
 type envelope struct {
-	success bool   // "success" is true
-	refused bool   // "success" is false
-	fault   *fault // what "error" holds, unless that is null or absent
-	balance amount
+	success  bool  // "success" is true
+	refused  bool  // "success" is false
+	fault    fault // what "error" holds
+	faults   fault // what "errors" holds
+	balance  amount
+	currency text  // of the balance and of a price
+	odd      error // what spoils a success, though not a refusal
+	aged     bool  // it comes from a cache
 
-	currency     text // of the balance and of a price
-	currencyCode text // the same, as the balance's own call names it
+	reply any // what takes the other members; see readOther
 }
 
-// money gives an amount of the reply in its currency.
+// money returns an amount of the reply in its currency, or the zero Money where the
+// reply does not tell the amount.
 func (e *envelope) money(a amount) Money {
-	return Money{Amount: a.value, Currency: string(cmp.Or(e.currency, e.currencyCode))}
+	if !a.given {
+		return Money{}
+	}
+	return Money{Amount: a.value, Currency: string(e.currency)}
 }
 
-// fault is the service's reason for a refusal, or a warning.
-type fault struct {
-	Code    number `json:"code"`
-	Message text   `json:"message"`
+// checked is a reply that is not one unless it holds certain members.
+type checked interface {
+	// problem says what is wrong with the reply, beginning with the name of a member
+	// in quotes, or nothing.
+	problem(e *envelope) string
 }
 
-// mustCarry is a reply that is not one without certain members.
-type mustCarry interface {
-	// missing names the member that is not there, or nothing.
-	missing(e *envelope) string
-}
+// The ends of a problem.
+const (
+	isMissing = " is missing or cannot be read"
+	isAnother = " is not what was asked for"
+)
 
 // memberReader is a reply that reads the members which its envelope does not.
 type memberReader interface {
@@ -51,114 +62,281 @@ type memberReader interface {
 	reset() // forgets what was read
 }
 
-var errTrailing = errors.New("the reply goes on after its end")
+// rawReply takes a whole reply as it came.
+type rawReply struct {
+	status int
+	data   []byte
+}
 
-// readEnvelope reads a whole reply: what all replies have in common, and into
-// reply, a pointer to a struct, the members that its JSON tags name. Other
-// members are passed over without being held. An error means that the reply is
-// not one complete JSON object, or gives twice what may be given once; what was
-// read until then stays in the envelope.
-func readEnvelope(dec *jsontext.Decoder, reply any) (*envelope, error) {
-	e := new(envelope)
+// forget makes a reply as it was before an attempt read it.
+func forget(reply any) {
+	switch r := reply.(type) {
+	case nil:
+	case memberReader:
+		r.reset()
+	default:
+		v := reflect.ValueOf(reply).Elem()
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				v.Field(i).SetZero()
+			}
+		}
+	}
+}
+
+// The bounds of what is read of a reply.
+const (
+	defaultMaxReply = 16 << 20 // in all
+	maxErrorPage    = 1 << 20  // of a reply with an HTTP status other than 2xx
+	firstRead       = 64 << 10 // how much room is made because the reply says how long it is
+)
+
+// brokenReply is a reply whose reading ended early.
+type brokenReply struct{ err error }
+
+func (e *brokenReply) Error() string { return e.err.Error() }
+
+// read reads what came: a list while it is handed out, all else as a whole.
+func (c *core) read(s *sending, resp *http.Response, reply any) (*envelope, error) {
+	limit := c.config.maxReply
+	if limit == 0 {
+		limit = defaultMaxReply
+	}
+	body := io.Reader(resp.Body)
+	if list, ok := reply.(*proxyList); ok {
+		reply = nil // nothing is handed out of what is no list
+		if resp.StatusCode/100 == 2 {
+			in := newListReader(s, body, c.config.maxReply, resp.ContentLength)
+			if in.isObject() {
+				return in.read(list)
+			}
+			body = in
+		}
+	}
+	if resp.StatusCode/100 != 2 {
+		limit = min(limit, maxErrorPage)
+	}
+	data, err := await(s, func() ([]byte, error) { return readWhole(body, resp.ContentLength, limit) })
+	switch {
+	case errors.Is(err, ErrReplyTooLarge):
+		return new(envelope), ErrReplyTooLarge
+	case err != nil:
+		return new(envelope), &brokenReply{err}
+	}
+	if raw, ok := reply.(*rawReply); ok {
+		*raw, reply = rawReply{status: resp.StatusCode, data: data}, nil
+	}
+	return c.parse(data, reply)
+}
+
+// readWhole reads a body of at most limit bytes.
+func readWhole(body io.Reader, length, limit int64) ([]byte, error) {
+	if length > limit {
+		return nil, ErrReplyTooLarge
+	}
+	if length <= 0 {
+		length = bytes.MinRead
+	}
+	data := make([]byte, 0, min(length, firstRead)+1)
+	for {
+		if len(data) == cap(data) {
+			data = slices.Grow(data, len(data))
+		}
+		n, err := body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case int64(len(data)) > limit:
+			return nil, ErrReplyTooLarge
+		case errors.Is(err, io.EOF):
+			return bytes.TrimPrefix(data, byteOrderMark), nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+var byteOrderMark = []byte("\ufeff")
+
+// lenient is how replies are read: an odd message must not hide a refusal, and
+// which names may not be repeated is for the envelope to say.
+var lenient = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+
+// parse reads a whole reply: what all replies have in common, and into reply, a
+// pointer to a struct, the members that its JSON tags name. Other members are
+// passed over. An error means that the reply is not one complete JSON object, or
+// gives twice what may be given once; what was read until then stays in the
+// envelope.
+func (c *core) parse(data []byte, reply any) (*envelope, error) {
+	e := &envelope{reply: reply}
+	err := json.Unmarshal(data, e, lenient)
+	switch {
+	case err == nil:
+		return e, e.spoiled()
+	case len(bytes.TrimSpace(data)) == 0:
+		return e, errors.New("the reply is empty")
+	}
+	if title := pageTitle(data); title != "" {
+		return e, fmt.Errorf("the reply is a page titled %s", shortQuote(c.redact(title)))
+	}
+	return e, malformed(err)
+}
+
+// spoiled tells what is odd about a reply that was read to its end, unless it is a
+// refusal.
+func (e *envelope) spoiled() error {
+	if e.refused {
+		return nil
+	}
+	return e.odd
+}
+
+// malformed says what is wrong with a reply, and where, without a byte of it.
+func malformed(err error) error {
+	var odd oddity
+	var at *misplaced
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, ErrReplyTooLarge), errors.Is(err, errStopped):
+		return err
+	case errors.As(err, &at):
+		return fmt.Errorf("the reply is malformed: %w", at)
+	case errors.As(err, &odd):
+		return fmt.Errorf("the reply is malformed: %w", odd)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("the reply is malformed: it ends too early: %w", io.ErrUnexpectedEOF)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("the reply is malformed: %w", &misplaced{syntax.ByteOffset, pathOf(syntax.JSONPointer), oddity("it is no JSON there")})
+	}
+	return errors.New("the reply is malformed")
+}
+
+// oddity is what this package finds wrong with a reply.
+type oddity string
+
+func (o oddity) Error() string { return string(o) }
+
+// title is that of an HTML page.
+var title = regexp.MustCompile(`(?is)^\s*<(?:!doctype html|html|head|title)\b.*?<title[^>]*>([^<]*)`)
+
+// pageTitle returns the title of a reply that is an HTML page: beside the service's
+// own messages, all that is ever quoted of a reply.
+func pageTitle(data []byte) string {
+	found := title.FindSubmatch(data[:min(len(data), firstRead)])
+	if found == nil {
+		return ""
+	}
+	return strings.Join(strings.Fields(html.UnescapeString(string(found[1]))), " ")
+}
+
+// UnmarshalJSONFrom reads a reply.
+func (e *envelope) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	switch token, err := dec.ReadToken(); {
 	case err != nil:
-		return e, err
+		return err
 	case token.Kind() != '{':
-		return e, errors.New("the reply is not a JSON object")
+		return oddity("it is not a JSON object")
 	}
-	var room [16]string
-	seen := room[:0]
-	others, _ := reply.(memberReader)
-	var odd *oddForm
+	var room, fields [16]string
+	seen, tags := room[:0], e.tags(fields[:0])
 	for dec.PeekKind() != '}' {
 		raw, err := dec.ReadValue()
 		if err != nil {
-			return e, err
+			return err
 		}
-		name, field, err := e.member(raw, reply)
+		name := raw[1 : len(raw)-1]
+		if bytes.IndexByte(name, '\\') >= 0 {
+			name, _ = jsontext.AppendUnquote(nil, raw)
+		}
+		known, field := e.member(name, tags)
 		switch {
-		case err != nil:
-			return e, err
-		case name == "" && others != nil:
-			err = others.readMember(e, textOf(raw), dec)
-		case name == "":
-			err = dec.SkipValue()
-		case slices.Contains(seen, name):
-			return e, fmt.Errorf("the reply gives %q twice", name)
+		case slices.Contains(seen, known):
+			return oddity(fmt.Sprintf("it gives %q twice", known))
+		case field != nil:
+			seen = append(seen, known)
+			err = e.tolerate(readField(dec, field))
+		case known != "":
+			return oddity(fmt.Sprintf("it has %q in other letter case", known))
 		default:
-			seen = append(seen, name)
-			err = readField(dec, field)
-		}
-		if form, ok := err.(*oddForm); ok { //nolint:errorlint // it is never wrapped
-			odd, err = cmp.Or(odd, form), nil
+			err = e.tolerate(e.readOther(name, dec))
 		}
 		if err != nil {
-			return e, err
+			return err
 		}
 	}
-	if _, err := dec.ReadToken(); err != nil {
-		return e, err
+	_, err := dec.ReadToken()
+	return err
+}
+
+// member finds where the member of a reply with this name belongs. The field is nil
+// where it belongs nowhere, and known is set where it seems to belong somewhere.
+// Nothing is held of such a name, for a reply may have many.
+func (e *envelope) member(name []byte, tags []string) (known string, field any) {
+	switch string(name) {
+	case "success":
+		return "success", (*successField)(e)
+	case "error":
+		return "error", &e.fault
+	case "errors":
+		return "errors", &e.faults
+	case "balance":
+		return "balance", &e.balance
+	case "currency":
+		return "currency", (*currencyField)(e)
+	case "currencyCode":
+		return "currencyCode", (*currencyField)(e)
 	}
-	switch _, err := dec.ReadToken(); {
-	case err == nil:
-		return e, errTrailing
-	case errors.Is(err, io.EOF) && odd != nil && !e.refused:
-		return e, odd
-	case errors.Is(err, io.EOF):
-		return e, nil
-	default:
-		return e, fmt.Errorf("%w: %w", errTrailing, err)
+	for _, known := range []string{"success", "error"} {
+		if len(name) == len(known) && strings.EqualFold(string(name), known) {
+			return known, nil
+		}
 	}
+	for i, tag := range tags {
+		if tag != "" && tag == string(name) {
+			return tag, reflect.ValueOf(e.reply).Elem().Field(i).Addr().Interface()
+		}
+	}
+	return "", nil
+}
+
+// tags appends the names of the members that the fields of the reply take. The
+// tags of replies are no more than names.
+func (e *envelope) tags(tags []string) []string {
+	if _, ok := e.reply.(memberReader); ok || e.reply == nil {
+		return nil
+	}
+	t := reflect.TypeOf(e.reply).Elem()
+	for i := range t.NumField() {
+		tags = append(tags, strings.TrimSuffix(strings.TrimPrefix(string(t.Field(i).Tag), `json:"`), `"`))
+	}
+	return tags
+}
+
+// readOther reads a member that the envelope does not know.
+func (e *envelope) readOther(name []byte, dec *jsontext.Decoder) error {
+	if others, ok := e.reply.(memberReader); ok {
+		return others.readMember(e, string(name), dec)
+	}
+	return dec.SkipValue()
+}
+
+// tolerate keeps what is wrong with a member that was read to its end.
+func (e *envelope) tolerate(err error) error {
+	if form, ok := err.(*oddForm); ok { //nolint:errorlint // it is never wrapped
+		e.odd = cmp.Or[error](e.odd, form)
+		return nil
+	}
+	return err
 }
 
 // oddForm is what is wrong with a member that was read to its end. It spoils a
 // success, but not a refusal.
-type oddForm struct{ error }
-
-func (e *oddForm) Unwrap() error { return e.error }
+type oddForm struct{ oddity }
 
 func readField(dec *jsontext.Decoder, field any) error {
 	if u, ok := field.(json.UnmarshalerFrom); ok {
 		return u.UnmarshalJSONFrom(dec)
 	}
 	return json.UnmarshalDecode(dec, field)
-}
-
-// member finds where the member of a reply with this name, still in quotes,
-// belongs. The name is empty where it belongs nowhere. Nothing is held of such
-// a name, for a reply may have many.
-func (e *envelope) member(raw jsontext.Value, reply any) (name string, field any, err error) {
-	quoted := raw[1 : len(raw)-1]
-	if bytes.IndexByte(quoted, '\\') >= 0 {
-		quoted, _ = jsontext.AppendUnquote(nil, raw)
-	}
-	switch string(quoted) {
-	case "success":
-		return "success", (*successField)(e), nil
-	case "error":
-		return "error", (*errorField)(e), nil
-	case "balance":
-		return "balance", &e.balance, nil
-	case "currency":
-		return "currency", &e.currency, nil
-	case "currencyCode":
-		return "currencyCode", &e.currencyCode, nil
-	}
-	if bytes.EqualFold(quoted, []byte("success")) || bytes.EqualFold(quoted, []byte("error")) {
-		return "", nil, fmt.Errorf("the reply has %q where it should be in lower case", quoted)
-	}
-	if _, ok := reply.(memberReader); ok || reply == nil {
-		return "", nil, nil
-	}
-	v := reflect.ValueOf(reply).Elem()
-	for i := range v.NumField() {
-		// The tags of replies are no more than names.
-		tag := strings.TrimSuffix(strings.TrimPrefix(string(v.Type().Field(i).Tag), `json:"`), `"`)
-		if tag == string(quoted) {
-			return tag, v.Field(i).Addr().Interface(), nil
-		}
-	}
-	return "", nil, nil
 }
 
 // successField reads the "success" of an envelope.
@@ -169,42 +347,82 @@ func (e *successField) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if err != nil {
 		return err
 	}
-	switch token.Kind() {
-	case 't':
-		e.success = true
-	case 'f':
-		e.refused = true
-	default:
-		return errors.New(`"success" in the reply is neither true nor false`)
+	e.success, e.refused = token.Kind() == 't', token.Kind() == 'f'
+	if !e.success && !e.refused {
+		return oddity(`"success" is neither true nor false`)
 	}
 	return nil
 }
 
-// errorField reads the "error" of an envelope.
-type errorField envelope
+// currencyField reads the currency, which a reply may name twice.
+type currencyField envelope
 
-func (e *errorField) UnmarshalJSONFrom(dec *jsontext.Decoder) (err error) {
-	e.fault, err = readFault(dec)
+func (e *currencyField) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	var t text
+	err := t.UnmarshalJSONFrom(dec)
+	e.currency = cmp.Or(e.currency, t)
 	return err
 }
 
-// readFault reads an error of the envelope. One in an odd form is kept as far as
-// it can be read, for it is a refusal all the same.
-func readFault(dec *jsontext.Decoder) (*fault, error) {
-	switch dec.PeekKind() {
-	case 'n':
-		return nil, dec.SkipValue()
-	case '{':
-		raw, err := dec.ReadValue()
-		if err != nil {
-			return nil, err
-		}
-		var f fault
-		return &f, json.Unmarshal(raw, &f, jsontext.AllowInvalidUTF8(true))
-	default:
-		var f fault
-		return &f, f.Message.UnmarshalJSONFrom(dec)
+// fault is the service's reason for a refusal, or a warning. It is read in any
+// form: an object, a message alone, or a list of either.
+type fault struct {
+	given   bool // it is there, and not null
+	hollow  bool // it is there, but empty
+	code    ErrorCode
+	message string
+}
+
+func (f *fault) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	raw, err := dec.ReadValue()
+	if err != nil {
+		return err
 	}
+	*f = fault{given: raw.Kind() != 'n'}
+	switch raw.Kind() {
+	case 'n':
+		return nil
+	default:
+		return f.add(raw)
+	case '[':
+	}
+	var all list[jsontext.Value]
+	if err := json.Unmarshal(raw, &all, lenient); err != nil {
+		return err
+	}
+	f.hollow = len(all) == 0
+	for _, one := range all {
+		if err := f.add(one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add takes the code, unless there is one already, and the message of a reason.
+func (f *fault) add(raw jsontext.Value) error {
+	var reason struct {
+		Code    number `json:"code"`
+		Message text   `json:"message"`
+	}
+	switch raw.Kind() {
+	case '{':
+		if err := json.Unmarshal(raw, &reason, jsontext.AllowInvalidUTF8(true)); err != nil {
+			return err
+		}
+		f.hollow = f.hollow || len(bytes.Fields(raw)) == 1 && len(raw) == 2
+	case '"', '0':
+		reason.Message = text(textOf(raw))
+		f.hollow = f.hollow || reason.Message == ""
+	case 'f':
+		f.hollow = true
+	}
+	f.code = cmp.Or(f.code, ErrorCode(reason.Code))
+	if f.message != "" && reason.Message != "" {
+		f.message += "; "
+	}
+	f.message += string(reason.Message)
+	return nil
 }
 
 // text is a JSON string, or a number as it is written; anything else is empty.
@@ -237,6 +455,14 @@ func (n *number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		*n = number(d.IntPart()) // such as 30.0
 	}
 	return err
+}
+
+// value returns 0 where there is no number.
+func (n *number) value() int {
+	if n == nil {
+		return 0
+	}
+	return int(*n)
 }
 
 // amount is an exact JSON number, in quotes or not; anything else is not given.
@@ -322,7 +548,7 @@ func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		}
 		var item T
 		if err := json.Unmarshal(raw, &item, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)); err != nil && odd == nil {
-			odd = &oddForm{fmt.Errorf("entry %d of a list: %w", i, err)}
+			odd = &oddForm{oddity(fmt.Sprintf("entry %d of a list is in an unknown form", i))}
 		}
 		*l = append(*l, item)
 	}
@@ -330,119 +556,4 @@ func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return err
 	}
 	return odd
-}
-
-// The bounds of what is read of a reply.
-const (
-	defaultMaxReply = 16 << 20  // in all
-	maxErrorPage    = 1 << 20   // of a reply with an HTTP status other than 2xx
-	maxReplyValue   = 512 << 10 // of a single value, as that is held as a whole
-	maxRecord       = 1 << 20   // of a record of a list that is handed out while it is read
-)
-
-// errLongValue tells that a value is longer than the lookahead.
-var errLongValue = errors.New("the value is too long to be read as a whole")
-
-// replyReader bounds what is read of a reply's body, and remembers how it ended.
-type replyReader struct {
-	body      io.Reader
-	limit     int64 // in all
-	lookahead int64 // past the last value read
-	trying    bool  // a value longer than that is only told to be
-	dec       *jsontext.Decoder
-	whole     *rawReply // takes all that is read, or nil
-	pause     *pause    // bounds each wait for more, or nil
-	read      int64
-	head      [512]byte // the beginning, for error texts
-	err       error     // why reading ended early; nil at the end of the body
-	tooLarge  bool
-}
-
-func newReplyReader(body io.Reader, limit, lookahead int64) *replyReader {
-	return &replyReader{body: body, limit: limit, lookahead: lookahead}
-}
-
-func newDecoder(r io.Reader) *jsontext.Decoder {
-	return jsontext.NewDecoder(r,
-		jsontext.AllowInvalidUTF8(true),    // an odd message must not hide a refusal
-		jsontext.AllowDuplicateNames(true)) // names are not remembered: readEnvelope looks for repeats that matter
-}
-
-// smallReply is what is read at once where the service tells the length.
-const smallReply = 4 << 10
-
-// decoder gives the decoder of the reply. A small reply is read at once, which is
-// cheaper than to decode it as it comes.
-func (r *replyReader) decoder(length int64) *jsontext.Decoder {
-	var source io.Reader = r
-	if length > 0 && length <= smallReply {
-		data := make([]byte, length+1)
-		n, err := io.ReadFull(r, data)
-		if err != nil { // the end, as told; another error shows again when the rest is read
-			return newDecoder(bytes.NewBuffer(data[:n]))
-		}
-		source = io.MultiReader(bytes.NewReader(data), r) // a stub told less than it has
-	}
-	r.dec = newDecoder(source)
-	return r.dec
-}
-
-func (r *replyReader) Read(p []byte) (int, error) {
-	switch {
-	case r.err != nil:
-		return 0, r.err
-	case r.trying:
-		room := r.lookahead - (r.read - r.dec.InputOffset())
-		if room <= 0 {
-			return 0, errLongValue
-		}
-		p = p[:min(int64(len(p)), room)]
-	case r.tooLarge, r.dec != nil && r.read-r.dec.InputOffset() > r.lookahead:
-		r.tooLarge = true
-		return 0, ErrReplyTooLarge
-	}
-	if r.pause != nil {
-		r.pause.start()
-		defer r.pause.stop()
-	}
-	// One byte more than allowed is asked for, so that a body of just that size
-	// can end.
-	if room := r.limit - r.read; int64(len(p)) > room {
-		p = p[:room+1]
-	}
-	n, err := r.body.Read(p)
-	if r.whole != nil {
-		r.whole.data = append(r.whole.data, p[:n]...)
-	}
-	if r.read < int64(len(r.head)) {
-		copy(r.head[r.read:], p[:n])
-	}
-	r.read += int64(n)
-	if r.read > r.limit {
-		r.tooLarge = true
-		return 0, ErrReplyTooLarge
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.err = err
-	}
-	return n, err
-}
-
-// drain reads the rest of the body, so that the connection can serve the next
-// call and a reply that is too large is known as such.
-func (r *replyReader) drain() {
-	r.dec, r.whole = nil, nil // nothing is held from here on
-	if !r.tooLarge {
-		_, _ = io.Copy(io.Discard, r)
-	}
-}
-
-// excerpt gives the beginning of a reply that is no JSON. Of JSON nothing is
-// shown, for it may hold passwords.
-func (r *replyReader) excerpt() string {
-	head := bytes.TrimSpace(r.head[:min(r.read, int64(len(r.head)))])
-	if len(head) == 0 || head[0] == '{' || head[0] == '[' {
-		return ""
-	}
-	return string(head)
 }

@@ -62,6 +62,8 @@ func TestEnvelope(t *testing.T) {
 	}{
 		{"success", success, placed},
 		{"success without error", `{"success": true, "orderNumber": "N"}`, placed},
+		{"byte order mark", "\ufeff" + success, placed},
+		{"type in other letter case", `{"success": true, "proxyType": "IPV4", "orderNumber": "N"}`, placed},
 		{"members in another order", `{"orderNumber": "N", "error": null, "success": true}`, placed},
 		{"white space around", " \r\n\t" + success + " \r\n\t", placed},
 		{"white space within", "{ \"success\"\n:\ttrue , \"orderNumber\" : \"N\" }", placed},
@@ -81,6 +83,14 @@ func TestEnvelope(t *testing.T) {
 		{"refusal, invalid UTF-8 in a member nobody knows", `{"success": false, "` + "\xff" + `": "` + "\xff" + `", "error": {"code": 14}}`, refused},
 		{"refusal, more about the error", `{"success": false, "error": {"code": 14, "details": [{"code": 1}], "message": ""}}`, refused},
 
+		{"refusal, error that is a list", `{"success": false, "error": [{"code": 14}]}`, refused},
+		{"refusal, errors", `{"success": false, "error": null, "errors": [{"code": 14, "message": "Incorrect goal"}]}`, refused},
+		{"refusal, code with zeros", `{"success": false, "error": {"code": "0014"}}`, refused},
+		{"refusal, code with decimals", `{"success": false, "error": {"code": 14.0}}`, refused},
+		{"refusal after a byte order mark", "\ufeff" + refusal, refused},
+
+		{"refusal, code 35 with zeros", `{"success": false, "error": {"code": "0035"}}`, doubtful},
+		{"refusal, code 35 with decimals", `{"success": false, "error": {"code": 35.0}}`, doubtful},
 		{"refusal, code 35", `{"success": false, "error": {"code": 35, "message": "Unknown error"}}`, doubtful},
 		{"refusal, code missing", `{"success": false, "error": {"message": "Incorrect goal"}}`, doubtful},
 		{"refusal, code null", `{"success": false, "error": {"code": null, "message": "Incorrect goal"}}`, doubtful},
@@ -90,7 +100,7 @@ func TestEnvelope(t *testing.T) {
 		{"refusal, code boolean", `{"success": false, "error": {"code": true, "message": "Incorrect goal"}}`, doubtful},
 		{"refusal, code in other letter case", `{"success": false, "error": {"Code": 14, "message": "Incorrect goal"}}`, doubtful},
 		{"refusal, error that is a text", `{"success": false, "error": "Incorrect goal"}`, doubtful},
-		{"refusal, error that is a list", `{"success": false, "error": [{"code": 14}]}`, doubtful},
+		{"refusal, error that is a list of words", `{"success": false, "error": ["Incorrect goal"]}`, doubtful},
 		{"refusal, error null", `{"success": false, "error": null}`, doubtful},
 		{"refusal, error missing", `{"success": false}`, doubtful},
 		{"refusal, error empty", `{"success": false, "error": {}}`, doubtful},
@@ -106,7 +116,7 @@ func TestEnvelope(t *testing.T) {
 		{"number", `1`, lost},
 		{"true", `true`, lost},
 		{"HTML", `<!DOCTYPE html><title>Welcome</title>`, lost},
-		{"byte order mark", "\ufeff" + success, lost},
+		{"two byte order marks", "\ufeff\ufeff" + success, lost},
 
 		{"success missing", `{"orderNumber": "N", "error": null}`, lost},
 		{"success missing, error given", `{"error": {"code": 14, "message": "Incorrect goal"}}`, lost},
@@ -264,7 +274,14 @@ func TestEnvelopeRefusalInAnOddForm(t *testing.T) {
 		{"message with invalid UTF-8", `{"code": 14, "message": "goal` + "\xff" + `"}`, 14, "goal\ufffd"},
 		{"error a text", `"Incorrect goal"`, 0, "Incorrect goal"},
 		{"error a number", `14`, 0, "14"},
-		{"error a list", `[14]`, 0, ""},
+		{"error a list of a number", `[14]`, 0, "14"},
+		{"error a list of words", `["Incorrect goal", "Incorrect country"]`, 0, "Incorrect goal; Incorrect country"},
+		{"error a list", `[null, {"code": 14, "message": "Incorrect goal"}, {"code": 6, "message": "Incorrect country"}]`, 14, "Incorrect goal; Incorrect country"},
+		{"errors", `null, "errors": {"code": 14, "message": "Incorrect goal"}`, 14, "Incorrect goal"},
+		{"errors, a list", `{}, "errors": ["Incorrect goal"]`, 0, "Incorrect goal"},
+		{"errors beside an error", `{"code": 14, "message": "Incorrect goal"}, "errors": ["more"]`, 14, "Incorrect goal"},
+		{"code with zeros", `{"code": "0035", "message": "no"}`, 35, "no"},
+		{"code with decimals", `{"code": 35.0, "message": "no"}`, 35, "no"},
 		{"error null", `null`, 0, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -280,26 +297,16 @@ func TestEnvelopeRefusalInAnOddForm(t *testing.T) {
 	}
 }
 
-// The text of an error shows the beginning of what is no JSON, but nothing of
-// JSON, which may hold passwords.
-func TestEnvelopeExcerpt(t *testing.T) {
-	client, _ := answering(t, http.StatusOK, "\n <html>\n<title>Just a moment...</title>"+strings.Repeat("x", 10_000))
-	_, err := client.CreateOrder(t.Context(), anIPv4Order())
-	require.ErrorContains(t, err, `<html>\n<title>Just a moment...</title>xxx`)
-	assert.Less(t, len(err.Error()), 1000)
-
-	for _, reply := range []string{
-		`{"success": true, "password": "pa55-w0rd"`,
-		`{"success": true, "password": "pa55-w0rd" x`,
-		`{"password": "pa55-w0rd"}`,
-		`{"password": "pa55-w0rd", "success": "pa55-w0rd"}`,
-		`{"success": true, "orderNumber": {"password": "pa55-w0rd"}}`,
-		` [{"password": "pa55-w0rd"}]`,
+// Of a reply that cannot be read an error quotes the title of a page, and nothing
+// else: anything may be a password.
+func TestEnvelopeQuotesATitleAtMost(t *testing.T) {
+	for _, page := range []string{
+		"\n <html>\n<title>Just a moment &amp;\n wait</title>" + strings.Repeat("x", 10_000),
+		"<!DOCTYPE HTML><head><TITLE lang=en>Just a moment & wait</TITLE> pa55-w0rd",
 	} {
-		client, _ := answering(t, http.StatusOK, reply)
+		client, _ := answering(t, http.StatusOK, page)
 		_, err := client.CreateOrder(t.Context(), anIPv4Order())
-		require.Error(t, err, reply)
-		assert.NotContains(t, err.Error(), "pa55", reply)
+		assert.EqualError(t, err, `youproxy: POST /order: the reply is a page titled "Just a moment & wait"; money may have been spent: look at the account before repeating it`)
 	}
 }
 

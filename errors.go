@@ -1,9 +1,15 @@
 package youproxy
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/textproto"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -46,15 +52,15 @@ var (
 	// ErrOutcomeUnknown matches every error of this package whose outcome is
 	// [OutcomeUnknown].
 	ErrOutcomeUnknown = errors.New("youproxy: the outcome is unknown")
-	// ErrReplyTooLarge: a reply was longer than [WithMaxReplySize] allows, held a
-	// single value of more than 512 KiB or, as a list of proxies, a record of more
-	// than 1 MiB.
+	// ErrReplyTooLarge: a reply was longer than [WithMaxReplySize] allows or, as a
+	// list of proxies, held a record of more than 1 MiB.
 	ErrReplyTooLarge = errors.New("the reply is too large")
 	// ErrRedirect: the service, or whatever answered in its place, sent a
 	// redirect. None is followed: it would hand the API key to another address.
 	ErrRedirect = errors.New("the reply is a redirect, which is never followed")
-	// ErrCurrencyMismatch: amounts of two currencies were compared.
-	ErrCurrencyMismatch = errors.New("youproxy: amounts in different currencies cannot be compared")
+	// ErrCurrencyMismatch: amounts were compared or added whose currencies differ, or
+	// of which one is not known.
+	ErrCurrencyMismatch = errors.New("youproxy: amounts in different currencies cannot be compared or added")
 )
 
 // OutcomeOf says what an error of this package tells about the call: done where
@@ -402,6 +408,69 @@ func (e *CallError) LogValue() slog.Value {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
 	return slog.GroupValue(attrs...)
+}
+
+// outsideError stands in for an error of the network or of the caller's own
+// functions. It has that one's text without the key, and matches what that one
+// matches with [errors.Is], but for the outcome of a call, which only this package
+// knows. With [errors.As] it gives out certificate errors alone: others may hold
+// the request.
+type outsideError struct {
+	text    string
+	timeout bool
+	is      func(error) bool
+	as      func(any) bool
+}
+
+func (e *outsideError) Error() string   { return e.text }
+func (e *outsideError) Timeout() bool   { return e.timeout }
+func (e *outsideError) Temporary() bool { return e.timeout } // makes it a net.Error
+
+func (e *outsideError) Is(target error) bool { return !isVerdict(target) && e.is(target) }
+
+func (e *outsideError) As(target any) bool {
+	switch target.(type) {
+	case **tls.CertificateVerificationError, *x509.UnknownAuthorityError, *x509.HostnameError, *x509.CertificateInvalidError:
+		return e.as(target)
+	}
+	return false
+}
+
+// outside returns what stands in for err.
+func outside(redact func(string) string, err error) error {
+	if _, ok := err.(*outsideError); ok || err == nil { //nolint:errorlint // a wrapped one gets a text of its own
+		return err
+	}
+	var t interface{ Timeout() bool }
+	return &outsideError{
+		text:    redact(outsideText(err)),
+		timeout: errors.As(err, &t) && t.Timeout(),
+		is:      func(target error) bool { return errors.Is(err, target) },
+		as:      func(target any) bool { return errors.As(err, target) },
+	}
+}
+
+// quoted is what net/http quotes of a reply that it cannot read.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"?`)
+
+// outsideText returns the text of err without anything that may be quoted from a
+// reply.
+func outsideText(err error) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("an error without a text (%T)", err)
+		}
+	}()
+	var op *net.OpError
+	var cert *tls.CertificateVerificationError
+	var malformed textproto.ProtocolError
+	switch text = err.Error(); {
+	case errors.As(err, &malformed):
+		return "the reply is not HTTP"
+	case errors.As(err, &op), errors.As(err, &cert), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return text
+	}
+	return quoted.ReplaceAllString(text, `"…"`)
 }
 
 // moneyAfter is the sentence that ends every error.

@@ -3,6 +3,8 @@ package youproxy
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -216,7 +218,7 @@ func (c *Client) Extend(ctx context.Context, req ExtendRequest) (*Extension, err
 	if err != nil {
 		return nil, err
 	}
-	return c.extend(ctx, opExtend+e.suffix, e)
+	return c.extend(ctx, opExtend+e.suffix, e, &e.selection)
 }
 
 // SetAutoExtend switches the automatic extension of proxies on or off. It spends
@@ -229,7 +231,7 @@ func (c *Client) SetAutoExtend(ctx context.Context, req AutoExtendRequest) (*Ext
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
-	return c.extend(ctx, opExtend+e.suffix+"/auto", e)
+	return c.extend(ctx, opExtend+e.suffix+"/auto", e, &e.selection)
 }
 
 // checkedExtension makes a request ready to be sent, or tells all that is wrong.
@@ -248,16 +250,17 @@ const (
 )
 
 type extendReply struct {
+	asked           *selection
 	ProxyType       text       `json:"proxyType"`
-	RentPeriodDays  number     `json:"rentPeriodDays"`
-	Quantity        number     `json:"quantity"`
+	RentPeriodDays  *number    `json:"rentPeriodDays"`
+	Quantity        *number    `json:"quantity"`
 	IPAddressIDs    list[text] `json:"ipAddressIds"`
 	OrderIDs        list[text] `json:"orderIds"` // on one page of the documentation only
 	PromoCodeStatus text       `json:"promoCodeStatus"`
 }
 
-func (c *Client) extend(ctx context.Context, op string, body any) (*Extension, error) {
-	var reply extendReply
+func (c *Client) extend(ctx context.Context, op string, body any, asked *selection) (*Extension, error) {
+	reply := extendReply{asked: asked}
 	e, err := c.post(ctx, op, body, &reply)
 	if err != nil {
 		return nil, err
@@ -265,11 +268,48 @@ func (c *Client) extend(ctx context.Context, op string, body any) (*Extension, e
 	return reply.extension(e), nil
 }
 
+// problem holds the reply against the request. What was extended must be named; the
+// rest must agree where it is told. A reply to an extension by orders may name the
+// proxies instead of the orders.
+func (r *extendReply) problem(*envelope) string {
+	asked, named := r.asked, r.IPAddressIDs
+	switch {
+	case len(named) == 0 && (asked.suffix == "" || len(r.OrderIDs) == 0):
+		return `"ipAddressIds"` + isMissing
+	case asked.suffix == "" && !sameIDs(named, asked.IPAddressIDs):
+		return `"ipAddressIds"` + isAnother
+	case asked.suffix != "" && len(r.OrderIDs) > 0 && !sameIDs(r.OrderIDs, asked.OrderIDs):
+		return `"orderIds"` + isAnother
+	case r.ProxyType != "" && !strings.EqualFold(string(r.ProxyType), string(asked.ProxyType)):
+		return `"proxyType"` + isAnother
+	case r.RentPeriodDays != nil && int(*r.RentPeriodDays) != asked.RentPeriodDays:
+		return `"rentPeriodDays"` + isAnother
+	case r.Quantity != nil && (*r.Quantity < 1 || asked.suffix == "" && int(*r.Quantity) != len(named)):
+		return `"quantity"` + isAnother
+	}
+	return ""
+}
+
+// sameIDs reports whether both hold the same ids, in any order.
+func sameIDs[ID ~string](told list[text], asked []ID) bool {
+	left := make(map[text]bool, len(asked))
+	for _, id := range asked {
+		left[text(id)] = true
+	}
+	for _, id := range told {
+		if _, ok := left[id]; !ok {
+			return false
+		}
+		left[id] = false
+	}
+	return !slices.Contains(slices.Collect(maps.Values(left)), true)
+}
+
 func (r *extendReply) extension(e *envelope) *Extension {
 	done := &Extension{
 		ProxyType:       ProxyType(r.ProxyType),
-		RentPeriodDays:  int(r.RentPeriodDays),
-		Quantity:        int(r.Quantity),
+		RentPeriodDays:  r.RentPeriodDays.value(),
+		Quantity:        r.Quantity.value(),
 		Balance:         e.money(e.balance),
 		PromoCodeStatus: PromoCodeStatus(r.PromoCodeStatus),
 	}

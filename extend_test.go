@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -234,6 +235,7 @@ func TestValidExtendRequests(t *testing.T) {
 					want = strings.Replace(tt.sent, "IDS", kind.ids, 1) + tt.promo + "}"
 				}
 				client, transport := answering(t, http.StatusOK, routeReply)
+				transport.answer = agreeing
 				for _, request := range []validatable{kind.make(tt.terms), kind.byPtr(tt.terms)} {
 					require.NoError(t, request.Validate())
 					for _, err := range extendCalls(t.Context(), client, request) {
@@ -321,74 +323,116 @@ func TestWhatIsNoExtendRequest(t *testing.T) {
 	assert.Empty(t, transport.requests)
 }
 
-// The ids may come under either name, whatever was asked with.
-func TestExtensionReplyIDs(t *testing.T) {
-	type ips = []youproxy.IPAddressID
-	type orders = []youproxy.OrderID
+// agreeing is the reply to an extension that did what the request asked for.
+func agreeing(request string) string {
+	return `{"success": true, "price": 1.31, "quantity": null, "error": null, ` + strings.TrimPrefix(request, "{")
+}
+
+// agrees answers with that.
+func agrees(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return stubReply(r, 200, agreeing(string(body))), nil
+}
+
+// What the reply to an extension says must agree with the request. Of an extension by
+// orders it may name the proxies instead.
+func TestExtensionReplyAgrees(t *testing.T) {
+	const (
+		ips    = `"ipAddressIds": ["1111111111111111111", "1112223334283d122"]`
+		orders = `"orderIds": ["2222222222222222222"]`
+	)
 	for _, tt := range []struct {
-		name, members string
-		ips           ips
-		orders        orders
+		name, byIPs, byOrders string // the members of the reply; empty where it is not tried
+		problem               string // the member that does not agree
 	}{
-		{"IPs", `, "ipAddressIds": ["1111111111111111111", "1112223334283d122"]`, ips{"1111111111111111111", "1112223334283d122"}, nil},
-		{"orders", `, "orderIds": ["2222222222222222222"]`, nil, orders{"2222222222222222222"}},
-		{"both", `, "orderIds": ["2"], "ipAddressIds": ["1", "3"]`, ips{"1", "3"}, orders{"2"}},
-		{"one of them null", `, "orderIds": ["2"], "ipAddressIds": null`, nil, orders{"2"}},
-		{"both null", `, "orderIds": null, "ipAddressIds": null`, nil, nil},
-		{"both empty", `, "orderIds": [], "ipAddressIds": []`, nil, nil},
-		{"none", ``, nil, nil},
-		{"numbers, to the last digit", `, "ipAddressIds": [1111111111111111111], "orderIds": [9007199254740993]`, ips{"1111111111111111111"}, orders{"9007199254740993"}},
-		{"in an odd form", `, "orderIds": "2", "ipAddressIds": {"1": true}`, nil, nil},
+		{name: "all of it", byIPs: ips + `, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 2`, byOrders: orders + `, "proxyType": "IPv6", "rentPeriodDays": 90, "quantity": 10`},
+		{name: "the ids alone", byIPs: ips, byOrders: orders},
+		{name: "the rest null", byIPs: ips + `, "proxyType": null, "rentPeriodDays": null, "quantity": null, "orderIds": null`, byOrders: orders + `, "quantity": null, "ipAddressIds": null`},
+		{name: "ids in another order", byIPs: `"ipAddressIds": ["1112223334283d122", "1111111111111111111"]`},
+		{name: "an id as a number", byOrders: `"orderIds": [2222222222222222222]`},
+		{name: "proxies of an order", byOrders: `"ipAddressIds": ["1", "2"], "quantity": 2`},
+		{name: "proxies and the order", byOrders: orders + `, "ipAddressIds": ["1", "2"]`},
+		{name: "a type in other letter case", byIPs: ips + `, "proxyType": "ipv4"`, byOrders: orders + `, "proxyType": "IPV6"`},
+		{name: "numbers in quotes", byIPs: ips + `, "rentPeriodDays": "30", "quantity": "2"`},
+
+		{name: "nothing", byIPs: `"balance": 5`, byOrders: `"balance": 5`, problem: "ipAddressIds"},
+		{name: "a health page", byIPs: `"status": "UP"`, byOrders: `"status": "UP"`, problem: "ipAddressIds"},
+		{name: "no ids", byIPs: `"ipAddressIds": []`, byOrders: `"orderIds": [], "ipAddressIds": null`, problem: "ipAddressIds"},
+		{name: "ids in an odd form", byIPs: `"ipAddressIds": "1111111111111111111"`, byOrders: `"orderIds": {"2222222222222222222": true}`, problem: "ipAddressIds"},
+		{name: "other ids", byIPs: `"ipAddressIds": ["1", "2"]`, problem: "ipAddressIds"},
+		{name: "one of two", byIPs: `"ipAddressIds": ["1111111111111111111"], "quantity": 1`, problem: "ipAddressIds"},
+		{name: "one of two, twice", byIPs: `"ipAddressIds": ["1111111111111111111", "1111111111111111111"]`, problem: "ipAddressIds"},
+		{name: "one more", byIPs: `"ipAddressIds": ["1111111111111111111", "1112223334283d122", "3"]`, problem: "ipAddressIds"},
+		{name: "another order", byOrders: `"orderIds": ["2"]`, problem: "orderIds"},
+		{name: "the order instead of its proxies", byIPs: orders, problem: "ipAddressIds"},
+		{name: "another type", byIPs: ips + `, "proxyType": "IPv6"`, byOrders: orders + `, "proxyType": "IPv4"`, problem: "proxyType"},
+		{name: "another period", byIPs: ips + `, "rentPeriodDays": 60`, byOrders: orders + `, "rentPeriodDays": 30`, problem: "rentPeriodDays"},
+		{name: "a quantity of nothing", byIPs: ips + `, "quantity": 0`, byOrders: orders + `, "quantity": 0`, problem: "quantity"},
+		{name: "another quantity", byIPs: ips + `, "quantity": 1`, problem: "quantity"},
+		{name: "a quantity in words", byIPs: ips + `, "quantity": "some"`, problem: "quantity"},
 	} {
-		for _, op := range []string{"POST /extend", "POST /extend/order", "POST /extend/auto", "POST /extend/order/auto"} {
-			t.Run(tt.name+", "+op, func(t *testing.T) {
-				client, transport := answering(t, http.StatusOK, `{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "balance": 0.65, "currency": "USD", "error": null`+tt.members+`}`)
-				var done *youproxy.Extension
-				var err error
-				switch op {
-				case "POST /extend":
-					done, err = client.Extend(t.Context(), anExtension())
-				case "POST /extend/order":
-					done, err = client.Extend(t.Context(), anExtensionOfOrders())
-				case "POST /extend/auto":
-					done, err = client.SetAutoExtend(t.Context(), anAutoExtension(true))
-				default:
-					done, err = client.SetAutoExtend(t.Context(), anAutoExtensionOfOrders(true))
+		for _, call := range []struct {
+			name, members string
+			make          func(*youproxy.Client) (*youproxy.Extension, error)
+		}{
+			{"Extend by IPs", tt.byIPs, func(c *youproxy.Client) (*youproxy.Extension, error) { return c.Extend(t.Context(), anExtension()) }},
+			{"Extend by orders", tt.byOrders, func(c *youproxy.Client) (*youproxy.Extension, error) {
+				return c.Extend(t.Context(), anExtensionOfOrders())
+			}},
+			{"SetAutoExtend by IPs", tt.byIPs, func(c *youproxy.Client) (*youproxy.Extension, error) {
+				return c.SetAutoExtend(t.Context(), anAutoExtension(true))
+			}},
+			{"SetAutoExtend by orders", tt.byOrders, func(c *youproxy.Client) (*youproxy.Extension, error) {
+				return c.SetAutoExtend(t.Context(), anAutoExtensionOfOrders(true))
+			}},
+		} {
+			if call.members == "" {
+				continue
+			}
+			t.Run(tt.name+", "+call.name, func(t *testing.T) {
+				client, _ := answering(t, http.StatusOK, `{"success": true, `+call.members+`}`)
+				done, err := call.make(client)
+				if tt.problem == "" {
+					require.NoError(t, err)
+					require.NotNil(t, done)
+					return
 				}
-				require.NoError(t, err)
-				require.Len(t, transport.requests, 1)
-				assert.True(t, strings.HasSuffix(transport.requests[0].url, cannedKey+strings.TrimPrefix(op, "POST ")))
-				assert.ElementsMatch(t, tt.ips, done.IPAddressIDs)
-				assert.ElementsMatch(t, tt.orders, done.OrderIDs)
-				assert.Equal(t, 1, done.Quantity)
-				assertMoney(t, "0.65 USD", done.Balance)
+				assert.Nil(t, done)
+				assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err))
+				assert.ErrorContains(t, err, `the reply says success, but its "`+tt.problem+`" is `)
 			})
 		}
 	}
 }
 
-// What was extended is extended, whatever its reply says besides.
-func TestExtensionReplyInAnOddForm(t *testing.T) {
+// What else the reply to an extension says is kept as it came.
+func TestExtensionReply(t *testing.T) {
+	const ips = `"ipAddressIds": [1111111111111111111, "1112223334283d122"]`
+	want := youproxy.Extension{IPAddressIDs: anExtension().IPAddressIDs}
 	for _, tt := range []struct {
 		name, members string
-		want          youproxy.Extension
+		set           func(*youproxy.Extension)
 	}{
-		{"nothing", ``, youproxy.Extension{}},
-		{"nulls", `, "proxyType": null, "rentPeriodDays": null, "quantity": null, "balance": null, "currency": null, "promoCodeStatus": null`, youproxy.Extension{}},
-		{"numbers in quotes", `, "rentPeriodDays": "30", "quantity": "2", "balance": "0.65", "currency": "USD"`, youproxy.Extension{RentPeriodDays: 30, Quantity: 2, Balance: youproxy.MustMoney("0.65 USD")}},
-		{"odd values", `, "rentPeriodDays": {}, "quantity": "some", "balance": [], "proxyType": 4`, youproxy.Extension{ProxyType: "4"}},
-		{"values that came later", `, "proxyType": "IPv9", "promoCodeStatus": "HALF", "autoExtend": true`, youproxy.Extension{ProxyType: "IPv9", PromoCodeStatus: "HALF"}},
-		{"a valid promo code", `, "promoCodeStatus": "VALID"`, youproxy.Extension{PromoCodeStatus: youproxy.PromoCodeValid}},
-		{"a promo code that is not valid", `, "promoCodeStatus": "NO_VALID"`, youproxy.Extension{PromoCodeStatus: youproxy.PromoCodeNotValid}},
+		{"nothing", ``, func(*youproxy.Extension) {}},
+		{"a balance", `, "balance": "0.65", "currency": "USD"`, func(e *youproxy.Extension) { e.Balance = youproxy.MustMoney("0.65 USD") }},
+		{"an odd balance", `, "balance": [], "currency": "USD"`, func(*youproxy.Extension) {}},
+		{"a status that came later", `, "promoCodeStatus": "HALF", "autoExtend": true`, func(e *youproxy.Extension) { e.PromoCodeStatus = "HALF" }},
+		{"a valid promo code", `, "promoCodeStatus": "VALID"`, func(e *youproxy.Extension) { e.PromoCodeStatus = youproxy.PromoCodeValid }},
+		{"a promo code that is not valid", `, "promoCodeStatus": "NO_VALID"`, func(e *youproxy.Extension) { e.PromoCodeStatus = youproxy.PromoCodeNotValid }},
+		{"all of it", `, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 2, "orderIds": ["7"]`, func(e *youproxy.Extension) {
+			e.ProxyType, e.RentPeriodDays, e.Quantity, e.OrderIDs = "IPv4", 30, 2, []youproxy.OrderID{"7"}
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			client, _ := answering(t, http.StatusOK, `{"success": true`+tt.members+`}`)
+			want := want
+			tt.set(&want)
+			client, _ := answering(t, http.StatusOK, `{"success": true, `+ips+tt.members+`}`)
 			done, err := client.Extend(t.Context(), anExtension())
 			require.NoError(t, err)
-			assert.Equal(t, &tt.want, done)
-			done, err = client.SetAutoExtend(t.Context(), anAutoExtension(true))
-			require.NoError(t, err)
-			assert.Equal(t, &tt.want, done)
+			assert.Equal(t, &want, done)
 		})
 	}
 }
@@ -441,8 +485,8 @@ func TestExtensionOutcomes(t *testing.T) {
 		sent    int    // how often SetAutoExtend sends it
 		is      error
 	}{
-		{"success", status(200, routeReply), youproxy.OutcomeDone, executed, executed, 1, nil},
-		{"success with nothing else", status(200, `{"success": true}`), youproxy.OutcomeDone, executed, executed, 1, nil},
+		{"success", agrees, youproxy.OutcomeDone, executed, executed, 1, nil},
+		{"success with nothing else", status(200, `{"success": true}`), youproxy.OutcomeUnknown, mayBeSpent, mayBeMade, 1, nil},
 		{"no reply in time", never, youproxy.OutcomeUnknown, mayBeSpent, mayBeMade, 3, context.DeadlineExceeded},
 		{"no end in time", neverEnds, youproxy.OutcomeUnknown, mayBeSpent, mayBeMade, 3, context.DeadlineExceeded},
 		{"a connection that breaks", breaks(errors.New("connection reset")), youproxy.OutcomeUnknown, mayBeSpent, mayBeMade, 3, youproxy.ErrOutcomeUnknown},
@@ -497,11 +541,11 @@ func TestSetAutoExtendRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{answers: []answer{
 			status(502, "<html>Bad Gateway</html>"), breaks(errors.New("connection reset")),
-			status(200, `{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111"], "balance": 5, "currency": "USD", "error": null}`),
+			agrees,
 		}}
 		done, err := clientFor(t, s.option()).SetAutoExtend(t.Context(), anAutoExtension(true))
 		require.NoError(t, err)
-		assert.Equal(t, []youproxy.IPAddressID{"1111111111111111"}, done.IPAddressIDs)
+		assert.Equal(t, anAutoExtension(true).IPAddressIDs, done.IPAddressIDs)
 		assert.Len(t, s.times, 3)
 	})
 }
@@ -516,6 +560,9 @@ func TestExtendWaitsForItsTurn(t *testing.T) {
 					sent = append(sent, strings.TrimPrefix(r.URL.Path, clientPathOfKey))
 					if r.URL.Path == clientPathOfKey+"/order" {
 						time.Sleep(10 * time.Second)
+					}
+					if strings.Contains(r.URL.Path, "/extend") {
+						return agrees(r)
 					}
 					return stubReply(r, 200, routeReply), nil
 				}))

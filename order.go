@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/shopspring/decimal"
 )
 
@@ -333,7 +332,7 @@ func (c *Client) CreateOrder(ctx context.Context, req OrderRequest) (*Order, err
 	if err != nil {
 		return nil, err
 	}
-	var reply orderReply
+	reply := orderReply{asked: o.ProxyType}
 	e, err := c.post(ctx, opOrder, o, &reply)
 	if err != nil {
 		return nil, err
@@ -344,6 +343,7 @@ func (c *Client) CreateOrder(ctx context.Context, req OrderRequest) (*Order, err
 const opOrder = "POST /order"
 
 type orderReply struct {
+	asked           ProxyType
 	ProxyType       text `json:"proxyType"`
 	OrderNumber     text `json:"orderNumber"`
 	PromoCodeStatus text `json:"promoCodeStatus"`
@@ -358,35 +358,27 @@ func (r *orderReply) order(e *envelope) *Order {
 	}
 }
 
-func (r *orderReply) missing(*envelope) string {
-	if strings.TrimSpace(string(r.OrderNumber)) == "" {
-		return "orderNumber"
+func (r *orderReply) problem(*envelope) string {
+	switch {
+	case strings.TrimSpace(string(r.OrderNumber)) == "":
+		return `"orderNumber"` + isMissing
+	case r.ProxyType != "" && !strings.EqualFold(string(r.ProxyType), string(r.asked)):
+		return `"proxyType"` + isAnother
 	}
 	return ""
 }
 
 type quoteReply struct {
-	ProxyType       text          `json:"proxyType"`
-	Price           amount        `json:"price"`
-	Discount        amount        `json:"discount"`
-	PromoCodeStatus text          `json:"promoCodeStatus"`
-	Warnings        list[warning] `json:"warnings"`
+	ProxyType       text        `json:"proxyType"`
+	Price           amount      `json:"price"`
+	Discount        amount      `json:"discount"`
+	PromoCodeStatus text        `json:"promoCodeStatus"`
+	Warnings        list[fault] `json:"warnings"`
 }
 
-// warning is a fault in any form, of a quote that is one all the same.
-type warning struct{ fault }
-
-func (w *warning) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	f, err := readFault(dec)
-	if f != nil {
-		w.fault = *f
-	}
-	return err
-}
-
-func (r *quoteReply) missing(*envelope) string {
+func (r *quoteReply) problem(*envelope) string {
 	if !r.Price.given {
-		return "price"
+		return `"price"` + isMissing
 	}
 	return ""
 }
@@ -405,7 +397,7 @@ func (c *Client) quote(ctx context.Context, op string, terms any) (*Quote, error
 		PromoCodeStatus: PromoCodeStatus(reply.PromoCodeStatus),
 	}
 	for _, w := range reply.Warnings {
-		q.Warnings = append(q.Warnings, Warning{Code: ErrorCode(w.Code), Message: c.core.redact(string(w.Message))})
+		q.Warnings = append(q.Warnings, Warning{Code: w.code, Message: c.core().redact(w.message)})
 	}
 	return q, nil
 }

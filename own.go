@@ -36,6 +36,8 @@ const (
 	unseenFor = time.Hour
 	// rememberedFor is how long a call that spent is remembered.
 	rememberedFor = 24 * time.Hour
+	// mostRemembered bounds how many are.
+	mostRemembered = 1000
 )
 
 // anySpend is a call of which is not known what it does.
@@ -66,7 +68,7 @@ func (own *ownSpends) begin(s ownSpend) {
 	own.mu.Lock()
 	defer own.mu.Unlock()
 	s.at, s.unknown = time.Now(), true
-	for len(own.spends) > 0 && s.at.Sub(own.spends[0].at) > rememberedFor {
+	for len(own.spends) > 0 && (len(own.spends) >= mostRemembered || s.at.Sub(own.spends[0].at) > rememberedFor) {
 		own.forgotten = own.spends[0].at
 		own.spends = own.spends[1:]
 	}

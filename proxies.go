@@ -1,7 +1,9 @@
 package youproxy
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +12,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"math"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -95,18 +98,40 @@ type ProxyQuery struct {
 // list. So may an order around records; in a longer one, what holds for its
 // records must come before them.
 func (c *Client) Proxies(ctx context.Context, q ProxyQuery) iter.Seq2[Proxy, error] {
-	return func(yield func(Proxy, error) bool) {
-		var query *proxyTypeQuery
-		if q.ProxyType != "" {
-			var err error
-			if query, err = forProxyType("ProxyQuery", q.ProxyType); err != nil {
-				yield(Proxy{}, err)
-				return
-			}
-		}
-		list := &proxyList{ctx: ctx, asked: q.ProxyType, yield: yield}
-		if _, err := c.get(ctx, "GET /ipAddress", query, list); err != nil {
+	return func(yield func(Proxy, error) bool) { _ = c.list(ctx, q, yield) }
+}
+
+// list yields the proxies of the account, and reports whether a cache told them.
+func (c *Client) list(ctx context.Context, q ProxyQuery, yield func(Proxy, error) bool) (aged bool) {
+	var query *proxyTypeQuery
+	if q.ProxyType != "" {
+		var err error
+		if query, err = forProxyType("ProxyQuery", q.ProxyType); err != nil {
 			yield(Proxy{}, err)
+			return false
+		}
+	}
+	list := &proxyList{ctx: ctx, asked: q.ProxyType, yield: yield}
+	e, err := c.get(ctx, "GET /ipAddress", query, list)
+	if err != nil {
+		yield(Proxy{}, err)
+	}
+	return e != nil && e.aged
+}
+
+// errAged tells that a cache answered, so that the account was not looked at.
+var errAged = errors.New("the reply comes from a cache (its Age is above 0)")
+
+// fresh yields the proxies of the account as they are now.
+func (c *Client) fresh(ctx context.Context, t ProxyType) iter.Seq2[Proxy, error] {
+	return func(yield func(Proxy, error) bool) {
+		ended := false
+		aged := c.list(ctx, ProxyQuery{t}, func(p Proxy, err error) bool {
+			ended = !yield(p, err) || err != nil
+			return !ended
+		})
+		if aged && !ended {
+			yield(Proxy{}, errAged)
 		}
 	}
 }
@@ -152,9 +177,11 @@ func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
 		}
 		c := &core{redact: func(s string) string { return s }}
 		ctx := context.Background()
+		s := &sending{Context: ctx}
+		s.native.Store(true) // r ends when it likes
 		reply := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(r), ContentLength: -1}
 		call := &apiCall{op: opReadProxies, effect: read, reply: &proxyList{ctx: ctx, yield: yield}}
-		if err := c.open(ctx, ctx, reply, call, nil).err; err != nil {
+		if err := c.open(ctx, s, reply, call).err; err != nil {
 			if e, ok := err.(*CallError); ok { //nolint:errorlint // it is never wrapped
 				e.HTTPStatus = 0
 			} else if e, ok := err.(*APIError); ok { //nolint:errorlint // the same
@@ -171,15 +198,12 @@ type proxyList struct {
 	asked  ProxyType
 	yield  func(Proxy, error) bool
 	begun  bool // a proxy was handed out
-	in     *replyReader
+	in     *listReader
 	around surroundings // of the member of the reply that is read
 	proxyDecoder
 }
 
 func (l *proxyList) reset() { l.proxyDecoder = proxyDecoder{yield: l.handOut} }
-
-func (l *proxyList) readFrom(in *replyReader) { l.in = in }
-func (l *proxyList) handedOut() bool          { return l.begun }
 
 func (l *proxyList) handOut(p *Proxy) error {
 	switch {
@@ -201,7 +225,7 @@ func (l *proxyList) handOut(p *Proxy) error {
 }
 
 func (l *proxyList) readMember(e *envelope, name string, dec *jsontext.Decoder) error {
-	if e.refused || e.fault != nil {
+	if e.refused || e.fault.given && !e.fault.hollow {
 		return dec.SkipValue()
 	}
 	l.around = surroundings{}
@@ -245,6 +269,102 @@ func (l *proxyList) here(dec *jsontext.Decoder, length int64, err error) error {
 	e.offset += dec.InputOffset() - length
 	e.path = pathOf(dec.StackPointer())
 	return e
+}
+
+// maxRecord bounds a record of a list that is handed out while it is read.
+const maxRecord = 1 << 20
+
+// errLongValue tells that a value is longer than the lookahead.
+var errLongValue = errors.New("the value is too long to be read as a whole")
+
+// listReader reads the body of a list, bounds what is read of it, and remembers how
+// it ended.
+type listReader struct {
+	body      *bufio.Reader
+	limit     int64 // in all
+	lookahead int64 // past the last value read
+	trying    bool  // a value longer than that is only told to be
+	dec       *jsontext.Decoder
+	count     int64 // of bytes read
+	err       error // why reading ended early; nil at the end of the body
+}
+
+func newListReader(s *sending, body io.Reader, limit, length int64) *listReader {
+	r := &listReader{body: bufio.NewReaderSize(&pacedBody{s: s, body: body}, 16), limit: limit, lookahead: limit}
+	if limit == 0 {
+		r.limit, r.lookahead = math.MaxInt64, maxRecord
+	}
+	if length > r.limit {
+		r.err = ErrReplyTooLarge
+	}
+	return r
+}
+
+// isObject reports whether the body begins as an object does. It skips a byte order
+// mark.
+func (r *listReader) isObject() bool {
+	begin, _ := r.body.Peek(len(byteOrderMark))
+	if bytes.Equal(begin, byteOrderMark) {
+		_, _ = r.body.Discard(len(byteOrderMark))
+		begin, _ = r.body.Peek(1)
+	}
+	return len(begin) > 0 && strings.IndexByte("{ \t\r\n", begin[0]) >= 0
+}
+
+// read reads a list, and hands its proxies out.
+func (r *listReader) read(list *proxyList) (*envelope, error) {
+	list.in = r
+	list.reset()
+	e := &envelope{reply: list}
+	r.dec = jsontext.NewDecoder(r, lenient)
+	err := e.UnmarshalJSONFrom(r.dec)
+	if err == nil {
+		r.dec.PeekKind() // reads to the end
+		if _, err = r.dec.ReadToken(); errors.Is(err, io.EOF) {
+			return e, e.spoiled()
+		}
+		err = cmp.Or(err, error(oddity("it goes on after its end")))
+	}
+	switch {
+	case errors.Is(err, errStopped):
+		return e, err
+	case r.err != nil && errors.Is(r.err, ErrReplyTooLarge):
+		return e, ErrReplyTooLarge
+	case r.err != nil:
+		return e, &brokenReply{r.err}
+	}
+	return e, malformed(err)
+}
+
+func (r *listReader) Read(p []byte) (int, error) {
+	switch {
+	case r.err != nil:
+		return 0, r.err
+	case r.trying:
+		room := r.lookahead - (r.count - r.dec.InputOffset())
+		if room <= 0 {
+			return 0, errLongValue
+		}
+		p = p[:min(int64(len(p)), room)]
+	case r.dec != nil && r.count-r.dec.InputOffset() > r.lookahead:
+		r.err = ErrReplyTooLarge
+		return 0, r.err
+	}
+	// One byte more than allowed is asked for, so that a body of just that size
+	// can end.
+	if room := r.limit - r.count; int64(len(p)) > room {
+		p = p[:room+1]
+	}
+	n, err := r.body.Read(p)
+	r.count += int64(n)
+	switch {
+	case r.count > r.limit:
+		r.err = ErrReplyTooLarge
+		return 0, r.err
+	case err != nil && !errors.Is(err, io.EOF):
+		r.err = err
+	}
+	return n, err
 }
 
 func (l *proxyList) longList(dec *jsontext.Decoder, s *surroundings, at place) error {

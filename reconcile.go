@@ -123,7 +123,7 @@ func (c *Client) Reconcile(ctx context.Context, a Attempt) (*Reconciliation, err
 	case ctx == nil:
 		return unseen(errNilContext)
 	}
-	leave, err := c.core.takeTurn(ctx, a.Op)
+	ctx, leave, err := c.core().takeTurn(ctx, a.Op)
 	if err != nil {
 		// Nothing was sent by this call. Of the attempt that is not known.
 		return unseen(errors.Unwrap(err))
@@ -131,8 +131,8 @@ func (c *Client) Reconcile(ctx context.Context, a Attempt) (*Reconciliation, err
 	defer leave()
 	// The process that made the attempt may have written it down, and waited for the
 	// reply, until now.
-	latest := a.At.Add(2*c.core.config.timeouts.Spend + c.core.config.patience)
-	until := time.Now().Add(c.core.config.patience)
+	latest := a.At.Add(2*c.core().config.timeouts.Spend + c.core().config.patience)
+	until := time.Now().Add(c.core().config.patience)
 	if until.After(latest) {
 		until = latest
 	}
@@ -149,9 +149,9 @@ func (c *Client) reconcile(ctx context.Context, a *Attempt, until time.Time) (*R
 	latest := until
 	own := func(number OrderNumber) bool {
 		if !a.isOrder() {
-			return c.core.spends.extended(a, 0)
+			return c.core().spends.extended(a, 0)
 		}
-		return c.core.spends.ordered(a, number)
+		return c.core().spends.ordered(a, number)
 	}
 	var evidence Evidence
 	stayed := true // as it was, at each look
@@ -173,7 +173,7 @@ func (c *Client) reconcile(ctx context.Context, a *Attempt, until time.Time) (*R
 			}
 		}
 		if err := contextError(ctx, nil); err != nil {
-			evidence.Err = redactError(c.core.redact, err)
+			evidence.Err = outside(c.core().redact, err)
 			return &Reconciliation{Evidence: evidence}, evidence.Err
 		}
 		if last {
@@ -206,9 +206,12 @@ func (c *Client) look(ctx context.Context, a *Attempt) (*Evidence, error) {
 	if err != nil {
 		return nil, err
 	}
-	balance, err := c.Balance(ctx)
-	if err != nil {
+	balance, aged, err := c.balance(ctx)
+	switch {
+	case err != nil:
 		return nil, err
+	case aged:
+		return nil, errAged
 	}
 	seen.At, seen.Balance, seen.Fell = time.Now().UTC(), &balance, a.fell(balance)
 	seen.Renewed = seen.Renewed || a.mayRenewItself(a.Before.Renewing, seen.At)
@@ -225,7 +228,7 @@ func (c *Client) newOrders(ctx context.Context, a *Attempt, seen *Evidence) erro
 	seen.Vanished = len(before) > 0
 	at := make(map[OrderID]int)
 	shown := make(map[IPAddressID]bool)
-	for p, err := range c.Proxies(ctx, ProxyQuery{a.ProxyType}) {
+	for p, err := range c.fresh(ctx, a.ProxyType) {
 		if err != nil {
 			return err
 		}
@@ -242,7 +245,7 @@ func (c *Client) newOrders(ctx context.Context, a *Attempt, seen *Evidence) erro
 		if !known {
 			i = len(seen.NewOrders)
 			at[id] = i
-			seen.NewOrders = append(seen.NewOrders, SeenOrder{ID: id, Number: redactID(c, p.OrderNumber), Country: c.core.redact(p.Country), Start: p.Start})
+			seen.NewOrders = append(seen.NewOrders, SeenOrder{ID: id, Number: redactID(c, p.OrderNumber), Country: c.core().redact(p.Country), Start: p.Start})
 		}
 		o := &seen.NewOrders[i]
 		o.Proxies++
@@ -254,12 +257,12 @@ func (c *Client) newOrders(ctx context.Context, a *Attempt, seen *Evidence) erro
 }
 
 // redactID takes the key out of an id that is kept, or shown in errors.
-func redactID[ID ~string](c *Client, id ID) ID { return ID(c.core.redact(string(id))) }
+func redactID[ID ~string](c *Client, id ID) ID { return ID(c.core().redact(string(id))) }
 
 func (c *Client) ends(ctx context.Context, a *Attempt, seen *Evidence) error {
 	shown := make(map[IPAddressID]bool)
 	var renewing []IPAddressID
-	for p, err := range c.Proxies(ctx, ProxyQuery{a.ProxyType}) {
+	for p, err := range c.fresh(ctx, a.ProxyType) {
 		if err != nil {
 			return err
 		}
@@ -395,7 +398,7 @@ func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, erro
 		switch {
 		case err == nil && len(proxies) >= p.Attempt.Quantity:
 			if p.Order != nil {
-				c.core.spends.see(p.Order.Number)
+				c.core().spends.see(p.Order.Number)
 			}
 			return proxies, nil
 		case errors.Is(err, ErrInvalidAPIKey), errors.Is(err, ErrCallerNotAllowed), errors.Is(err, ErrIncorrectProxyType):
@@ -410,7 +413,7 @@ func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, erro
 			if problem != nil && !errors.Is(problem, ctx.Err()) {
 				text += ", and the last look failed: " + reasonOf(problem)
 			}
-			return nil, &CallError{Op: op, Err: fmt.Errorf("%s: %w", text, redactError(c.core.redact, over))}
+			return nil, &CallError{Op: op, Err: fmt.Errorf("%s: %w", text, outside(c.core().redact, over))}
 		}
 	}
 }
@@ -424,7 +427,7 @@ func (c *Client) proxiesOf(ctx context.Context, p *Purchase) ([]Proxy, error) {
 	}
 	var list []Proxy
 	shown := make(map[IPAddressID]bool)
-	for proxy, err := range c.Proxies(ctx, ProxyQuery{a.ProxyType}) {
+	for proxy, err := range c.fresh(ctx, a.ProxyType) {
 		if err != nil {
 			return nil, err
 		}

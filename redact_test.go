@@ -1,14 +1,18 @@
 package youproxy
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
 	"io"
+	"net"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -162,25 +166,49 @@ func TestRedactIsFast(t *testing.T) {
 	}
 }
 
-func TestRedactErrorKeepsWhatMatched(t *testing.T) {
+func TestOutsideErrorsKeepWhatMatched(t *testing.T) {
 	const key = "Secret-Key_0123456789"
 	redact := newRedactor(key)
+	assert.NoError(t, outside(redact, nil))
 
-	clean := fmt.Errorf("nothing of it: %w", io.EOF)
-	assert.Same(t, clean, redactError(redact, clean), "a clean error is kept as it is")
-	assert.NoError(t, redactError(redact, nil))
-
-	leaking := fmt.Errorf("at /%s: %w", key, errors.Join(io.ErrUnexpectedEOF, &url.Error{Op: "Get", URL: "http://h/" + key, Err: timeoutError{}}))
-	safe := redactError(redact, leaking)
-	require.Error(t, safe)
-	assert.Equal(t, redact(leaking.Error()), safe.Error())
-	assert.NotContains(t, fmt.Sprintf("%+v %#v", safe, safe), key)
-	assert.ErrorIs(t, safe, io.ErrUnexpectedEOF)
+	certificate := x509.UnknownAuthorityError{}
+	inner := fmt.Errorf("at /%s: %w", key, errors.Join(&url.Error{Op: "Get", URL: "http://h/" + key, Err: timeoutError{}},
+		io.ErrUnexpectedEOF, syscall.ECONNREFUSED, certificate, ErrNotSent))
+	err := outside(redact, inner)
+	assert.Same(t, err, outside(redact, err), "what stands in for an error stays")
+	assert.Contains(t, err.Error(), "connection refused")
+	assert.NotContains(t, fmt.Sprintf("%+v %#v %s", err, err, err), key)
+	for _, target := range []error{io.ErrUnexpectedEOF, syscall.ECONNREFUSED} {
+		assert.ErrorIs(t, err, target)
+	}
+	assert.NotErrorIs(t, err, ErrNotSent, "what became of the call is not for others to say")
+	var network net.Error
+	require.ErrorAs(t, err, &network)
+	assert.True(t, network.Timeout())
+	assert.ErrorAs(t, err, &certificate)
 	var u *url.Error
-	require.ErrorAs(t, safe, &u)
-	assert.Equal(t, "http://h/"+redacted, u.URL)
-	assert.True(t, isTimeout(safe))
+	assert.False(t, errors.As(err, &u), "it holds the URL")
 }
+
+// What net/http quotes of a reply that it cannot read may be a password.
+func TestOutsideErrorsQuoteNothing(t *testing.T) {
+	redact := newRedactor("Secret-Key_0123456789")
+	for _, err := range []error{
+		errors.New(`malformed HTTP response "192.0.2.1:8080:login:hunter2"`),
+		errors.New(`malformed HTTP response "a \"quoted\" hunter2`),
+		fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", textproto.ProtocolError("malformed MIME header line: hunter2")),
+		panicking{},
+	} {
+		assert.NotContains(t, outside(redact, err).Error(), "hunter2")
+		assert.NotEmpty(t, outside(redact, err).Error())
+	}
+	const dial = `dial tcp: lookup "odd" failed`
+	assert.Equal(t, dial, outside(redact, fmt.Errorf("%w", &net.OpError{Op: "dial", Net: "tcp", Err: errors.New(`lookup "odd" failed`)})).Error())
+}
+
+type panicking struct{}
+
+func (panicking) Error() string { panic("hunter2") }
 
 type timeoutError struct{}
 

@@ -156,24 +156,24 @@ func TestDocumentedReplies(t *testing.T) {
 			&youproxy.Order{Number: "NUMBER-4455566677", ProxyType: "MOBILE", Balance: money("1.95 USD"), PromoCodeStatus: youproxy.PromoCodeNotValid},
 		},
 		{
-			"extension by IPs", "POST /extend", extending(anExtension()),
+			"extension by IPs", "POST /extend", extending(youproxy.ExtendIPsRequest{ProxyType: "IPv4", IPAddressIDs: ofIP, RentPeriodDays: 30}),
 			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111111"], "balance": 0.65, "currency": "USD", "error": null, "promoCodeStatus": null}`,
 			&youproxy.Extension{ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, IPAddressIDs: ofIP, Balance: money("0.65 USD")},
 		},
 		{
-			"extension by orders lists IPs, too", "POST /extend/order", extending(anExtensionOfOrders()),
+			"extension by orders lists IPs, too", "POST /extend/order", extending(youproxy.ExtendOrdersRequest{ProxyType: "IPv4", OrderIDs: []youproxy.OrderID{"2"}, RentPeriodDays: 30}),
 			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111111"], "balance": 0.65, "currency": "USD", "error": null, "promoCodeStatus": null}`,
 			&youproxy.Extension{ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, IPAddressIDs: ofIP, Balance: money("0.65 USD")},
 		},
 		{
-			"automatic extension by IPs", "POST /extend/auto", autoExtending(anAutoExtension(true)),
+			"automatic extension by IPs", "POST /extend/auto", autoExtending(youproxy.AutoExtendIPsRequest{ProxyType: "IPv4", IPAddressIDs: []youproxy.IPAddressID{"1111111111111111"}, RentPeriodDays: 30, AutoExtend: true}),
 			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111"], "balance": 5, "currency": "USD", "error": null}`,
 			&youproxy.Extension{
 				ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, IPAddressIDs: []youproxy.IPAddressID{"1111111111111111"}, Balance: money("5 USD"),
 			},
 		},
 		{
-			"automatic extension by orders", "POST /extend/order/auto", autoExtending(anAutoExtensionOfOrders(false)),
+			"automatic extension by orders", "POST /extend/order/auto", autoExtending(youproxy.AutoExtendOrdersRequest{ProxyType: "IPv4", OrderIDs: []youproxy.OrderID{"1111111111111111"}, RentPeriodDays: 30}),
 			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "orderIds": ["1111111111111111"], "balance": 5, "currency": "USD", "error": null}`,
 			&youproxy.Extension{
 				ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, OrderIDs: []youproxy.OrderID{"1111111111111111"}, Balance: money("5 USD"),

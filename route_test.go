@@ -29,6 +29,14 @@ import (
 const routeReply = `{"success": true, "error": null, "balance": 25.03, "currency": "USD", "price": 1.31, "orderNumber": "NUMBER-112233",
  "proxyTypes": [], "countries": [], "mobileOperators": []}`
 
+// replyTo is a success to a request with this path and body.
+func replyTo(path, body string) string {
+	if strings.Contains(path, "/extend") && !strings.Contains(path, "/calculate") {
+		return agreeing(body)
+	}
+	return routeReply
+}
+
 // withoutList holds that a list comes with no error, and never is nil.
 func withoutList[T any](list []T, err error) error {
 	if (list == nil) != (err != nil) {
@@ -70,7 +78,7 @@ func TestRoutes(t *testing.T) {
 				body, err := io.ReadAll(req.Body)
 				assert.NoError(t, err)
 				assert.Equal(t, r.Body, string(body))
-				return stubReply(req, 200, routeReply), nil
+				return stubReply(req, 200, replyTo(req.URL.Path, r.Body)), nil
 			}), youproxy.WithObserver(func(_ context.Context, e youproxy.CallEvent) { label = e.Op }))
 			require.NoError(t, r.Call(t.Context(), c))
 			assert.Equal(t, 1, sent)
@@ -150,7 +158,7 @@ func TestBodiesHoldWhatIsDocumented(t *testing.T) {
 				required := slices.Concat(documented.required, bodyMembersOf[r.Op+" "+fmt.Sprint(body["proxyType"])])
 				assert.Subset(t, members, required, "what is missing")
 				assert.Subset(t, slices.Concat(required, documented.optional), members, "what is too much")
-				return stubReply(req, 200, routeReply), nil
+				return stubReply(req, 200, replyTo(req.URL.Path, r.Body)), nil
 			}))
 			require.NoError(t, r.Call(t.Context(), c))
 		})
@@ -180,7 +188,7 @@ func TestRouteEffects(t *testing.T) {
 					if bodies = append(bodies, string(body)); len(bodies) == 1 {
 						return stubReply(req, 503, "<html>busy</html>"), nil
 					}
-					return stubReply(req, 200, routeReply), nil
+					return stubReply(req, 200, replyTo(req.URL.Path, r.Body)), nil
 				}))
 				err := r.Call(t.Context(), c)
 				if r.Effect == "spend" {
@@ -220,7 +228,7 @@ func TestRouteLanes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := clientFor(t, byStub(func(req *http.Request) (*http.Response, error) {
 					time.Sleep(time.Second)
-					return stubReply(req, 200, routeReply), nil
+					return stubReply(req, 200, replyTo(req.URL.Path, r.Body)), nil
 				}))
 				started := time.Now()
 				var wg sync.WaitGroup

@@ -2,15 +2,19 @@ package youproxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,20 +30,23 @@ const keyPlaceholder = "REDACTED"
 
 var (
 	errSecondSend = errors.New("a second attempt to send it was stopped: what spends money is sent once")
+	errTooLate    = errors.New("the call had ended before it was sent")
 	errOtherHost  = errors.New("the transport turned to another host, which must not see the API key: it was stopped")
 	errNotACall   = errors.New("a middleware changed the request's context, host or path: the API key is not sent that way")
 	errNoResponse = errors.New("the transport returned neither a response nor an error")
+	errFollowed   = fmt.Errorf("the transport followed a redirect: %w", ErrRedirect)
 )
 
-// newTransport gives the transport a client uses where the caller brings none.
-// It closes idle connections before servers usually do, as a request on a
-// connection that the server is just closing is lost.
+// newTransport returns the transport of a client whose caller brings none. It
+// closes idle connections before servers usually do, as a request on a connection
+// that the server is just closing is lost.
 func newTransport() *http.Transport {
 	t, ok := http.DefaultTransport.(*http.Transport)
-	if !ok { // stubbed or instrumented
-		return nil
+	if ok {
+		t = t.Clone()
+	} else {
+		t = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second}
 	}
-	t = t.Clone()
 	t.MaxIdleConnsPerHost = 16
 	t.IdleConnTimeout = 30 * time.Second
 	t.MaxResponseHeaderBytes = 256 << 10
@@ -48,95 +55,111 @@ func newTransport() *http.Transport {
 
 // keyTransport is the innermost round tripper. It alone knows the key: it puts
 // it into the path of a request, and takes it out of whatever comes back but
-// the body. It keeps the attempt informed of how far it got.
+// the body. It keeps the sending informed of how far it got.
 type keyTransport struct {
 	base   func() http.RoundTripper // looked up at each request, for it may be swapped
 	api    *url.URL                 // scheme, host and the path before apiPath
 	key    func() string
 	redact func(string) string
+
+	// What a transport that follows redirects would tell the next host it came from,
+	// key and all, were the field not there.
+	referer []string
 }
 
 func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	a, _ := req.Context().Value(attemptKey{}).(*attempt)
-	prefix := t.api.Path + apiPath
-	rest, ok := strings.CutPrefix(req.URL.Path, prefix+keyPlaceholder+"/")
-	if a == nil || !ok || req.URL.Scheme != t.api.Scheme || req.URL.Host != t.api.Host || req.Host != t.api.Host {
+	s, _ := req.Context().Value(sendingKey{}).(*sending)
+	path, ok := strings.CutPrefix(req.URL.Path, t.api.Path+apiPath+keyPlaceholder)
+	if s == nil || !ok || req.URL.Scheme != t.api.Scheme || req.URL.Host != t.api.Host || req.Host != t.api.Host {
 		closeBody(req)
 		return nil, errNotACall
 	}
-	if !a.hand() {
+	resp, err := t.exchange(req.Context(), s, req.Method, func(ctx context.Context) *http.Request {
+		inner := req.WithContext(ctx)
+		inner.URL = t.address(path, req.URL.RawQuery)
+		return inner
+	})
+	if err != nil {
 		closeBody(req)
-		return nil, errSecondSend
+		return nil, err
 	}
+	resp.Request = req
+	return resp, nil
+}
 
-	ctx := req.Context()
-	if theirs := httptrace.ContextClientTrace(ctx); theirs != nil {
-		ctx = httptrace.WithClientTrace(untraced.Context(ctx), t.quiet(theirs))
-	}
+// address returns the URL of a path below the key, with the key.
+func (t *keyTransport) address(path, query string) *url.URL {
+	return &url.URL{Scheme: t.api.Scheme, Host: t.api.Host, Path: t.api.Path + apiPath + t.key() + path, RawQuery: query}
+}
+
+// exchange sends the request that it lets make for a context, and returns its
+// response without the key in it.
+func (t *keyTransport) exchange(ctx context.Context, s *sending, method string, request func(context.Context) *http.Request) (*http.Response, error) {
 	base := t.base()
-	plain, isPlain := base.(*http.Transport)
-	fields := !isPlain || t.api.Scheme == "http" && plain.Protocols != nil && plain.Protocols.UnencryptedHTTP2()
-	inner := req.WithContext(httptrace.WithClientTrace(ctx, a.trace(fields)))
-	inner.URL = &url.URL{
-		Scheme:   t.api.Scheme,
-		Host:     t.api.Host,
-		Path:     prefix + t.key() + "/" + rest,
-		RawQuery: req.URL.RawQuery,
+	plain, _ := base.(*http.Transport)
+	err := ctx.Err()
+	if err == nil {
+		err = s.hand(plain != nil)
 	}
-	if !isPlain {
-		// One that follows redirects would tell the next host where it came from,
-		// key and all, unless the field is there.
-		inner.Header = req.Header.Clone()
-		inner.Header.Set("Referer", t.api.Scheme+"://"+t.api.Host+"/")
+	if err != nil {
+		return nil, outside(t.redact, err)
 	}
-	resp, err := base.RoundTrip(inner)
+	req := request(t.traced(ctx, s, method, plain))
+	if plain == nil {
+		req.Header = maps.Clone(req.Header)
+		req.Header["Referer"] = t.referer
+	}
+	resp, err := base.RoundTrip(req)
 	switch {
-	case err != nil:
-		a.back()
+	case err == nil && resp == nil:
+		err = errNoResponse
+	case err == nil && resp.Request != nil && resp.Request.Response != nil:
+		err = errFollowed
+	}
+	if err != nil {
+		s.back()
 		if resp != nil && resp.Body != nil {
 			_ = resp.Body.Close()
 		}
-		return nil, redactError(t.redact, err)
-	case resp == nil:
-		a.back()
-		return nil, errNoResponse
+		return nil, outside(t.redact, err)
 	}
-
-	clean := *resp
-	clean.Request = req
-	clean.Status = t.redact(resp.Status)
-	clean.Header = t.redactHeader(resp.Header)
-	clean.Trailer = nil // the API sends none, and they come after they could be looked through
-	if clean.Body == nil {
-		clean.Body = http.NoBody
+	if plain == nil { // it may be given again
+		clean := *resp
+		resp = &clean
 	}
-	if resp.Request != nil && resp.Request.Response != nil {
-		a.mark(followed)
+	resp.Request = nil
+	resp.Status = t.redact(resp.Status)
+	resp.Header = t.redactHeader(resp.Header)
+	resp.Trailer = nil // the API sends none, and they come after they could be looked through
+	if resp.Body == nil {
+		resp.Body = http.NoBody
 	}
-	return &clean, nil
+	s.native.Store(plain != nil && s.stage.Load() >= got)
+	return resp, nil
 }
 
-// redactHeader gives h itself where the key is nowhere in it. A field whose name
+// redactHeader returns h itself where the key is nowhere in it. A field whose name
 // is the key is left out.
 func (t *keyTransport) redactHeader(h http.Header) http.Header {
-	leaks := false
+	var clean http.Header
 	for name, values := range h {
-		leaks = leaks || t.redact(name) != name
-		for _, value := range values {
-			leaks = leaks || t.redact(value) != value
+		for i, value := range values {
+			safe := t.redact(value)
+			if safe == value && t.redact(name) == name {
+				continue
+			}
+			if clean == nil {
+				clean = h.Clone()
+			}
+			clean[name][i] = safe
+			if t.redact(name) != name {
+				delete(clean, name)
+				break
+			}
 		}
 	}
-	if !leaks {
+	if clean == nil {
 		return h
-	}
-	clean := make(http.Header, len(h))
-	for name, values := range h {
-		if t.redact(name) != name {
-			continue
-		}
-		for _, value := range values {
-			clean[name] = append(clean[name], t.redact(value))
-		}
 	}
 	return clean
 }
@@ -147,7 +170,45 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// quiet gives a copy of the caller's trace that is not shown header fields, one
+// traced returns the context of a request with the hooks that inform the sending.
+func (t *keyTransport) traced(ctx context.Context, s *sending, method string, plain *http.Transport) context.Context {
+	if ctx != context.Context(s) {
+		// The middleware's context may not end with the sending.
+		c, cancel := context.WithCancelCause(ctx)
+		context.AfterFunc(s, func() { cancel(context.Cause(s)) })
+		ctx = c
+	}
+	if theirs := httptrace.ContextClientTrace(ctx); theirs != nil {
+		ctx = httptrace.WithClientTrace(untraced.Context(ctx), t.quiet(theirs))
+	}
+	trace := new(httptrace.ClientTrace)
+	if plain == nil {
+		w := &watch{sending: s}
+		trace.GetConn, trace.GotConn, trace.WroteHeaderField, trace.WroteHeaders = w.getConn, w.gotConn, w.wroteField, s.wroteHeader
+		return httptrace.WithClientTrace(ctx, trace)
+	}
+	trace.GetConn, trace.GotConn = s.askedFor, s.gotConn
+	if t.api.Scheme == "https" || plain.Protocols != nil && plain.Protocols.UnencryptedHTTP2() {
+		trace.WroteHeaderField = s.wroteField
+	}
+	if s.spend && replayed(method) {
+		trace.WroteHeaders = s.wroteHeader
+	}
+	return httptrace.WithClientTrace(ctx, trace)
+}
+
+// replayed reports whether net/http may send a request with that method again
+// though it wrote some of it. Of others it repeats, over HTTP/1, only what it wrote
+// nothing of.
+func replayed(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// quiet returns a copy of the caller's trace that is not shown header fields, one
 // of which is the path over HTTP/2, and is shown errors without the key.
 func (t *keyTransport) quiet(theirs *httptrace.ClientTrace) *httptrace.ClientTrace {
 	trace := *theirs
@@ -155,7 +216,7 @@ func (t *keyTransport) quiet(theirs *httptrace.ClientTrace) *httptrace.ClientTra
 	trace.Got1xxResponse = nil
 	if f := theirs.WroteRequest; f != nil {
 		trace.WroteRequest = func(info httptrace.WroteRequestInfo) {
-			info.Err = redactError(t.redact, info.Err)
+			info.Err = outside(t.redact, info.Err)
 			f(info)
 		}
 	}
@@ -169,166 +230,284 @@ func (t *keyTransport) quiet(theirs *httptrace.ClientTrace) *httptrace.ClientTra
 		}
 	}
 	if f := theirs.PutIdleConn; f != nil {
-		trace.PutIdleConn = func(err error) { f(redactError(t.redact, err)) }
+		trace.PutIdleConn = func(err error) { f(outside(t.redact, err)) }
 	}
 	if f := theirs.ConnectDone; f != nil {
-		trace.ConnectDone = func(network, addr string, err error) { f(network, addr, redactError(t.redact, err)) }
+		trace.ConnectDone = func(network, addr string, err error) { f(network, addr, outside(t.redact, err)) }
 	}
 	if f := theirs.TLSHandshakeDone; f != nil {
-		trace.TLSHandshakeDone = func(s tls.ConnectionState, err error) { f(s, redactError(t.redact, err)) }
+		trace.TLSHandshakeDone = func(s tls.ConnectionState, err error) { f(s, outside(t.redact, err)) }
 	}
 	if f := theirs.DNSDone; f != nil {
 		trace.DNSDone = func(info httptrace.DNSDoneInfo) {
-			info.Err = redactError(t.redact, info.Err)
+			info.Err = outside(t.redact, info.Err)
 			f(info)
 		}
 	}
 	return &trace
 }
 
-// attempt is one try of a call: what is known of how far it got. It is the
-// context of its request, so that the innermost round tripper finds it.
-type attempt struct {
-	context.Context
-	spend bool
-	stop  context.CancelFunc
-	state atomic.Uint32
-	addr  atomic.Pointer[string]   // the first a connection was asked for
-	host  atomic.Pointer[string]   // the first a request named
-	conn  atomic.Pointer[net.Conn] // the last that was got
-}
+// stage is how far a sending got. It only rises, but for a transport that came
+// back without a connection: then the sending is as it was made.
+type stage = uint32
 
-type attemptKey struct{}
-
-func newAttempt(ctx context.Context, stop context.CancelFunc, spend bool) *attempt {
-	return &attempt{Context: ctx, stop: stop, spend: spend}
-}
-
-func (a *attempt) Value(key any) any {
-	if key == (attemptKey{}) {
-		return a
-	}
-	return a.Context.Value(key)
-}
-
-// What is known of an attempt.
 const (
-	handed   = 1 << iota // the innermost round tripper was reached
-	busy                 // the transport has the request
-	asked                // the transport asked for a connection, so it tells what it does
-	wrote                // the header was written
-	http2                // it went over HTTP/2
-	over                 // the round trip ended
-	followed             // the transport followed a redirect
-	repeated             // a second sending was stopped
-	strayed              // a connection to another host was stopped
+	made    stage = iota // no transport has it
+	entered              // a transport has it, and has told nothing
+	asked                // the transport asks for a connection, so it tells what it does
+	got                  // it has one, or may have: from here on something may be written
+	wrote                // the header is being written
+	over                 // the call has ended: from here on nothing is to be written
 )
 
-func (a *attempt) mark(flag uint32) (before uint32) { return a.state.Or(flag) }
-func (a *attempt) has(flag uint32) bool             { return a.state.Load()&flag != 0 }
+// sending is one attempt of a call on its way. It is the context of its request, so
+// that the innermost round tripper finds it, and ends with its call's context, when
+// its time is over, or when it is stopped.
+type sending struct {
+	context.Context
+	cancel   context.CancelCauseFunc
+	timer    *time.Timer
+	patience time.Duration
+	until    time.Time // zero where there is only a bound for each wait
+	spend    bool
+	stage    atomic.Uint32
+	http2    atomic.Bool // what it uses is known to be HTTP/2
+	native   atomic.Bool // the reply's body is net/http's own, which ends with its context
+}
 
-// hand notes that the request is about to be handed to the transport. It reports
-// false for a spend that is there already, or was and may have been sent.
-func (a *attempt) hand() bool {
-	again := a.spend && a.has(handed) && !a.unsent()
-	if before := a.mark(handed | busy); a.spend && before&busy != 0 || again {
-		a.mark(repeated)
-		return false
+type sendingKey struct{}
+
+// Why a sending ends.
+var (
+	errTooSlow = timeUp("no complete reply within the timeout: context deadline exceeded")
+	errStalled = timeUp("nothing more came within the timeout: context deadline exceeded")
+)
+
+type timeUp string
+
+func (e timeUp) Error() string        { return string(e) }
+func (e timeUp) Is(target error) bool { return target == context.DeadlineExceeded }
+func (timeUp) Timeout() bool          { return true }
+
+// newSending begins a sending whose time is bounded as a whole or, in steps, for
+// each wait, of which the first has begun.
+func newSending(ctx context.Context, patience time.Duration, spend, steps bool) *sending {
+	s := &sending{spend: spend, patience: patience}
+	s.Context, s.cancel = context.WithCancelCause(ctx)
+	cause := errStalled
+	if !steps {
+		cause, s.until = errTooSlow, time.Now().Add(patience)
 	}
-	return true
+	s.timer = time.AfterFunc(patience, func() { s.cancel(cause) })
+	return s
 }
 
-// back notes that the transport gave up.
-func (a *attempt) back() { a.state.And(^uint32(busy)) }
-
-// unsent reports whether it is certain that nothing was written. A transport
-// that tells nothing may have written.
-func (a *attempt) unsent() bool {
-	s := a.state.Load()
-	return s&handed == 0 || s&asked != 0 && s&wrote == 0
+func (s *sending) Value(key any) any {
+	if key == (sendingKey{}) {
+		return s
+	}
+	return s.Context.Value(key)
 }
 
-// body gives what is sent. It is a reader that net/http knows to be in memory,
+func (s *sending) Deadline() (time.Time, bool) {
+	theirs, ok := s.Context.Deadline()
+	if s.until.IsZero() || ok && theirs.Before(s.until) {
+		return theirs, ok
+	}
+	return s.until, true
+}
+
+// end ends the sending, and reports whether it is certain that nothing of it was
+// written, or will be.
+func (s *sending) end() (unsent bool) {
+	before := s.stage.Swap(over)
+	s.timer.Stop()
+	return before == made || before == asked
+}
+
+// hand notes that the request is about to be handed to a transport. One that is
+// not net/http's own may do anything with it, and use some that tell nothing: from
+// here on it may have been written. What spends is handed over once, unless the
+// transport came back without having had a connection.
+func (s *sending) hand(plain bool) error {
+	for {
+		at := s.stage.Load()
+		next := entered
+		switch {
+		case at == over:
+			return errTooLate
+		case at > made && s.spend:
+			return errSecondSend
+		case at > made || !plain:
+			next = max(at, got)
+		}
+		if s.stage.CompareAndSwap(at, next) {
+			return nil
+		}
+	}
+}
+
+// back notes that the transport returned an error.
+func (s *sending) back() { s.stage.CompareAndSwap(asked, made) }
+
+func (s *sending) askedFor(string) { s.stage.CompareAndSwap(entered, asked) }
+
+// gotConn stops a spend that is about to be sent again, or after its call has
+// ended.
+func (s *sending) gotConn(info httptrace.GotConnInfo) {
+	for {
+		at := s.stage.Load()
+		switch {
+		case at == over:
+			s.stop(errTooLate, info.Conn)
+			return
+		case at == wrote && s.spend:
+			s.stop(errSecondSend, info.Conn)
+			return
+		case at >= got || s.stage.CompareAndSwap(at, got):
+			return
+		}
+	}
+}
+
+// stop ends a sending that has a connection. On HTTP/1 cancelling alone comes too
+// late, so the connection is closed as well; one of HTTP/2 is shared with other
+// calls, and cancelling is enough there.
+func (s *sending) stop(why error, conn net.Conn) {
+	s.cancel(why)
+	shared := s.http2.Load()
+	if c, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		shared = c.ConnectionState().NegotiatedProtocol == "h2"
+	}
+	if !shared {
+		_ = conn.Close()
+	}
+}
+
+func (s *sending) wroteHeader() { s.stage.CompareAndSwap(got, wrote) }
+
+// wroteField is told of each field before the header leaves. Over HTTP/2 net/http
+// repeats what the server refused, though it was written.
+func (s *sending) wroteField(name string, _ []string) {
+	if strings.HasPrefix(name, ":") {
+		s.http2.Store(true)
+		s.wroteHeader()
+	}
+}
+
+// watch is told what a transport does that may follow redirects, and stops a request
+// to another host. GetConn alone is not told of one: behind a proxy all hosts are at
+// one address, and an HTTP/2 connection may be there already.
+type watch struct {
+	*sending
+	mu         sync.Mutex
+	addr, host string   // the first
+	conn       net.Conn // the last
+	strayed    bool
+}
+
+// hold stops the sending where now is not what it was at first.
+func (w *watch) hold(first *string, now string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*first = cmp.Or(*first, now)
+	if *first == now {
+		return
+	}
+	w.strayed = true
+	w.cancel(errOtherHost)
+	if w.conn != nil {
+		_ = w.conn.Close()
+	}
+}
+
+func (w *watch) getConn(hostPort string) { w.hold(&w.addr, hostPort) }
+
+func (w *watch) gotConn(info httptrace.GotConnInfo) {
+	w.mu.Lock()
+	w.conn = info.Conn
+	strayed := w.strayed
+	w.mu.Unlock()
+	if strayed {
+		_ = info.Conn.Close()
+		return
+	}
+	w.sending.gotConn(info)
+}
+
+func (w *watch) wroteField(name string, values []string) {
+	w.sending.wroteField(name, values)
+	if (name == "Host" || name == ":authority") && len(values) == 1 {
+		w.hold(&w.host, values[0])
+	}
+}
+
+// body returns what is sent. It is a reader that net/http knows to be in memory,
 // so that header and body leave in one write. That of a spend is not given again
 // once the header was written.
-func (a *attempt) body(data []byte) (io.ReadCloser, error) {
-	if a.spend && a.has(wrote) {
-		a.mark(repeated)
+func (s *sending) body(data []byte) (io.ReadCloser, error) {
+	if s.spend && s.stage.Load() == wrote {
 		return nil, errSecondSend
 	}
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
-// trace gives the hooks that inform the attempt. The header fields are asked for
-// where the transport may follow redirects, or speak HTTP/2 without TLS.
-func (a *attempt) trace(headerFields bool) *httptrace.ClientTrace {
-	trace := &httptrace.ClientTrace{
-		GetConn:      a.getConn,
-		GotConn:      a.gotConn,
-		WroteHeaders: a.wroteHeaders,
+// await calls f, which may not end with the sending, and waits for it no longer
+// than the sending lasts.
+func await[T any](s *sending, f func() (T, error)) (T, error) {
+	if s.native.Load() {
+		return f()
 	}
-	if headerFields {
-		trace.WroteHeaderField = a.wroteHeaderField
+	type result struct {
+		value    T
+		err      error
+		panicked any
 	}
-	return trace
-}
-
-func (a *attempt) getConn(hostPort string) {
-	before := a.mark(asked)
-	if !a.addr.CompareAndSwap(nil, &hostPort) && *a.addr.Load() != hostPort {
-		a.mark(strayed)
-		a.stop()
-		return
-	}
-	if a.spend && before&wrote != 0 {
-		a.mark(repeated)
-		a.stop()
-	}
-}
-
-// gotConn stops a spend that is about to be sent again. On HTTP/1 cancelling
-// alone comes too late, so the connection is closed as well; one of HTTP/2 is
-// shared with other calls, and cancelling is enough there. A connection to a
-// host that is not the API's is closed in any case.
-func (a *attempt) gotConn(info httptrace.GotConnInfo) {
-	a.conn.Store(&info.Conn)
-	switch s := a.state.Load(); {
-	case s&strayed != 0:
-	case a.spend && s&(wrote|over) != 0:
-		a.mark(repeated)
-	default:
-		return
-	}
-	a.stop()
-	if a.has(strayed) || !a.isHTTP2(info.Conn) {
-		_ = info.Conn.Close()
-	}
-}
-
-func (a *attempt) isHTTP2(conn net.Conn) bool {
-	if c, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
-		return c.ConnectionState().NegotiatedProtocol == "h2"
-	}
-	return a.has(http2)
-}
-
-func (a *attempt) wroteHeaders() { a.mark(wrote) }
-
-// wroteHeaderField is told of each field before the header leaves. It stops a
-// request to another host that getConn was not asked of: behind a proxy all are
-// at one address, and an HTTP/2 connection may be there already.
-func (a *attempt) wroteHeaderField(name string, values []string) {
-	if strings.HasPrefix(name, ":") {
-		a.mark(http2)
-	}
-	if name != "Host" && name != ":authority" || len(values) != 1 {
-		return
-	}
-	if host := values[0]; !a.host.CompareAndSwap(nil, &host) && *a.host.Load() != host {
-		a.mark(strayed)
-		a.stop()
-		if conn := a.conn.Load(); conn != nil {
-			_ = (*conn).Close()
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() {
+			r.panicked = recover()
+			done <- r
+		}()
+		r.value, r.err = f()
+	}()
+	select {
+	case r := <-done:
+		if r.panicked != nil {
+			panic(r.panicked)
 		}
+		return r.value, r.err
+	case <-s.Done():
+		var none T
+		return none, context.Cause(s)
 	}
+}
+
+// pacedBody bounds each wait for more of a body by the sending's patience.
+type pacedBody struct {
+	s    *sending
+	body io.Reader
+	own  []byte // what is read into where the body may read on after the sending
+	err  error  // how it ended
+}
+
+func (b *pacedBody) Read(p []byte) (n int, err error) {
+	switch {
+	case b.err != nil:
+		return 0, b.err
+	case b.s.timer != nil:
+		b.s.timer.Reset(b.s.patience)
+		defer b.s.timer.Stop()
+	}
+	if b.s.native.Load() {
+		n, b.err = b.body.Read(p)
+		return n, b.err
+	}
+	if b.own == nil {
+		b.own = make([]byte, 32<<10)
+	}
+	own := b.own[:min(len(p), len(b.own))]
+	n, b.err = await(b.s, func() (int, error) { return b.body.Read(own) })
+	return copy(p, own[:min(max(n, 0), len(own))]), b.err
 }

@@ -1,15 +1,14 @@
 package youproxy
 
 import (
-	"encoding"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
-	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/shopspring/decimal"
 )
 
 // ProxyType is a kind of proxy the service sells. Its values are case
@@ -85,148 +84,70 @@ type OrderID string
 // IPAddressID names one IP address of an order.
 type IPAddressID string
 
-// Money is an exact amount in a currency. Compare it with [Money.Equal] or
-// [Money.Cmp], never with ==: 1.5 and 1.50 are the same amount written
-// differently.
-type Money struct {
-	Amount   decimal.Decimal
-	Currency string // as the service names it, such as "USD"; empty where it named none
-}
-
-var (
-	_ encoding.TextMarshaler   = Money{}
-	_ encoding.TextUnmarshaler = (*Money)(nil)
-	_ slog.LogValuer           = Secret{}
-)
-
-// ParseMoney reads an amount and its currency, such as "4.57 USD": digits with
-// a decimal point, one space, and a code of two to ten capital letters or
-// digits.
-func ParseMoney(s string) (Money, error) {
-	amount, currency, _ := strings.Cut(s, " ")
-	if !isCurrency(currency) {
-		return Money{}, fmt.Errorf("youproxy: %q is not money: write an amount and its currency, such as 4.57 USD", s)
-	}
-	d, err := parseAmount(amount)
-	if err != nil {
-		return Money{}, fmt.Errorf("youproxy: %q is not money: %w: write it such as 4.57 USD", s, err)
-	}
-	return Money{Amount: d, Currency: currency}, nil
-}
-
-// MustMoney is [ParseMoney] for constants: it panics where that gives an error.
-func MustMoney(s string) Money {
-	m, err := ParseMoney(s)
-	if err != nil {
-		panic(err)
-	}
-	return m
-}
-
-func isCurrency(s string) bool {
-	for _, c := range []byte(s) {
-		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return len(s) >= 2 && len(s) <= 10
-}
-
-// The bounds of an amount that is taken. They are far above any price, and keep
-// a hostile exponent from costing memory when the amount is printed or added.
-const (
-	maxAmountLength   = 128
-	maxAmountExponent = 100
-)
-
-var errNoAmount = errors.New("the amount is not a decimal number")
-
-func parseAmount(s string) (decimal.Decimal, error) {
-	if len(s) > maxAmountLength {
-		return decimal.Decimal{}, errors.New("the amount is too long")
-	}
-	if strings.Trim(s, "0123456789.+-eE") != "" || !strings.ContainsAny(s, "0123456789") {
-		return decimal.Decimal{}, errNoAmount
-	}
-	d, err := decimal.NewFromString(s)
-	if err != nil {
-		return decimal.Decimal{}, errNoAmount
-	}
-	if e := d.Exponent(); e > maxAmountExponent || e < -maxAmountExponent {
-		return decimal.Decimal{}, errors.New("the amount's exponent is out of range")
-	}
-	return d, nil
-}
-
-// String gives the exact amount and the currency, such as "4.57 USD".
-func (m Money) String() string {
-	if m.Currency == "" {
-		return m.Amount.String()
-	}
-	return m.Amount.String() + " " + m.Currency
-}
-
-// Equal reports whether both are the same amount of the same currency.
-func (m Money) Equal(other Money) bool {
-	return m.Currency == other.Currency && m.Amount.Equal(other.Amount)
-}
-
-// Cmp gives -1, 0 or +1 as m is less than, equal to or more than other. Amounts
-// of different currencies cannot be compared: [ErrCurrencyMismatch].
-func (m Money) Cmp(other Money) (int, error) {
-	if m.Currency != other.Currency {
-		return 0, fmt.Errorf("%w: %s and %s", ErrCurrencyMismatch, m, other)
-	}
-	return m.Amount.Cmp(other.Amount), nil
-}
-
-// MarshalText writes what [Money.String] gives.
-func (m Money) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
-
-// UnmarshalText reads what MarshalText wrote. It takes a missing or unusual
-// currency, which the service may have sent, where [ParseMoney] takes none.
-func (m *Money) UnmarshalText(text []byte) error {
-	amount, currency, _ := strings.Cut(string(text), " ")
-	d, err := parseAmount(amount)
-	if err != nil {
-		return fmt.Errorf("youproxy: %q is not money: %w", text, err)
-	}
-	*m = Money{Amount: d, Currency: currency}
-	return nil
-}
-
 // hidden stands wherever a [Secret] would be printed.
 const hidden = "***"
 
-// Secret is a text that must not be shown, such as a password. It prints as ***
-// under every verb, in logs and in JSON; only [Secret.Reveal] gives it out. The
-// zero Secret is empty.
-type Secret struct{ text *string }
+// Secret is a string that must not be shown, such as a password. It prints as ***
+// under every verb, in logs and in JSON; only [Secret.Reveal] returns it. The zero
+// Secret is empty. Two Secrets are equal, with == as well, if they hide the same.
+//
+// What it holds is masked with a key of this process, so that a dump of its fields,
+// such as that of a failed assertion, does not show the string either.
+type Secret struct{ masked string }
 
-// NewSecret hides text.
-func NewSecret(text string) Secret { return Secret{text: &text} }
+// maskKey masks what secrets hold.
+var maskKey = maphash.MakeSeed()
 
-// Reveal gives the text.
-func (s Secret) Reveal() string {
-	if s.text == nil {
-		return ""
+// maskSize is how much is masked at a time, and how long the tag before it is.
+const maskSize = 8
+
+// NewSecret hides a string.
+func NewSecret(s string) Secret {
+	if s == "" {
+		return Secret{}
 	}
-	return *s.text
+	var room [64]byte
+	b := binary.LittleEndian.AppendUint64(room[:0], maphash.String(maskKey, s))
+	return Secret{masked: string(mask(append(b, s...)))}
 }
 
-// Equal reports whether both hide the same text.
-func (s Secret) Equal(other Secret) bool { return s.Reveal() == other.Reveal() }
+// Reveal returns the string.
+func (s Secret) Reveal() string {
+	if s.masked == "" {
+		return ""
+	}
+	var room [64]byte
+	return string(mask(append(room[:0], s.masked...))[maskSize:])
+}
+
+// mask masks what follows the tag, or takes the mask off again. The tag makes each
+// string's mask its own.
+func mask(b []byte) []byte {
+	var block [2 * maskSize]byte
+	copy(block[:], b[:maskSize])
+	for i := maskSize; i < len(b); i++ {
+		if i%maskSize == 0 {
+			binary.LittleEndian.PutUint64(block[maskSize:], uint64(i))
+			binary.LittleEndian.PutUint64(block[maskSize:], maphash.Bytes(maskKey, block[:]))
+		}
+		b[i] ^= block[maskSize+i%maskSize]
+	}
+	return b
+}
+
+// Equal reports whether both hide the same string.
+func (s Secret) Equal(other Secret) bool { return s == other }
 
 // IsZero reports whether there is nothing to hide.
-func (s Secret) IsZero() bool { return s.Reveal() == "" }
+func (s Secret) IsZero() bool { return s == Secret{} }
 
-// String gives ***.
+// String returns ***.
 func (Secret) String() string { return hidden }
 
 // Format writes *** whatever the verb.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 
-// LogValue gives *** to slog.
+// LogValue returns *** for slog.
 func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 
 // MarshalJSON writes "***", or "" where there is nothing to hide.

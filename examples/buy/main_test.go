@@ -273,7 +273,7 @@ func TestTheQuestion(t *testing.T) {
 		"nobody there":          {nil, "", true, "the answer was not yes; nothing was bought"},
 		"-yes":                  {[]string{"-yes"}, "n\n", false, ""},
 		"price above the limit": {[]string{"-quantity", "50"}, "y\n", false, "the price of 65.5 USD is above the limit of 10 USD; nothing was bought"},
-		"another currency":      {[]string{"-max-price", "10 EUR"}, "y\n", false, "cannot be compared: 1.31 USD and 10 EUR; nothing was bought"},
+		"another currency":      {[]string{"-max-price", "10 EUR"}, "y\n", false, "cannot be compared or added: 1.31 USD and 10 EUR; nothing was bought"},
 		"a warning":             {[]string{"-goal", "spam"}, "y\n", false, `would not execute the order: "Incorrect goal"; nothing was bought`},
 	} {
 		t.Run(name, func(t *testing.T) {
