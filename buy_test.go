@@ -532,7 +532,19 @@ func TestGuards(t *testing.T) {
 		{
 			name:  "limit without a currency",
 			limit: func(youproxy.Money) youproxy.Money { return youproxy.Money{Amount: decimal.NewFromInt(1000)} },
-			want:  []error{youproxy.ErrCurrencyMismatch},
+			want:  []error{youproxy.ErrCurrencyMismatch}, text: `write it such as ParseMoney("10 USD")`,
+		},
+		{
+			name:  "limit that is not known",
+			limit: func(youproxy.Money) youproxy.Money { return youproxy.Money{} },
+			want:  []error{youproxy.ErrCurrencyMismatch}, text: `the limit is unknown, where a currency must be named`,
+		},
+		{
+			name: "limit in a currency with blanks",
+			limit: func(youproxy.Money) youproxy.Money {
+				return youproxy.Money{Amount: decimal.NewFromInt(1000), Currency: " USD "}
+			},
+			want: []error{youproxy.ErrCurrencyMismatch}, text: "without blanks",
 		},
 		{
 			name:    "price without a currency",

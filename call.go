@@ -434,7 +434,7 @@ func (c *core) open(ctx context.Context, s *sending, resp *http.Response, call *
 	}
 	if broken, ok := err.(*brokenReply); ok { //nolint:errorlint // it is never wrapped
 		r.again = ctx.Err() == nil
-		err = fmt.Errorf("the reply broke off: %w", c.why(ctx, s, broken.err))
+		err = fmt.Errorf("the reply broke off: %w", c.why(ctx, s, broken.error))
 	}
 	switch status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -521,7 +521,7 @@ func seconds(value string) time.Duration {
 	switch {
 	case errors.Is(err, strconv.ErrRange):
 		n = most
-	case err != nil:
+	case err != nil, strings.Contains(fraction, "."):
 		return 0
 	case strings.Trim(fraction, "0") != "":
 		n = min(n, most-1) + 1

@@ -263,6 +263,13 @@ func TestRetryAfter(t *testing.T) {
 		{"a date in 31 seconds", in(31 * time.Second), 31 * time.Second, false},
 		{"an hour", says("3600"), time.Hour, false},
 		{"a date tomorrow", in(24 * time.Hour), 24 * time.Hour, false},
+		{"a fraction, which is rounded up", says("1.5"), 2 * time.Second, true},
+		{"a whole number with decimals", says("7.0"), 7 * time.Second, true},
+		{"a fraction above 30 seconds", says("30.01"), 31 * time.Second, false},
+		{"two minutes and a half second", says("120.5"), 121 * time.Second, false},
+		{"2^63", says("9223372036854775808"), math.MaxInt64 / time.Second * time.Second, false},
+		{"a hundred digits", says(strings.Repeat("9", 100)), math.MaxInt64 / time.Second * time.Second, false},
+		{"as many, and a fraction", says("9223372036.5"), math.MaxInt64 / time.Second * time.Second, false},
 		{"more seconds than a duration holds", says(strconv.FormatInt(math.MaxInt64, 10)), math.MaxInt64 / time.Second * time.Second, false},
 	} {
 		for _, code := range []int{429, 502, 503, 504} {
@@ -297,6 +304,11 @@ func TestRetryAfter(t *testing.T) {
 		{"a negative time", says("-5")},
 		{"a date in the past", in(-time.Hour)},
 		{"words", says("soon")},
+		{"a point", says(".")},
+		{"two points", says("1.5.5")},
+		{"an exponent", says("1e3")},
+		{"hexadecimal", says("0x10")},
+		{"infinity", says("Inf")},
 	} {
 		t.Run(tc.name+" is as good as none", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -156,6 +156,56 @@ type promoCode struct {
 	Descriptions texts  `json:"descriptionsByLocale"`
 }
 
+// date is a time as RFC 3339 writes it, in UTC; anything else is the zero time.
+type date struct{ time.Time }
+
+func (d *date) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	var t text
+	err := t.UnmarshalJSONFrom(dec)
+	d.Time = parseDate(string(t))
+	return err
+}
+
+func parseDate(s string) time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	t = t.UTC()
+	if year := t.Year(); err != nil || year < 0 || year > 9999 { // no more than RFC 3339 can write
+		return time.Time{}
+	}
+	return t
+}
+
+// truth is a JSON boolean; anything else is false.
+type truth bool
+
+func (t *truth) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*t = dec.PeekKind() == 't'
+	return dec.SkipValue()
+}
+
+// texts is a JSON object of strings or numbers; anything else in it is left out,
+// and anything but an object is none.
+type texts map[string]string
+
+func (t *texts) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*t = nil
+	if dec.PeekKind() != '{' {
+		return dec.SkipValue()
+	}
+	var all map[string]text
+	err := json.UnmarshalDecode(dec, &all)
+	for name, value := range all {
+		if value == "" {
+			continue
+		}
+		if *t == nil {
+			*t = make(texts)
+		}
+		(*t)[name] = string(value)
+	}
+	return err
+}
+
 // proxyTypeQuery is the query of the calls that are about one proxy type.
 type proxyTypeQuery struct {
 	ProxyType ProxyType `url:"proxyType,omitempty"`

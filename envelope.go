@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -92,9 +91,7 @@ const (
 )
 
 // brokenReply is a reply whose reading ended early.
-type brokenReply struct{ err error }
-
-func (e *brokenReply) Error() string { return e.err.Error() }
+type brokenReply struct{ error }
 
 // read reads what came: a list while it is handed out, all else as a whole.
 func (c *core) read(s *sending, resp *http.Response, reply any) (*envelope, error) {
@@ -410,7 +407,7 @@ func (f *fault) add(raw jsontext.Value) error {
 		if err := json.Unmarshal(raw, &reason, jsontext.AllowInvalidUTF8(true)); err != nil {
 			return err
 		}
-		f.hollow = f.hollow || len(bytes.Fields(raw)) == 1 && len(raw) == 2
+		f.hollow = f.hollow || len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
 	case '"', '0':
 		reason.Message = text(textOf(raw))
 		f.hollow = f.hollow || reason.Message == ""
@@ -476,56 +473,6 @@ func (a *amount) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	err := t.UnmarshalJSONFrom(dec)
 	value, convErr := parseAmount(strings.TrimSpace(string(t)))
 	*a = amount{value: value, given: convErr == nil}
-	return err
-}
-
-// date is a time as RFC 3339 writes it, in UTC; anything else is the zero time.
-type date struct{ time.Time }
-
-func (d *date) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	var t text
-	err := t.UnmarshalJSONFrom(dec)
-	d.Time = parseDate(string(t))
-	return err
-}
-
-func parseDate(s string) time.Time {
-	t, err := time.Parse(time.RFC3339, s)
-	t = t.UTC()
-	if year := t.Year(); err != nil || year < 0 || year > 9999 { // no more than RFC 3339 can write
-		return time.Time{}
-	}
-	return t
-}
-
-// truth is a JSON boolean; anything else is false.
-type truth bool
-
-func (t *truth) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	*t = dec.PeekKind() == 't'
-	return dec.SkipValue()
-}
-
-// texts is a JSON object of strings or numbers; anything else in it is left out,
-// and anything but an object is none.
-type texts map[string]string
-
-func (t *texts) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	*t = nil
-	if dec.PeekKind() != '{' {
-		return dec.SkipValue()
-	}
-	var all map[string]text
-	err := json.UnmarshalDecode(dec, &all)
-	for name, value := range all {
-		if value == "" {
-			continue
-		}
-		if *t == nil {
-			*t = make(texts)
-		}
-		(*t)[name] = string(value)
-	}
 	return err
 }
 

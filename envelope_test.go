@@ -297,6 +297,27 @@ func TestEnvelopeRefusalInAnOddForm(t *testing.T) {
 	}
 }
 
+// Of what spends nothing a success with an empty error is one. An order that may
+// have been placed is not called so.
+func TestSuccessWithAnEmptyError(t *testing.T) {
+	for _, empty := range []string{`{}`, `{ }`, `[]`, `""`, `false`} {
+		client, _ := answering(t, http.StatusOK, `{"success": true, "error": `+empty+`, "balance": 25.03, "currencyCode": "USD", "orderNumber": "N", "ipv4": [{"ipAddressId": "1"}]}`)
+		balance, err := client.Balance(t.Context())
+		require.NoError(t, err, empty)
+		assertMoney(t, "25.03 USD", balance)
+		proxies, err := client.ListProxies(t.Context(), youproxy.ProxyQuery{})
+		require.NoError(t, err, empty)
+		assert.Len(t, proxies, 1)
+		_, err = client.CreateOrder(t.Context(), anIPv4Order())
+		assert.Equal(t, lost, verdictOf(nil, err), empty)
+	}
+	for _, fault := range []string{`{"code": 0}`, `{"a": 1}`, `[null]`, `["x"]`, `" "`, `0`, `true`} {
+		client, _ := answering(t, http.StatusOK, `{"success": true, "error": `+fault+`, "balance": 25.03, "currencyCode": "USD"}`)
+		_, err := client.Balance(t.Context())
+		assert.Equal(t, lost, verdictOf(nil, err), fault)
+	}
+}
+
 // Of a reply that cannot be read an error quotes the title of a page, and nothing
 // else: anything may be a password.
 func TestEnvelopeQuotesATitleAtMost(t *testing.T) {

@@ -1,6 +1,7 @@
 package youproxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -155,50 +156,33 @@ const (
 	ErrServiceFault            ErrorCode = 35 // the service does not know what went wrong; the outcome is unknown (integration)
 )
 
+var meanings = map[ErrorCode]string{
+	ErrInvalidAPIKey:           "the API key is not valid",
+	ErrCallerNotAllowed:        "this address may not use the API",
+	ErrIncorrectProxyType:      "incorrect proxy type",
+	ErrIncorrectCountry:        "incorrect country",
+	ErrCountryUnavailable:      "the country is not offered at present",
+	ErrIncorrectMobileOperator: "incorrect mobile operator",
+	ErrIncorrectAuthType:       "incorrect authorisation type",
+	ErrIncorrectRentPeriod:     "incorrect rent period",
+	ErrIncorrectProtocol:       "incorrect protocol",
+	ErrIncorrectGoal:           "incorrect goal",
+	ErrInsufficientFunds:       "insufficient funds",
+	ErrIncorrectQuantity:       "incorrect quantity",
+	ErrIncorrectAuthIP:         "incorrect address to authorise",
+	ErrIncorrectIPAddresses:    "incorrect ids of IP addresses",
+	ErrIncorrectOrderNumber:    "incorrect order code",
+	ErrWholeOrderRequired:      "all IP addresses of the order must be chosen",
+	ErrIncorrectOrderIDs:       "incorrect order ids",
+	ErrServiceFault:            "unknown error of the service",
+}
+
 func (c ErrorCode) meaning() string {
-	switch c {
-	case ErrInvalidAPIKey:
-		return "the API key is not valid"
-	case ErrCallerNotAllowed:
-		return "this address may not use the API"
-	case ErrIncorrectProxyType:
-		return "incorrect proxy type"
-	case ErrIncorrectCountry:
-		return "incorrect country"
-	case ErrCountryUnavailable:
-		return "the country is not offered at present"
-	case ErrIncorrectMobileOperator:
-		return "incorrect mobile operator"
-	case ErrIncorrectAuthType:
-		return "incorrect authorisation type"
-	case ErrIncorrectRentPeriod:
-		return "incorrect rent period"
-	case ErrIncorrectProtocol:
-		return "incorrect protocol"
-	case ErrIncorrectGoal:
-		return "incorrect goal"
-	case ErrInsufficientFunds:
-		return "insufficient funds"
-	case ErrIncorrectQuantity:
-		return "incorrect quantity"
-	case ErrIncorrectAuthIP:
-		return "incorrect address to authorise"
-	case ErrIncorrectIPAddresses:
-		return "incorrect ids of IP addresses"
-	case ErrIncorrectOrderNumber:
-		return "incorrect order code"
-	case ErrWholeOrderRequired:
-		return "all IP addresses of the order must be chosen"
-	case ErrIncorrectOrderIDs:
-		return "incorrect order ids"
-	case ErrServiceFault:
-		return "unknown error of the service"
-	}
-	return "an error this package does not know"
+	return cmp.Or(meanings[c], "an error this package does not know")
 }
 
 // Known reports whether the code is one of the constants.
-func (c ErrorCode) Known() bool { return c.meaning() != ErrorCode(-1).meaning() }
+func (c ErrorCode) Known() bool { return meanings[c] != "" }
 
 // Error gives the meaning of the code and its number.
 func (c ErrorCode) Error() string {

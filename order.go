@@ -183,22 +183,24 @@ func checkedOrder(req OrderRequest) (*order, error) {
 // checkRequest tells where a request is nil, or is not of a type of this package
 // but embeds one.
 func checkRequest(req any, name, kinds string) error {
-	rule, message := ruleRequired, "is nil: give one of "+kinds
-	if req != nil {
-		v := reflect.ValueOf(req)
-		t := v.Type()
-		if t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		switch {
-		case t.PkgPath() != reflect.TypeFor[Client]().PkgPath():
-			name, rule, message = v.Type().String(), ruleUnknown, "is not one of "+kinds+": give the one it embeds"
-		case v.Kind() == reflect.Pointer && v.IsNil():
-			name, message = t.Name(), "is a nil pointer: give one that is filled in"
-		default:
-			return nil
-		}
+	if req == nil {
+		return notARequest(name, ruleRequired, "is nil: give one of "+kinds)
 	}
+	v := reflect.ValueOf(req)
+	t := v.Type()
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t.PkgPath() != reflect.TypeFor[Client]().PkgPath():
+		return notARequest(v.Type().String(), ruleUnknown, "is not one of "+kinds+": give the one it embeds")
+	case v.Kind() == reflect.Pointer && v.IsNil():
+		return notARequest(t.Name(), ruleRequired, "is a nil pointer: give one that is filled in")
+	}
+	return nil
+}
+
+func notARequest(name, rule, message string) error {
 	return &ValidationError{Request: name, Fields: []FieldError{{Field: "request", Rule: rule, Message: message}}}
 }
 

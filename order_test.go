@@ -374,6 +374,7 @@ func TestReplyMoneyInAnOddForm(t *testing.T) {
 		{"words", `, "%s": "abc"`},
 		{"empty text", `, "%s": ""`},
 		{"decimal comma", `, "%s": "4,57"`},
+		{"thousands", `, "%s": "1,234.5"`},
 		{"infinity", `, "%s": "Infinity"`},
 		{"huge exponent", `, "%s": 1e999999999`},
 		{"huge exponent in quotes", `, "%s": "1e999999999"`},
@@ -388,7 +389,8 @@ func TestReplyMoneyInAnOddForm(t *testing.T) {
 			order, err := client.CreateOrder(t.Context(), anIPv4Order())
 			require.NoError(t, err)
 			assert.Equal(t, youproxy.OrderNumber("NUMBER-1"), order.Number)
-			assert.True(t, order.Balance.Amount.IsZero(), order.Balance.String())
+			assert.True(t, order.Balance.IsZero(), order.Balance.String())
+			assert.Equal(t, "unknown", order.Balance.String())
 
 			client, _ = answering(t, http.StatusOK, `{"success": false, "currency": "USD", "error": {"code": 14, "message": "Incorrect goal"}`+member("balance")+`}`)
 			_, err = client.CreateOrder(t.Context(), anIPv4Order())
@@ -406,7 +408,7 @@ func TestReplyMoneyInAnOddForm(t *testing.T) {
 			quote, err = client.QuoteOrder(t.Context(), anIPv4Order())
 			require.NoError(t, err)
 			assertMoney(t, "1.31 USD", quote.Price)
-			assert.True(t, quote.Balance.Amount.IsZero())
+			assert.True(t, quote.Balance.IsZero())
 			assert.True(t, quote.Discount.IsZero())
 
 			client, _ = answering(t, http.StatusOK, `{"success": true, "currencyCode": "USD"`+member("balance")+`}`)

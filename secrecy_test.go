@@ -18,7 +18,6 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
-	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/youproxy-go/youproxy"
+	"github.com/youproxy-go/youproxy/internal/reach"
 )
 
 var secretKeys = []string{"Secret-Key_0123456789", "k%+\"<&\\'~key", "MiXeD.cAsE.kEy"}
@@ -177,50 +177,10 @@ func (s *seen) addError(where string, err error) {
 	}
 }
 
-// addStrings adds every string that reflection reaches from v, unexported ones
-// included, but for those inside net/http's transport.
+// addStrings adds every string that reflection reaches from v, unexported fields
+// included.
 func (s *seen) addStrings(where string, v any) {
-	visited := map[uintptr]bool{}
-	var walk func(v reflect.Value, depth int)
-	walk = func(v reflect.Value, depth int) {
-		if !v.IsValid() || depth > 24 || v.Type() == reflect.TypeFor[http.Transport]() {
-			return
-		}
-		switch v.Kind() {
-		case reflect.String:
-			s.add(where, v.String())
-		case reflect.Pointer:
-			if !v.IsNil() && !visited[v.Pointer()] {
-				visited[v.Pointer()] = true
-				walk(v.Elem(), depth+1)
-			}
-		case reflect.Interface:
-			walk(v.Elem(), depth+1)
-		case reflect.Struct:
-			for i := range v.NumField() {
-				walk(v.Field(i), depth+1)
-			}
-		case reflect.Slice, reflect.Array:
-			if v.Type().Elem().Kind() == reflect.Uint8 {
-				b := make([]byte, v.Len())
-				for i := range b {
-					b[i] = byte(v.Index(i).Uint())
-				}
-				s.add(where, string(b))
-				return
-			}
-			for i := range v.Len() {
-				walk(v.Index(i), depth+1)
-			}
-		case reflect.Map:
-			for it := v.MapRange(); it.Next(); {
-				walk(it.Key(), depth+1)
-				walk(it.Value(), depth+1)
-			}
-		default:
-		}
-	}
-	walk(reflect.ValueOf(v), 0)
+	reach.Strings(v, func(text string) { s.add(where, text) })
 }
 
 // middleware shows a round tripper around the SDK's what one can see there.

@@ -177,6 +177,9 @@ func (t *keyTransport) traced(ctx context.Context, s *sending, method string, pl
 		c, cancel := context.WithCancelCause(ctx)
 		context.AfterFunc(s, func() { cancel(context.Cause(s)) })
 		ctx = c
+		s.mu.Lock()
+		s.others = append(s.others, cancel)
+		s.mu.Unlock()
 	}
 	if theirs := httptrace.ContextClientTrace(ctx); theirs != nil {
 		ctx = httptrace.WithClientTrace(untraced.Context(ctx), t.quiet(theirs))
@@ -272,22 +275,18 @@ type sending struct {
 	spend    bool
 	stage    atomic.Uint32
 	http2    atomic.Bool // what it uses is known to be HTTP/2
-	native   atomic.Bool // the reply's body is net/http's own, which ends with its context
+	mu       sync.Mutex
+	others   []context.CancelCauseFunc // of contexts that a middleware made
+	native   atomic.Bool               // the reply's body is net/http's own, which ends with its context
 }
 
 type sendingKey struct{}
 
 // Why a sending ends.
 var (
-	errTooSlow = timeUp("no complete reply within the timeout: context deadline exceeded")
-	errStalled = timeUp("nothing more came within the timeout: context deadline exceeded")
+	errTooSlow = fmt.Errorf("no complete reply within the timeout: %w", context.DeadlineExceeded)
+	errStalled = fmt.Errorf("nothing more came within the timeout: %w", context.DeadlineExceeded)
 )
-
-type timeUp string
-
-func (e timeUp) Error() string        { return string(e) }
-func (e timeUp) Is(target error) bool { return target == context.DeadlineExceeded }
-func (timeUp) Timeout() bool          { return true }
 
 // newSending begins a sending whose time is bounded as a whole or, in steps, for
 // each wait, of which the first has begun.
@@ -375,6 +374,11 @@ func (s *sending) gotConn(info httptrace.GotConnInfo) {
 // calls, and cancelling is enough there.
 func (s *sending) stop(why error, conn net.Conn) {
 	s.cancel(why)
+	s.mu.Lock()
+	for _, cancel := range s.others { // now, and not soon after
+		cancel(why)
+	}
+	s.mu.Unlock()
 	shared := s.http2.Load()
 	if c, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
 		shared = c.ConnectionState().NegotiatedProtocol == "h2"
@@ -482,32 +486,4 @@ func await[T any](s *sending, f func() (T, error)) (T, error) {
 		var none T
 		return none, context.Cause(s)
 	}
-}
-
-// pacedBody bounds each wait for more of a body by the sending's patience.
-type pacedBody struct {
-	s    *sending
-	body io.Reader
-	own  []byte // what is read into where the body may read on after the sending
-	err  error  // how it ended
-}
-
-func (b *pacedBody) Read(p []byte) (n int, err error) {
-	switch {
-	case b.err != nil:
-		return 0, b.err
-	case b.s.timer != nil:
-		b.s.timer.Reset(b.s.patience)
-		defer b.s.timer.Stop()
-	}
-	if b.s.native.Load() {
-		n, b.err = b.body.Read(p)
-		return n, b.err
-	}
-	if b.own == nil {
-		b.own = make([]byte, 32<<10)
-	}
-	own := b.own[:min(len(p), len(b.own))]
-	n, b.err = await(b.s, func() (int, error) { return b.body.Read(own) })
-	return copy(p, own[:min(max(n, 0), len(own))]), b.err
 }

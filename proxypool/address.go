@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,19 +122,46 @@ func (a *address) secrets() []string {
 	return slices.Compact(forms)
 }
 
-// scrub gives err, or its text without the password where that is in it.
+// unshown stands for the text of an error that repeats the password. Taking just the
+// password out would tell it: of a known text, by what is missing.
+const unshown = "the text of the error is not shown, as the password is in it"
+
+// scrub returns err, or what stands in for it where the password is in its text.
 func (a *address) scrub(err error) error {
-	if err == nil {
-		return nil
-	}
-	text, clean := err.Error(), err.Error()
-	for _, secret := range a.secrets() {
-		clean = strings.ReplaceAll(clean, secret, hidden)
-	}
-	if clean == text {
+	if err == nil || local(err) {
 		return err
 	}
-	return &scrubbed{text: clean, timeout: isTimeout(err), kinds: kindsOf(err)}
+	text := err.Error()
+	if !slices.ContainsFunc(a.secrets(), func(secret string) bool { return strings.Contains(text, secret) }) {
+		return err
+	}
+	clean := &scrubbed{text: unshown, timeout: isTimeout(err), kinds: kindsOf(err)}
+	if len(clean.kinds) > 0 {
+		clean.text = clean.kinds[0].Error() + ": " + unshown
+	}
+	return clean
+}
+
+// local reports whether the text of err is made of what this package, the standard
+// library and the system say alone. If the password is in it, that is by chance.
+func local(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // each error of the chain is looked at by itself
+	case *because:
+		return e.err == nil || local(e.err)
+	case *net.OpError:
+		return e.Err != nil && local(e.Err)
+	case *os.SyscallError, *net.DNSError:
+		return true
+	}
+	for _, plain := range []error{
+		context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		errDropped, errFellIll, errBroke,
+	} {
+		if err.Error() == plain.Error() {
+			return true
+		}
+	}
+	return false
 }
 
 // kindsOf gives what callers may look for in err.

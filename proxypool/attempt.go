@@ -27,7 +27,7 @@ type attempt struct {
 	epoch uint32
 	probe bool
 	steps atomic.Uint32
-	pool  *Pool // nil in a check
+	pool  *pool // nil in a check
 
 	// resent says that net/http sends the request again by itself when a kept
 	// connection of HTTP/1 breaks. Over HTTP/2 it does that with any request that

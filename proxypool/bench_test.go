@@ -80,15 +80,15 @@ func BenchmarkChoose(b *testing.B) {
 			name := c.name
 			if restOne > 0 {
 				name += "/a tenth rests"
-				for i, x := range p.proxies() {
+				for i, x := range p.pool().roster.Load().proxies {
 					if i%restOne == 0 {
-						p.rest(&attempt{proxy: x}, ErrUnreachable)
+						p.pool().rest(&attempt{proxy: x}, ErrUnreachable)
 					}
 				}
 			}
 			b.Run(name, func(b *testing.B) {
 				atOnce(b, func(req *http.Request) *proxy {
-					x, _ := p.settings.strategy.choose(p, p.roster.Load(), req, nil)
+					x, _ := p.pool().settings.strategy.choose(p.pool(), p.pool().roster.Load(), req, nil)
 					return x
 				})
 			})
@@ -97,7 +97,7 @@ func BenchmarkChoose(b *testing.B) {
 	b.Run("mutex and slice", func(b *testing.B) {
 		p, err := New(urls)
 		require.NoError(b, err)
-		r := &mutexRotator{list: p.proxies()}
+		r := &mutexRotator{list: p.pool().roster.Load().proxies}
 		atOnce(b, func(*http.Request) *proxy { return r.choose() })
 	})
 }

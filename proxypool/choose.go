@@ -14,7 +14,7 @@ type strategy interface {
 	arrange(list []*proxy) *roster
 	// choose gives a proxy that is none of tried, and nil where there is none. It
 	// reports whether the request is the one that tries a resting proxy.
-	choose(p *Pool, r *roster, req *http.Request, tried []*proxy) (x *proxy, probe bool)
+	choose(p *pool, r *roster, req *http.Request, tried []*proxy) (x *proxy, probe bool)
 }
 
 // RoundRobin takes the proxies in turn, in the order of the list. It is what a
@@ -79,7 +79,7 @@ func (r *roster) setResting(x *proxy, rests bool) {
 
 // take gives the proxy at i if it is well, or has rested long enough and nobody
 // else tries it.
-func (r *roster) take(p *Pool, i int, tried []*proxy) (x *proxy, probe bool) {
+func (r *roster) take(p *pool, i int, tried []*proxy) (x *proxy, probe bool) {
 	x = r.proxies[i]
 	if len(tried) > 0 && slices.Contains(tried, x) {
 		return nil, false
@@ -94,7 +94,7 @@ func (r *roster) take(p *Pool, i int, tried []*proxy) (x *proxy, probe bool) {
 }
 
 // scan takes the first that is to be had, from i on.
-func (r *roster) scan(p *Pool, i int, tried []*proxy) (x *proxy, probe bool) {
+func (r *roster) scan(p *pool, i int, tried []*proxy) (x *proxy, probe bool) {
 	n := len(r.proxies)
 	if r.well.Load() > 0 {
 		for left := n; left > 0; {
@@ -121,7 +121,7 @@ func (r *roster) scan(p *Pool, i int, tried []*proxy) (x *proxy, probe bool) {
 
 // claim lets one request try a proxy whose rest is over. That one calls
 // [Pool.settle].
-func (x *proxy) claim(p *Pool) bool {
+func (x *proxy) claim(p *pool) bool {
 	until := x.until.Load()
 	return until != 0 && !x.probing.Load() && p.now() >= until && x.probing.CompareAndSwap(false, true)
 }
@@ -136,7 +136,7 @@ type roundRobin struct {
 
 func (*roundRobin) arrange(list []*proxy) *roster { return newRoster(list) }
 
-func (s *roundRobin) choose(p *Pool, r *roster, _ *http.Request, tried []*proxy) (x *proxy, probe bool) {
+func (s *roundRobin) choose(p *pool, r *roster, _ *http.Request, tried []*proxy) (x *proxy, probe bool) {
 	for range draws {
 		if x, probe = r.take(p, s.turn(r), tried); x != nil {
 			return x, probe
@@ -155,7 +155,7 @@ type random struct{}
 
 func (random) arrange(list []*proxy) *roster { return newRoster(list) }
 
-func (random) choose(p *Pool, r *roster, _ *http.Request, tried []*proxy) (x *proxy, probe bool) {
+func (random) choose(p *pool, r *roster, _ *http.Request, tried []*proxy) (x *proxy, probe bool) {
 	for range draws {
 		if x, probe = r.take(p, anyBelow(len(r.proxies)), tried); x != nil {
 			return x, probe

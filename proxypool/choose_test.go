@@ -69,7 +69,7 @@ func TestFirstConnectionIsMadeAlone(t *testing.T) {
 	})
 	crowd(640, func() { assert.NoError(t, send(pool, http.MethodPost, one.URL)) })
 	assert.EqualValues(t, 3, servers[0].tunnels.Load())
-	for _, x := range pool.proxies() {
+	for _, x := range pool.pool().roster.Load().proxies {
 		x.mu.Lock()
 		assert.LessOrEqual(t, len(x.hosts), 1, "hosts without connections are forgotten")
 		x.mu.Unlock()
@@ -78,16 +78,16 @@ func TestFirstConnectionIsMadeAlone(t *testing.T) {
 
 // choice asks the strategy of a pool.
 func choice(p *Pool, req *http.Request, tried ...*proxy) *proxy {
-	x, _ := p.settings.strategy.choose(p, p.roster.Load(), req, tried)
+	x, _ := p.pool().settings.strategy.choose(p.pool(), p.pool().roster.Load(), req, tried)
 	return x
 }
 
 // layUp lets proxies rest, by their place in the list.
 func layUp(p *Pool, positions ...int) {
-	for _, x := range p.proxies() {
+	for _, x := range p.pool().roster.Load().proxies {
 		for _, i := range positions {
 			if x.position == i {
-				p.rest(&attempt{proxy: x, epoch: x.epoch.Load()}, ErrUnreachable)
+				p.pool().rest(&attempt{proxy: x, epoch: x.epoch.Load()}, ErrUnreachable)
 			}
 		}
 	}
@@ -146,7 +146,7 @@ func TestTheOneThatIsLeftIsFound(t *testing.T) {
 					require.NoError(t, err)
 					var tried, others []*proxy
 					var positions []int
-					for _, x := range p.proxies() {
+					for _, x := range p.pool().roster.Load().proxies {
 						if x.position != left {
 							others = append(others, x)
 							positions = append(positions, x.position)
@@ -179,29 +179,29 @@ func TestWellAndRestingAreCounted(t *testing.T) {
 		p, err := New(manyURLs(130), WithRest(time.Second, time.Second))
 		require.NoError(t, err)
 		var all sync.WaitGroup
-		for _, x := range p.proxies() {
+		for _, x := range p.pool().roster.Load().proxies {
 			epoch := x.epoch.Load()
 			for range 8 {
-				all.Go(func() { p.rest(&attempt{proxy: x, epoch: epoch}, ErrUnreachable) })
+				all.Go(func() { p.pool().rest(&attempt{proxy: x, epoch: epoch}, ErrUnreachable) })
 			}
 		}
 		all.Wait()
-		assert.Zero(t, p.roster.Load().well.Load())
+		assert.Zero(t, p.pool().roster.Load().well.Load())
 		time.Sleep(time.Minute)
 		probes := map[*proxy]bool{}
 		for range 130 {
-			x, probe := p.acquire(&http.Request{}, nil)
+			x, probe := p.pool().acquire(&http.Request{}, nil)
 			require.NotNil(t, x)
 			require.True(t, probe)
 			require.False(t, probes[x], "one probe each")
 			probes[x] = true
 			for range 4 {
-				all.Go(func() { p.wake(&attempt{proxy: x, epoch: x.epoch.Load()}) })
+				all.Go(func() { p.pool().wake(&attempt{proxy: x, epoch: x.epoch.Load()}) })
 			}
 			x.release()
 			all.Wait()
 		}
-		assert.EqualValues(t, 130, p.roster.Load().well.Load())
+		assert.EqualValues(t, 130, p.pool().roster.Load().well.Load())
 	})
 }
 
@@ -220,12 +220,12 @@ func TestChoosingAllocatesNothing(t *testing.T) {
 				}
 			}
 			assert.Zero(t, testing.AllocsPerRun(1000, choose))
-			for _, x := range p.proxies() {
+			for _, x := range p.pool().roster.Load().proxies {
 				if x.position%10 == 0 {
-					p.rest(&attempt{proxy: x}, ErrUnreachable)
+					p.pool().rest(&attempt{proxy: x}, ErrUnreachable)
 				}
 			}
-			assert.EqualValues(t, n-n/10, p.roster.Load().well.Load())
+			assert.EqualValues(t, n-n/10, p.pool().roster.Load().well.Load())
 			assert.Zero(t, testing.AllocsPerRun(1000, choose))
 		})
 	}
@@ -250,8 +250,8 @@ func TestManyThatRestSideBySide(t *testing.T) {
 			t.Run(fmt.Sprint(c.name, " without ", resting), func(t *testing.T) {
 				p, err := New(manyURLs(n), c.option, WithRest(time.Hour, time.Hour))
 				require.NoError(t, err)
-				for _, x := range p.proxies()[:resting] {
-					p.rest(&attempt{proxy: x}, ErrUnreachable)
+				for _, x := range p.pool().roster.Load().proxies[:resting] {
+					p.pool().rest(&attempt{proxy: x}, ErrUnreachable)
 				}
 				taken := make(map[*proxy]int)
 				for range picks {

@@ -522,7 +522,7 @@ type inOrderStrategy struct{}
 
 func (inOrderStrategy) arrange(list []*proxy) *roster { return newRoster(list) }
 
-func (inOrderStrategy) choose(p *Pool, r *roster, _ *http.Request, tried []*proxy) (*proxy, bool) {
+func (inOrderStrategy) choose(p *pool, r *roster, _ *http.Request, tried []*proxy) (*proxy, bool) {
 	return r.scan(p, 0, tried)
 }
 

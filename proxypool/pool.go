@@ -30,6 +30,13 @@ import (
 // net/http, whatever its method and header. Where the body of a response breaks
 // off, it is for the caller to ask again.
 type Pool struct {
+	// A function, as nothing that walks through fields, such as the dump of a failed
+	// assertion, finds what it holds: URLs with passwords.
+	pool func() *pool
+}
+
+// pool is what a Pool holds.
+type pool struct {
 	settings *settings
 	started  time.Time
 	roster   atomic.Pointer[roster]
@@ -50,15 +57,18 @@ func New(urls []*url.URL, opts ...Option) (*Pool, error) {
 			return nil, err
 		}
 	}
-	p := &Pool{settings: s, started: time.Now()}
-	if err := p.Replace(urls); err != nil {
+	p := &pool{settings: s, started: time.Now()}
+	if err := p.replace(urls); err != nil {
 		return nil, err
 	}
-	return p, nil
+	return &Pool{pool: func() *pool { return p }}, nil
 }
 
 // errNotMade is of a Pool that does not come from [New].
 var errNotMade = errors.New("proxypool: the pool was not made by New")
+
+// made reports whether the pool comes from New.
+func (p *Pool) made() bool { return p != nil && p.pool != nil }
 
 // Replace puts another list in the place of the pool's. Proxies that are in both
 // stay as they are, with their connections. Those that left get no new requests,
@@ -66,9 +76,13 @@ var errNotMade = errors.New("proxypool: the pool was not made by New")
 // end or closed, or its context ends, and then they are closed. The list is taken
 // whole or, with an error, not at all.
 func (p *Pool) Replace(urls []*url.URL) error {
-	if p == nil || p.settings == nil {
+	if !p.made() {
 		return errNotMade
 	}
+	return p.pool().replace(urls)
+}
+
+func (p *pool) replace(urls []*url.URL) error {
 	addresses, err := parseAll(urls)
 	if err != nil {
 		return err
@@ -113,6 +127,10 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	return p.pool().roundTrip(req)
+}
+
+func (p *pool) roundTrip(req *http.Request) (*http.Response, error) {
 	body := newUpload(req)
 	failure := &Error{}
 	var tried []*proxy
@@ -161,7 +179,10 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 // CloseIdleConnections closes the connections that nothing uses, as
 // [http.Client.CloseIdleConnections] asks for.
 func (p *Pool) CloseIdleConnections() {
-	for _, x := range p.proxies() {
+	if !p.made() {
+		return
+	}
+	for _, x := range p.pool().roster.Load().proxies {
 		x.closeIdle()
 	}
 }
@@ -180,10 +201,10 @@ type viaKey struct{}
 
 // String tells how many proxies there are.
 func (p *Pool) String() string {
-	if p == nil || p.settings == nil {
+	if !p.made() {
 		return "no proxy pool"
 	}
-	r := p.roster.Load()
+	r := p.pool().roster.Load()
 	return fmt.Sprintf("proxy pool of %d, %d well", len(r.proxies), r.well.Load())
 }
 
@@ -193,18 +214,10 @@ func (p *Pool) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()
 // LogValue gives slog what String gives.
 func (p *Pool) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// proxies gives the list, in no order.
-func (p *Pool) proxies() []*proxy {
-	if p == nil || p.settings == nil {
-		return nil
-	}
-	return p.roster.Load().proxies
-}
-
 // check finds what no proxy could send.
 func (p *Pool) check(req *http.Request) error {
 	switch {
-	case p == nil || p.settings == nil:
+	case !p.made():
 		return errNotMade
 	case req == nil || req.URL == nil:
 		return errors.New("proxypool: the request has no URL")
@@ -230,7 +243,7 @@ func safeMethod(method string) bool {
 }
 
 // acquire chooses a proxy, and takes it. Who gets one releases it.
-func (p *Pool) acquire(req *http.Request, tried []*proxy) (x *proxy, probe bool) {
+func (p *pool) acquire(req *http.Request, tried []*proxy) (x *proxy, probe bool) {
 	for {
 		r := p.roster.Load()
 		if len(r.proxies) == 0 {
@@ -245,10 +258,10 @@ func (p *Pool) acquire(req *http.Request, tried []*proxy) (x *proxy, probe bool)
 }
 
 // now is the pool's clock.
-func (p *Pool) now() int64 { return int64(time.Since(p.started)) + 1 }
+func (p *pool) now() int64 { return int64(time.Since(p.started)) + 1 }
 
 // settle takes down what an attempt shows of the health of its proxy.
-func (p *Pool) settle(a *attempt, v verdict, err error) {
+func (p *pool) settle(a *attempt, v verdict, err error) {
 	x := a.proxy
 	switch {
 	case v == faulty:
@@ -264,7 +277,7 @@ func (p *Pool) settle(a *attempt, v verdict, err error) {
 }
 
 // rest lets a proxy rest, unless that is from a time before it last did.
-func (p *Pool) rest(a *attempt, err error) {
+func (p *pool) rest(a *attempt, err error) {
 	x, s := a.proxy, p.settings
 	p.mu.Lock()
 	if x.epoch.Load() != a.epoch {
@@ -289,7 +302,7 @@ func (p *Pool) rest(a *attempt, err error) {
 }
 
 // wake ends the rest of a proxy.
-func (p *Pool) wake(a *attempt) {
+func (p *pool) wake(a *attempt) {
 	x := a.proxy
 	p.mu.Lock()
 	if x.epoch.Load() != a.epoch {
@@ -308,8 +321,8 @@ func (p *Pool) wake(a *attempt) {
 }
 
 // noProxy says why there is none.
-func (p *Pool) noProxy() error {
-	proxies, soonest := p.proxies(), int64(0)
+func (p *pool) noProxy() error {
+	proxies, soonest := p.roster.Load().proxies, int64(0)
 	for _, x := range proxies {
 		if until := x.until.Load(); until != 0 && (soonest == 0 || until < soonest) {
 			soonest = until

@@ -343,7 +343,7 @@ func TestWithoutABase(t *testing.T) {
 	ask()
 	p, err := New(manyURLs(1))
 	require.NoError(t, err)
-	assert.True(t, p.proxies()[0].roundTripper().ForceAttemptHTTP2)
+	assert.True(t, p.pool().roster.Load().proxies[0].roundTripper().ForceAttemptHTTP2)
 }
 
 func TestRequestsStayAsTheyAre(t *testing.T) {

@@ -62,7 +62,7 @@ func TestReplaceUnderLoad(t *testing.T) {
 				var sent atomic.Int64
 				var seen sync.Map
 				swap := func(i int) {
-					for _, x := range pool.proxies() {
+					for _, x := range pool.pool().roster.Load().proxies {
 						seen.Store(x, true)
 					}
 					assert.NoError(t, pool.Replace(append(append([]*url.URL{}, urls[i%8:]...), urls[:(i+3)%8]...)))
@@ -94,7 +94,7 @@ func TestReplaceUnderLoad(t *testing.T) {
 				}
 				all.Wait()
 				require.NoError(t, pool.Replace(urls[:1]))
-				kept := pool.proxies()[0]
+				kept := pool.pool().roster.Load().proxies[0]
 				seen.Range(func(key, _ any) bool {
 					if x := key.(*proxy); x != kept {
 						gone(t, x)
@@ -134,7 +134,7 @@ func TestWhatIsUnderWayThroughADroppedProxyGoesOn(t *testing.T) {
 					_, _ = io.WriteString(w, "two")
 				})
 				pool := w.pool(urls[:1])
-				old := pool.proxies()[0]
+				old := pool.pool().roster.Load().proxies[0]
 				var all sync.WaitGroup
 				for path, want := range map[string]string{"/header": "two", "/body": "one two"} {
 					all.Go(func() {
@@ -170,7 +170,7 @@ func TestResponsesReadToTheirEnd(t *testing.T) {
 			servers, urls := w.proxies("http", 1)
 			to := target(t, proto, hello)
 			pool := w.pool(urls)
-			old := pool.proxies()[0]
+			old := pool.pool().roster.Load().proxies[0]
 			resp, err := pool.RoundTrip(request(t, http.MethodGet, to.URL, nil))
 			require.NoError(t, err)
 			assert.EqualValues(t, 1, pool.Stats()[0].InFlight)
@@ -203,7 +203,7 @@ func TestAbandonedResponses(t *testing.T) {
 					}
 				})
 				pool := w.pool(urls)
-				old := pool.proxies()[0]
+				old := pool.pool().roster.Load().proxies[0]
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				resp, err := pool.RoundTrip(request(t, http.MethodGet, to.URL, nil).WithContext(ctx))
@@ -244,7 +244,7 @@ func TestConnectionsThatComeTooLate(t *testing.T) {
 		}}
 		p, err := New(memoryURLs("a"), WithTransport(base))
 		require.NoError(t, err)
-		old := p.proxies()[0]
+		old := p.pool().roster.Load().proxies[0]
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, sendWith(ctx, p, http.MethodGet, "http://target.test/"), context.DeadlineExceeded)
@@ -277,19 +277,19 @@ func TestReplaceIsAllOrNothing(t *testing.T) {
 	urls := memoryURLs("a", "b", "c")
 	p, err := New(urls)
 	require.NoError(t, err)
-	before := p.proxies()
+	before := p.pool().roster.Load().proxies
 	require.Error(t, p.Replace([]*url.URL{urls[0], nil}))
 	require.Error(t, p.Replace([]*url.URL{urls[0], {Scheme: "ftp", Host: "x"}}))
 	assert.Equal(t, namesOf(urls), statNames(p))
 	require.NoError(t, p.Replace([]*url.URL{urls[2], urls[0], urls[2]}))
 	assert.Equal(t, namesOf([]*url.URL{urls[2], urls[0]}), statNames(p), "in the order of the list, each once")
-	after := p.proxies()
+	after := p.pool().roster.Load().proxies
 	assert.Same(t, before[2], after[0])
 	assert.Same(t, before[0], after[1])
 	require.NoError(t, p.Replace(nil))
 	assert.Empty(t, p.Stats())
 	require.NoError(t, p.Replace(urls))
-	for _, x := range p.proxies() {
+	for _, x := range p.pool().roster.Load().proxies {
 		assert.NotContains(t, before, x, "what was dropped is made anew")
 	}
 }

@@ -190,7 +190,7 @@ func TestNothingPrintsPasswords(t *testing.T) {
 			for _, verb := range []string{"%v", "%+v", "%#v"} {
 				assert.False(t, spot.finds(fmt.Sprintf(verb, req)))
 				assert.False(t, spot.finds(fmt.Sprintf(verb, resp)))
-				assert.False(t, spot.finds(fmt.Sprintf(verb, struct{ P any }{P: *pool.roster.Load().proxies[0].settings})))
+				assert.False(t, spot.finds(fmt.Sprintf(verb, struct{ P any }{P: *pool.pool().roster.Load().proxies[0].settings})))
 			}
 			_, _ = io.Copy(io.Discard, resp.Body)
 			require.NoError(t, resp.Body.Close())

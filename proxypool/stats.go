@@ -21,9 +21,13 @@ type ProxyStats struct {
 
 // Stats gives what is known of each proxy, in the order of the list.
 func (p *Pool) Stats() []ProxyStats {
-	if p == nil || p.settings == nil {
+	if !p.made() {
 		return nil
 	}
+	return p.pool().stats()
+}
+
+func (p *pool) stats() []ProxyStats {
 	p.mu.Lock()
 	proxies := slices.Clone(p.roster.Load().proxies)
 	slices.SortFunc(proxies, func(a, b *proxy) int { return cmp.Compare(a.position, b.position) })

@@ -53,7 +53,7 @@ func (*sticky) arrange(list []*proxy) *roster {
 	return r
 }
 
-func (s *sticky) choose(p *Pool, r *roster, req *http.Request, tried []*proxy) (x *proxy, probe bool) {
+func (s *sticky) choose(p *pool, r *roster, req *http.Request, tried []*proxy) (x *proxy, probe bool) {
 	key := s.key(req)
 	if key == "" {
 		return s.turns.choose(p, r, req, tried)

@@ -108,7 +108,7 @@ func TestStickyAgreesWithItsDefinition(t *testing.T) {
 		}
 		p := stickyPool(t, urls)
 		var tried, others []*proxy
-		for _, x := range p.proxies() {
+		for _, x := range p.pool().roster.Load().proxies {
 			switch {
 			case round%3 > 0 && random.IntN(3) == 0:
 				layUp(p, x.position)
@@ -120,7 +120,7 @@ func TestStickyAgreesWithItsDefinition(t *testing.T) {
 		}
 		for range 50 {
 			key := fmt.Sprint(random.Uint64())
-			want := slowRing(slowPoints(p.proxies()), others, key)
+			want := slowRing(slowPoints(p.pool().roster.Load().proxies), others, key)
 			got := choice(p, &http.Request{Host: key}, tried...)
 			if want == nil {
 				require.Nil(t, got)
@@ -140,7 +140,7 @@ func FuzzSticky(f *testing.F) {
 		urls := manyURLs(int(n)%64 + 1)
 		p := stickyPool(t, urls)
 		var others []*proxy
-		for _, x := range p.proxies() {
+		for _, x := range p.pool().roster.Load().proxies {
 			if resting&(1<<x.position) != 0 {
 				layUp(p, x.position)
 				continue
@@ -150,7 +150,7 @@ func FuzzSticky(f *testing.F) {
 		if key == "" {
 			return
 		}
-		got, want := choice(p, &http.Request{Host: key}), slowRing(slowPoints(p.proxies()), others, key)
+		got, want := choice(p, &http.Request{Host: key}), slowRing(slowPoints(p.pool().roster.Load().proxies), others, key)
 		if want != got {
 			t.Fatalf("%v, not %v", got, want)
 		}
@@ -233,9 +233,9 @@ func TestStickyWhileOneRests(t *testing.T) {
 		elsewhere[now]++
 	}
 	assert.Len(t, elsewhere, 7, "they are spread over all others")
-	for _, x := range p.proxies() {
+	for _, x := range p.pool().roster.Load().proxies {
 		if x.position == 3 {
-			p.wake(&attempt{proxy: x, epoch: x.epoch.Load()})
+			p.pool().wake(&attempt{proxy: x, epoch: x.epoch.Load()})
 		}
 	}
 	assert.Equal(t, before, mapping(p, keys), "they come back")

@@ -33,12 +33,14 @@ type Case struct {
 	Outcome youproxy.Outcome // what OutcomeOf says
 	Error   string           // the kind of error, as the README names it
 
-	// Retried: a client that repeats what fails would send it again.
-	Retried bool
+	// Hidden: behind a transport that is not net/http's own, and may repeat what
+	// fails, the outcome is unknown.
+	Hidden bool
 
 	serve    http.HandlerFunc // answers the order
 	baseURL  string           // where the client is sent instead of to the server
 	untrust  bool             // the client does not trust the server's certificate
+	opaque   bool             // the transport is not net/http's own
 	warm     bool             // a call goes before the order, on the same connection
 	over     bool             // the context is over before the order
 	deadline time.Duration    // of one attempt
@@ -59,10 +61,14 @@ const (
 // Cases is the table.
 var Cases = []Case{
 	{Name: "success", Reached: 1, Outcome: done, Error: "none", serve: reply(200, Placed)},
+	{Name: "success after a byte order mark", Reached: 1, Outcome: done, Error: "none", serve: reply(200, "\ufeff"+Placed)},
 	{Name: "refusal in a 200", Reached: 1, Outcome: rejected, Error: apiError, serve: reply(200, refused)},
 	{Name: "refusal in a 400", Reached: 1, Outcome: rejected, Error: apiError, serve: reply(400, refused)},
 	{Name: "refusal without a code", Reached: 1, Outcome: unknown, Error: apiError, serve: reply(200, `{"success": false, "error": null}`)},
 	{Name: "refusal with code 35", Reached: 1, Outcome: unknown, Error: apiError, serve: reply(200, `{"success": false, "error": {"code": 35, "message": "Unknown error"}}`)},
+	{Name: "refusal with a list of errors", Reached: 1, Outcome: rejected, Error: apiError, serve: reply(200, `{"success": false, "errors": [{"code": 14, "message": "Incorrect goal"}]}`)},
+	{Name: "refusal with code \"0035\"", Reached: 1, Outcome: unknown, Error: apiError, serve: reply(200, `{"success": false, "error": {"code": "0035", "message": "Unknown error"}}`)},
+	{Name: "101", Reached: 1, Outcome: unknown, Error: callError, serve: switched},
 	{Name: "301", Reached: 1, Outcome: unknown, Error: redirect, serve: redirected(301)},
 	{Name: "302", Reached: 1, Outcome: unknown, Error: redirect, serve: redirected(302)},
 	{Name: "303", Reached: 1, Outcome: unknown, Error: redirect, serve: redirected(303)},
@@ -75,32 +81,38 @@ var Cases = []Case{
 	{Name: "408 page", Reached: 1, Outcome: unknown, Error: callError, serve: page(408)},
 	{Name: "409 page", Reached: 1, Outcome: rejected, Error: callError, serve: page(409)},
 	{Name: "413 page", Reached: 1, Outcome: rejected, Error: callError, serve: page(413)},
-	{Name: "429 without Retry-After", Reached: 1, Outcome: rejected, Error: callError, Retried: true, serve: page(429)},
-	{Name: "429 with Retry-After", Reached: 1, Outcome: rejected, Error: callError, Retried: true, serve: retryAfter(429)},
+	{Name: "429 without Retry-After", Reached: 1, Outcome: rejected, Error: callError, Hidden: true, serve: page(429)},
+	{Name: "429 with Retry-After", Reached: 1, Outcome: rejected, Error: callError, Hidden: true, serve: retryAfter(429)},
 	{Name: "4xx that says success", Reached: 1, Outcome: unknown, Error: callError, serve: reply(400, Placed)},
-	{Name: "500 page", Reached: 1, Outcome: unknown, Error: callError, Retried: true, serve: page(500)},
-	{Name: "refusal in a 500", Reached: 1, Outcome: unknown, Error: "`*CallError` with the `*APIError`", Retried: true, serve: reply(500, refused)},
-	{Name: "502 page", Reached: 1, Outcome: unknown, Error: callError, Retried: true, serve: page(502)},
-	{Name: "503 page", Reached: 1, Outcome: unknown, Error: callError, Retried: true, serve: page(503)},
-	{Name: "504 page", Reached: 1, Outcome: unknown, Error: callError, Retried: true, serve: page(504)},
+	{Name: "500 page", Reached: 1, Outcome: unknown, Error: callError, Hidden: true, serve: page(500)},
+	{Name: "refusal in a 500", Reached: 1, Outcome: unknown, Error: "`*CallError` with the `*APIError`", Hidden: true, serve: reply(500, refused)},
+	{Name: "502 page", Reached: 1, Outcome: unknown, Error: callError, Hidden: true, serve: page(502)},
+	{Name: "503 page", Reached: 1, Outcome: unknown, Error: callError, Hidden: true, serve: page(503)},
+	{Name: "504 page", Reached: 1, Outcome: unknown, Error: callError, Hidden: true, serve: page(504)},
 	{Name: "`{}`", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, `{}`)},
 	{Name: "`null`", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, `null`)},
 	{Name: "empty reply", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, ``)},
 	{Name: "HTML with 200", Reached: 1, Outcome: unknown, Error: callError, serve: page(200)},
 	{Name: "success without an order number", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, `{"success": true, "error": null}`)},
+	{Name: "success with an order of another proxy type", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, strings.Replace(Placed, "IPv4", "IPv6", 1))},
+	{Name: "success with an empty error", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, strings.Replace(Placed, "null", "{}", 1))},
 	{Name: "success given twice", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, `{"success": false, `+Placed[1:])},
 	{Name: "truncated reply", Reached: 1, Outcome: unknown, Error: callError, serve: truncated},
 	{Name: "trailing bytes", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, Placed+"x")},
 	{Name: "reply of 64 MiB", Reached: 1, Outcome: unknown, Error: tooLarge, serve: huge},
-	{Name: "connection refused", Reached: 0, Outcome: notSent, Error: callError, baseURL: "http://127.0.0.1:1"},
-	{Name: "unknown host", Reached: 0, Outcome: notSent, Error: callError, baseURL: "https://no-such-host.invalid"},
-	{Name: "bad certificate", Reached: 0, Outcome: notSent, Error: callError, untrust: true, serve: reply(200, Placed)},
+	{Name: "connection refused", Reached: 0, Outcome: notSent, Error: callError, Hidden: true, baseURL: "http://127.0.0.1:1"},
+	{Name: "connection refused, as another transport tells it", Reached: 0, Outcome: unknown, Error: callError, opaque: true, baseURL: "http://127.0.0.1:1"},
+	{Name: "unknown host", Reached: 0, Outcome: notSent, Error: callError, Hidden: true, baseURL: "https://no-such-host.invalid"},
+	{Name: "bad certificate", Reached: 0, Outcome: notSent, Error: callError, Hidden: true, untrust: true, serve: reply(200, Placed)},
 	{Name: "context over before the order", Reached: 0, Outcome: notSent, Error: callError, over: true, serve: reply(200, Placed)},
 	{Name: "deadline while waiting for the reply", Reached: 1, Outcome: unknown, Error: callError, deadline: 2 * time.Second, serve: hang},
-	{Name: "reset before the order was read", Reached: 1, Outcome: unknown, Error: callError, Retried: true, serve: reset},
-	{Name: "reset after the order was read", Reached: 1, Outcome: unknown, Error: callError, Retried: true, serve: resetAfterRead},
-	{Name: "warm connection dropped as the order arrives", Reached: 1, Outcome: unknown, Error: callError, Retried: true, warm: true, serve: resetAfterRead},
+	{Name: "reset before the order was read", Reached: 1, Outcome: unknown, Error: callError, Hidden: true, serve: reset},
+	{Name: "reset after the order was read", Reached: 1, Outcome: unknown, Error: callError, Hidden: true, serve: resetAfterRead},
+	{Name: "warm connection dropped as the order arrives", Reached: 1, Outcome: unknown, Error: callError, Hidden: true, warm: true, serve: resetAfterRead},
 }
+
+// opaque is a transport of which nothing is known.
+type opaque struct{ http.RoundTripper }
 
 func reply(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -149,6 +161,20 @@ func huge(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	_, _ = io.WriteString(w, `"}`)
+}
+
+// switched answers as a server does that goes on in another protocol, and then says
+// nothing. HTTP/2 has no such answer.
+func switched(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		reply(200, `{}`)(w, r)
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+	_, _ = io.Copy(io.Discard, conn) // until the client gives up
 }
 
 func hang(_ http.ResponseWriter, r *http.Request) {
@@ -203,6 +229,9 @@ func (c Case) Run(t testing.TB, http2 bool, through func(*http.Client) *http.Cli
 	}
 	inner := hc.Transport.(*http.Transport)
 	defer inner.CloseIdleConnections()
+	if c.opaque {
+		hc = &http.Client{Transport: opaque{hc.Transport}}
+	}
 	if through != nil {
 		hc = through(hc)
 	}

@@ -1,0 +1,228 @@
+package youproxy_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/youproxy-go/youproxy"
+	"github.com/youproxy-go/youproxy/youproxytest"
+)
+
+// A server that switches to another protocol says nothing more. Nobody waits for it.
+func TestSwitchingProtocols(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = ln.Close() }()
+	ended := make(chan struct{}, 10)
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = conn.Read(make([]byte, 4096))
+				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+				_, _ = io.Copy(io.Discard, conn)
+				ended <- struct{}{}
+			}()
+		}
+	}()
+	c := clientFor(t, youproxy.WithBaseURL("http://"+ln.Addr().String()))
+	for range 2 { // the turn of the first is over
+		_, err := c.CreateOrder(t.Context(), benchOrder)
+		var failed *youproxy.CallError
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, 101, failed.HTTPStatus)
+		assert.Equal(t, youproxy.OutcomeUnknown, failed.Outcome)
+		<-ended // its connection is closed
+	}
+	for _, err := range c.Proxies(t.Context(), youproxy.ProxyQuery{}) {
+		assert.ErrorContains(t, err, "another protocol")
+	}
+	<-ended
+}
+
+// deaf is a body that does not hear of its context, nor of being closed.
+type deaf struct {
+	io.Reader
+	wait <-chan struct{}
+}
+
+func (d deaf) Read(p []byte) (int, error) {
+	if n, err := d.Reader.Read(p); n > 0 || !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	<-d.wait
+	return 0, io.EOF
+}
+
+func (deaf) Close() error { return nil }
+
+// Whatever a body does, a call takes no longer than it may.
+func TestBodiesThatDoNotEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		begin string
+		call  func(context.Context, *youproxy.Client) error
+		after time.Duration
+	}{
+		{"an order", `{"success": tr`, func(ctx context.Context, c *youproxy.Client) error {
+			_, err := c.CreateOrder(ctx, benchOrder)
+			return err
+		}, 70 * time.Second},
+		{"a balance", ``, func(ctx context.Context, c *youproxy.Client) error { _, err := c.Balance(ctx); return err }, 7 * time.Second},
+		{"a list", `{"success": true, "list": [{"ipAddressId": "1"}, `, func(ctx context.Context, c *youproxy.Client) error {
+			_, err := c.ListProxies(ctx, youproxy.ProxyQuery{})
+			return err
+		}, 7 * time.Second},
+		{"a list that does not begin", ``, func(ctx context.Context, c *youproxy.Client) error {
+			_, err := c.ListProxies(ctx, youproxy.ProxyQuery{})
+			return err
+		}, 7 * time.Second},
+		{"a page for a list", `<html>`, func(ctx context.Context, c *youproxy.Client) error {
+			_, err := c.ListProxies(ctx, youproxy.ProxyQuery{})
+			return err
+		}, 7 * time.Second},
+	} {
+		for _, cancelled := range []bool{false, true} {
+			t.Run(tt.name+map[bool]string{true: ", called off"}[cancelled], func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					release := make(chan struct{})
+					defer close(release)
+					c := clientFor(t, youproxy.WithReadRetries(0), youproxy.WithTimeouts(youproxy.Timeouts{Read: 7 * time.Second, Spend: 70 * time.Second}),
+						byStub(func(r *http.Request) (*http.Response, error) {
+							resp := stubReply(r, 200, "")
+							resp.ContentLength, resp.Body = -1, deaf{strings.NewReader(tt.begin), release}
+							return resp, nil
+						}))
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					after, want := tt.after, context.DeadlineExceeded
+					if cancelled {
+						after, want = time.Second, context.Canceled
+						time.AfterFunc(after, cancel)
+					}
+					started := time.Now()
+					err := tt.call(ctx, c)
+					assert.Equal(t, after, time.Since(started))
+					assert.ErrorIs(t, err, want)
+					assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err))
+				})
+			})
+		}
+	}
+}
+
+// A body that panics does so where its caller can recover.
+func TestBodiesThatPanic(t *testing.T) {
+	c := clientFor(t, byStub(func(r *http.Request) (*http.Response, error) {
+		resp := stubReply(r, 200, "")
+		resp.ContentLength, resp.Body = -1, io.NopCloser(panickingReader{})
+		return resp, nil
+	}))
+	assert.PanicsWithValue(t, "odd", func() { _, _ = c.CreateOrder(t.Context(), benchOrder) })
+	assert.PanicsWithValue(t, "odd", func() { _, _ = c.CreateOrder(t.Context(), benchOrder) }, "the turn was given on")
+}
+
+type panickingReader struct{}
+
+func (panickingReader) Read([]byte) (int, error) { panic("odd") }
+
+// Whatever a purchase calls cannot spend: it would wait for the purchase.
+func TestSpendingWithinAPurchase(t *testing.T) {
+	for _, call := range []struct {
+		name string
+		make func(context.Context, *youproxy.Client, *market) error
+		ops  []string
+	}{
+		{"Buy", func(ctx context.Context, c *youproxy.Client, _ *market) error {
+			_, err := c.Buy(ctx, anISPOrder(), buyISP.limit())
+			return err
+		}, []string{"POST /calculate/order", "GET /ipAddress", "GET /balance", "POST /order"}},
+		{"CreateOrder", func(ctx context.Context, c *youproxy.Client, _ *market) error {
+			_, err := c.CreateOrder(ctx, anISPOrder())
+			return err
+		}, []string{"POST /order"}},
+		{"Buy whose reply is lost", func(ctx context.Context, c *youproxy.Client, m *market) error {
+			m.Inject("POST /order", youproxytest.DropAfterCommit)
+			_, err := c.Buy(ctx, anISPOrder(), buyISP.limit())
+			return err
+		}, []string{"POST /calculate/order", "GET /ipAddress", "GET /balance", "POST /order"}},
+	} {
+		for _, from := range []string{"the observer", "a middleware"} {
+			t.Run(call.name+", from "+from, func(t *testing.T) {
+				inMarket(t, func(t *testing.T, m *market) {
+					refused := map[string]bool{}
+					var client *youproxy.Client
+					spend := func(ctx context.Context, op string) {
+						started := time.Now()
+						_, err := client.CreateOrder(ctx, anISPOrder())
+						assert.ErrorIs(t, err, youproxy.ErrNotSent)
+						assert.ErrorContains(t, err, "would wait for itself", op)
+						assert.Zero(t, time.Since(started), op)
+						refused[op] = true
+					}
+					option := youproxy.WithObserver(func(ctx context.Context, e youproxy.CallEvent) { spend(ctx, e.Op) })
+					if from == "a middleware" {
+						option = youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
+							return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+								_, path, _ := strings.Cut(r.URL.Path, "/REDACTED")
+								spend(r.Context(), r.Method+" "+path)
+								return next.RoundTrip(r)
+							})
+						})
+					}
+					client = m.anotherClient(t, option)
+					require.NoError(t, call.make(t.Context(), client, m))
+					for _, op := range call.ops {
+						assert.True(t, refused[op], op)
+					}
+				})
+			})
+		}
+	}
+}
+
+// What spends nothing is asked of no cache, and a cache that answers all the same
+// does not pass for a look at the account.
+func TestCaches(t *testing.T) {
+	inMarket(t, func(t *testing.T, m *market) {
+		var stale bool
+		caching := youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
+			return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				spends := strings.HasSuffix(r.URL.Path, "/REDACTED/order")
+				assert.Equal(t, spends, r.Header.Get("Cache-Control") == "", r.URL.Path)
+				if spends {
+					stale = true
+				} else {
+					assert.Equal(t, "no-cache", r.Header.Get("Cache-Control"))
+				}
+				resp, err := next.RoundTrip(r)
+				if err == nil && stale && r.Method == http.MethodGet {
+					resp.Header.Set("Age", "180")
+				}
+				return resp, err
+			})
+		})
+		client := m.anotherClient(t, caching)
+		m.Inject("POST /order", youproxytest.DropBeforeCommit)
+		_, err := client.Buy(t.Context(), anISPOrder(), buyISP.limit())
+		assert.ErrorIs(t, err, youproxy.ErrUndetermined, "nobody looked at the account")
+		assert.ErrorContains(t, err, "cache")
+
+		_, err = client.Buy(t.Context(), anISPOrder(), buyISP.limit())
+		assert.ErrorIs(t, err, youproxy.ErrNotSent, "nor does anybody know what it held before")
+		assert.ErrorContains(t, err, "cache")
+	})
+}
