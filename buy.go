@@ -174,11 +174,7 @@ func (e settled) Is(target error) bool {
 
 // isVerdict reports whether an error tells what became of a call.
 func isVerdict(err error) bool {
-	switch err { //nolint:errorlint // called by an Is method
-	case ErrNotSent, ErrOutcomeUnknown, ErrNotExecuted, ErrUndetermined:
-		return true
-	}
-	return false
+	return slices.Contains([]error{ErrNotSent, ErrOutcomeUnknown, ErrNotExecuted, ErrUndetermined}, err)
 }
 
 // guardError is a purchase that was stopped before anything was sent.

@@ -494,7 +494,7 @@ func (c *core) unreadable(e *envelope, err error) error {
 		if e.success {
 			said = "both success"
 		}
-		return fmt.Errorf("the reply says %s and error %d %s", said, e.fault.code, shortQuote(c.redact(e.fault.message)))
+		return fmt.Errorf("the reply says %s and error %d %s", said, int(e.fault.code), shortQuote(c.redact(e.fault.message)))
 	case e.success:
 		return errors.New(`the reply says "success": true`)
 	}

@@ -619,6 +619,22 @@ func TestHTTPMock(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 2, httpmock.GetTotalCallCount())
 	})
+	t.Run("activated after New, and no longer", func(t *testing.T) {
+		c := clientFor(t)
+		httpmock.Activate()
+		t.Cleanup(httpmock.DeactivateAndReset)
+		respond()
+		_, err := c.Balance(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 1, httpmock.GetTotalCallCount())
+		httpmock.DeactivateAndReset()
+
+		s := listen(t, func(w http.ResponseWriter, r *http.Request) { reply(w, r, 200, clientBalance) })
+		c, err = c.With(youproxy.WithBaseURL(s.URL))
+		require.NoError(t, err)
+		_, err = c.Balance(t.Context())
+		require.NoError(t, err, "its own transport serves again")
+	})
 	t.Run("activated before New, for a client without a transport", func(t *testing.T) {
 		httpmock.Activate()
 		t.Cleanup(httpmock.DeactivateAndReset)

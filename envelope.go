@@ -376,12 +376,8 @@ func (f *fault) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return err
 	}
 	*f = fault{given: raw.Kind() != 'n'}
-	switch raw.Kind() {
-	case 'n':
-		return nil
-	default:
+	if raw.Kind() != '[' {
 		return f.add(raw)
-	case '[':
 	}
 	var all list[jsontext.Value]
 	if err := json.Unmarshal(raw, &all, lenient); err != nil {
@@ -398,27 +394,32 @@ func (f *fault) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 
 // add takes the code, unless there is one already, and the message of a reason.
 func (f *fault) add(raw jsontext.Value) error {
-	var reason struct {
-		Code    number `json:"code"`
-		Message text   `json:"message"`
-	}
+	var code number
+	var message text
 	switch raw.Kind() {
+	case 'n':
+		return nil
 	case '{':
-		if err := json.Unmarshal(raw, &reason, jsontext.AllowInvalidUTF8(true)); err != nil {
+		var object struct {
+			Code    number `json:"code"`
+			Message text   `json:"message"`
+		}
+		if err := json.Unmarshal(raw, &object, jsontext.AllowInvalidUTF8(true)); err != nil {
 			return err
 		}
+		code, message = object.Code, object.Message
 		f.hollow = f.hollow || len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
 	case '"', '0':
-		reason.Message = text(textOf(raw))
-		f.hollow = f.hollow || reason.Message == ""
+		message = text(textOf(raw))
+		f.hollow = f.hollow || message == ""
 	case 'f':
 		f.hollow = true
 	}
-	f.code = cmp.Or(f.code, ErrorCode(reason.Code))
-	if f.message != "" && reason.Message != "" {
+	f.code = cmp.Or(f.code, ErrorCode(code))
+	if f.message != "" && message != "" {
 		f.message += "; "
 	}
-	f.message += string(reason.Message)
+	f.message += string(message)
 	return nil
 }
 

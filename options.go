@@ -121,7 +121,10 @@ func WithPlainHTTP() Option {
 // logging and tracing belong in [WithMiddleware] instead.
 //
 // A transport that retries by itself cannot buy twice: its second attempt at a
-// call that spends is stopped, if it keeps the request's context.
+// call that spends is stopped, if it keeps the request's context. What happens below
+// a transport that is not an [*http.Transport] cannot be told: where it fails, the
+// outcome of the call is unknown, also where it says that it had no connection. Put
+// what wraps a transport into [WithMiddleware] instead.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(cfg *config) error {
 		if hc == nil {
@@ -139,7 +142,9 @@ func WithHTTPClient(hc *http.Client) Option {
 // Bodies pass as they came.
 //
 // A middleware keeps the request's context, host and the beginning of its path,
-// else the request is not sent. It may repeat a call that spends nothing; of one
+// else the request is not sent. Its errors keep their text, without the key and what
+// they quote, and match what they match with [errors.Is], though not with
+// [errors.As]. It may repeat a call that spends nothing; of one
 // that spends, a second attempt is refused once the first may have been sent.
 func WithMiddleware(mw ...func(http.RoundTripper) http.RoundTripper) Option {
 	return func(cfg *config) error {

@@ -103,9 +103,9 @@ func (f failover) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func ways() []way {
-	through := func(make func(*http.Transport) http.RoundTripper) func(*http.Transport) []youproxy.Option {
+	through := func(around func(*http.Transport) http.RoundTripper) func(*http.Transport) []youproxy.Option {
 		return func(t *http.Transport) []youproxy.Option {
-			return []youproxy.Option{youproxy.WithHTTPClient(&http.Client{Transport: make(t)})}
+			return []youproxy.Option{youproxy.WithHTTPClient(&http.Client{Transport: around(t)})}
 		}
 	}
 	itself := func(t *http.Transport) http.RoundTripper { return t }
@@ -262,7 +262,7 @@ type brittle struct {
 
 func (c *brittle) Write(p []byte) (int, error) {
 	if c.writes.Add(1) > 1 {
-		_ = c.Conn.Close()
+		_ = c.Close()
 		return 0, syscall.EPIPE
 	}
 	return c.Conn.Write(p)

@@ -10,16 +10,21 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/youproxy-go/youproxy/internal/reach"
 )
 
 // users have passwords that are easy to get wrong.
@@ -195,6 +200,70 @@ func TestNothingPrintsPasswords(t *testing.T) {
 			_, _ = io.Copy(io.Discard, resp.Body)
 			require.NoError(t, resp.Body.Close())
 		})
+	}
+}
+
+// TestNothingIsReached walks through pools and errors as the dump of a failed
+// assertion does.
+func TestNothingIsReached(t *testing.T) {
+	for _, u := range users {
+		t.Run(fmt.Sprintf("%q", u.password), func(t *testing.T) {
+			w := newWorld(t)
+			good := w.proxy("http", "p.example.com", url.UserPassword(u.login, u.password))
+			bad := w.proxy("http", "q.example.com", url.UserPassword(u.login, u.password))
+			bad.behave(habit{connectAnswer: "HTTP/1.1 407 No " + u.password + "\r\n\r\n", plainAnswer: "HTTP/1.1 407 No\r\n\r\n"})
+			to := target(t, protocols[0], hello)
+			var held struct {
+				pool, failing *Pool
+				client        *http.Client
+				errs          []error
+			}
+			held.pool, held.failing = w.pool([]*url.URL{good.url}), w.pool([]*url.URL{bad.url})
+			held.client = &http.Client{Transport: held.pool}
+			for range 20 {
+				resp, err := held.client.Get(to.URL)
+				require.NoError(t, err)
+				_, _ = io.Copy(io.Discard, resp.Body)
+				require.NoError(t, resp.Body.Close())
+				_, err = held.failing.RoundTrip(request(t, http.MethodGet, to.URL, nil))
+				require.Error(t, err)
+				held.errs = append(held.errs, err)
+			}
+			spot := spotter{u.login, u.password}
+			reach.Strings(&held, func(text string) { assert.False(t, spot.finds(text), "%.200q", text) })
+		})
+	}
+}
+
+// TestShortPasswordsLeaveNoGap: what is missing from a known text would tell the
+// password.
+func TestShortPasswordsLeaveNoGap(t *testing.T) {
+	dial := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	for _, err := range []error{
+		context.DeadlineExceeded, context.Canceled, io.EOF, os.ErrDeadlineExceeded, errDropped, errBroke,
+		dial, &net.OpError{Op: "proxyconnect", Net: "tcp", Err: dial},
+		&because{ErrUnreachable, dial.Error(), dial},
+		&because{ErrUnreachable, "no connection within 10s", nil},
+		&because{ErrAuthentication, "it answered 407 to CONNECT", nil},
+		&because{ErrRefused, "it answered 503 to CONNECT", nil},
+		&net.DNSError{Err: "no such host", Name: "p.example.com"},
+	} {
+		for _, password := range []string{"x", "e", "t", " ", "407", "503", "10", "deadline", "connect", "refused", "the", "EOF"} {
+			a, parseErr := parseAddress(&url.URL{Scheme: "http", Host: "p.example.com:1", User: url.UserPassword("login", password)})
+			require.NoError(t, parseErr)
+			assert.Equal(t, err.Error(), a.scrub(err).Error(), "password %q", password)
+		}
+	}
+	for _, password := range []string{"x", "e", "hunter2", "context", "503"} {
+		a, err := parseAddress(&url.URL{Scheme: "http", Host: "p.example.com:1", User: url.UserPassword("login", password)})
+		require.NoError(t, err)
+		foreign := fmt.Errorf("malformed HTTP response %q: %w", "No "+password, io.ErrUnexpectedEOF)
+		for _, err := range []error{foreign, &because{ErrUnreachable, foreign.Error(), foreign}, fmt.Errorf("dial with %s: %w", password, dial)} {
+			clean := a.scrub(err)
+			assert.True(t, strings.HasSuffix(clean.Error(), unshown), clean.Error())
+			assert.Equal(t, errors.Is(err, io.ErrUnexpectedEOF), errors.Is(clean, io.ErrUnexpectedEOF))
+			assert.Equal(t, errors.Is(err, ErrUnreachable), errors.Is(clean, ErrUnreachable))
+		}
 	}
 }
 
