@@ -359,7 +359,7 @@ func (c *core) send(ctx context.Context, call *apiCall, again bool) result {
 // exchange sends the call through the middleware, if there is any.
 func (c *core) exchange(s *sending, call *apiCall) (*http.Response, error) {
 	if len(c.config.middleware) == 0 {
-		return c.inner.exchange(s, s, call.method, func(ctx context.Context) *http.Request {
+		return c.inner.exchange(s, s, replayed(call.method, nil), func(ctx context.Context) *http.Request {
 			return c.request(ctx, s, call, c.inner.address(call.path, call.query))
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,7 +75,7 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, errNotACall
 	}
-	resp, err := t.exchange(req.Context(), s, req.Method, func(ctx context.Context) *http.Request {
+	resp, err := t.exchange(req.Context(), s, replayed(req.Method, req.Header), func(ctx context.Context) *http.Request {
 		inner := req.WithContext(ctx)
 		inner.URL = t.address(path, req.URL.RawQuery)
 		return inner
@@ -93,8 +94,8 @@ func (t *keyTransport) address(path, query string) *url.URL {
 }
 
 // exchange sends the request that it lets make for a context, and returns its
-// response without the key in it.
-func (t *keyTransport) exchange(ctx context.Context, s *sending, method string, request func(context.Context) *http.Request) (*http.Response, error) {
+// response without the key in it. A replayed one is such as net/http may send again.
+func (t *keyTransport) exchange(ctx context.Context, s *sending, replayed bool, request func(context.Context) *http.Request) (*http.Response, error) {
 	base := t.base()
 	plain, _ := base.(*http.Transport)
 	err := ctx.Err()
@@ -104,7 +105,7 @@ func (t *keyTransport) exchange(ctx context.Context, s *sending, method string, 
 	if err != nil {
 		return nil, outside(t.redact, err)
 	}
-	req := request(t.traced(ctx, s, method, plain))
+	req := request(t.traced(ctx, s, replayed, plain))
 	if plain == nil {
 		req.Header = maps.Clone(req.Header)
 		req.Header["Referer"] = t.referer
@@ -143,19 +144,19 @@ func (t *keyTransport) exchange(ctx context.Context, s *sending, method string, 
 func (t *keyTransport) redactHeader(h http.Header) http.Header {
 	var clean http.Header
 	for name, values := range h {
+		named := t.redact(name) != name
+		if !named && !slices.ContainsFunc(values, func(v string) bool { return t.redact(v) != v }) {
+			continue
+		}
+		if clean == nil {
+			clean = h.Clone()
+		}
+		if named {
+			delete(clean, name)
+			continue
+		}
 		for i, value := range values {
-			safe := t.redact(value)
-			if safe == value && t.redact(name) == name {
-				continue
-			}
-			if clean == nil {
-				clean = h.Clone()
-			}
-			clean[name][i] = safe
-			if t.redact(name) != name {
-				delete(clean, name)
-				break
-			}
+			clean[name][i] = t.redact(value)
 		}
 	}
 	if clean == nil {
@@ -171,7 +172,7 @@ func closeBody(req *http.Request) {
 }
 
 // traced returns the context of a request with the hooks that inform the sending.
-func (t *keyTransport) traced(ctx context.Context, s *sending, method string, plain *http.Transport) context.Context {
+func (t *keyTransport) traced(ctx context.Context, s *sending, replayed bool, plain *http.Transport) context.Context {
 	if ctx != context.Context(s) {
 		// The middleware's context may not end with the sending.
 		c, cancel := context.WithCancelCause(ctx)
@@ -194,21 +195,21 @@ func (t *keyTransport) traced(ctx context.Context, s *sending, method string, pl
 	if t.api.Scheme == "https" || plain.Protocols != nil && plain.Protocols.UnencryptedHTTP2() {
 		trace.WroteHeaderField = s.wroteField
 	}
-	if s.spend && replayed(method) {
+	if s.spend && replayed {
 		trace.WroteHeaders = s.wroteHeader
 	}
 	return httptrace.WithClientTrace(ctx, trace)
 }
 
-// replayed reports whether net/http may send a request with that method again
-// though it wrote some of it. Of others it repeats, over HTTP/1, only what it wrote
-// nothing of.
-func replayed(method string) bool {
+// replayed reports whether net/http may send a request with that method and header
+// again though it wrote some of it. Of others it repeats, over HTTP/1, only what it
+// wrote nothing of.
+func replayed(method string, h http.Header) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return true
 	}
-	return false
+	return h["Idempotency-Key"] != nil || h["X-Idempotency-Key"] != nil
 }
 
 // quiet returns a copy of the caller's trace that is not shown header fields, one

@@ -277,6 +277,37 @@ func TestWarmConnectionDropped(t *testing.T) {
 	}
 }
 
+// TestMarkedForReplay: net/http sends again, on its own, what is marked as harmless
+// to repeat, as a middleware or the method may do.
+func TestMarkedForReplay(t *testing.T) {
+	marking := youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
+			r.Header.Set("Idempotency-Key", "replay me")
+			return next.RoundTrip(r)
+		})
+	})
+	for _, w := range wires {
+		for _, method := range []string{http.MethodPost, http.MethodHead, http.MethodOptions, http.MethodTrace} {
+			t.Run(w.name+"/"+method, func(t *testing.T) {
+				var spends atomic.Int32
+				g := serveOn(t, w, func(_ *guarded, rw http.ResponseWriter, r *http.Request) {
+					if r.Method != http.MethodGet {
+						spends.Add(1)
+						panic(http.ErrAbortHandler)
+					}
+					_, _ = io.WriteString(rw, balanceReply)
+				})
+				c := g.client(t, g.transport, marking)
+				_, err := c.Balance(t.Context())
+				require.NoError(t, err)
+				err = c.Call(t.Context(), method, "/thing", nil, nil, nil)
+				assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err))
+				assert.EqualValues(t, 1, spends.Load(), "%v", err)
+			})
+		}
+	}
+}
+
 // TestWarmConnectionClosedByServer: the server closes a connection just as the
 // order goes out on it. Whatever happens, the order does not arrive twice, and
 // is not called unsent if it arrived.
