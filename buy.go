@@ -237,7 +237,8 @@ func checkFunds(op string, price, balance Money) error {
 // stops where that is above the limit, in another currency, above the balance,
 // comes with warnings, or does not honour the promo code. It notes what the
 // account holds, lets the recorder of [WithAttemptRecorder] write the attempt
-// down, and sends the order. Where no reply tells what became of it, it finds out
+// down, and sends the order. Where no reply tells what became of it, or it is rejected
+// otherwise than by a documented code beside a balance that did not fall, it finds out
 // by what the account holds afterwards, as [Client.Reconcile] does. That can take
 // as long as [Timeouts.Spend] and the patience of [WithReconcilePatience] together,
 // two minutes each unless they are set.
@@ -336,6 +337,7 @@ type guardedSpend struct {
 	quote     *Quote
 	selection *selection // of an extension
 	attempt   Attempt
+	own       ownSpend
 }
 
 // beginSpend waits for the turn. All that the purchase does is done with the
@@ -485,12 +487,12 @@ func (s *guardedSpend) send(ctx context.Context, body interface{ own() ownSpend 
 		}
 	}
 	method, path, _ := strings.Cut(a.Op, " ")
-	own := body.own()
-	own.attempt = a.ID
+	s.own = body.own()
+	s.own.attempt = a.ID
 	if len(a.Before.Ends) > 0 {
-		own.proxies = slices.Collect(maps.Keys(a.Before.Ends))
+		s.own.proxies = slices.Collect(maps.Keys(a.Before.Ends))
 	}
-	r := core.spend(ctx, &apiCall{op: a.Op, effect: spend, method: method, path: path, body: payload, reply: reply, own: own})
+	r := core.spend(ctx, &apiCall{op: a.Op, effect: spend, method: method, path: path, body: payload, reply: reply, own: s.own})
 	return r.envelope, r.err
 }
 
@@ -498,9 +500,15 @@ func (s *guardedSpend) send(ctx context.Context, body interface{ own() ownSpend 
 func (s *guardedSpend) settle(ctx context.Context, err error) (*Reconciliation, error) {
 	failed := &SpendError{Attempt: s.attempt, Err: err}
 	switch OutcomeOf(err) {
-	case OutcomeNotSent, OutcomeRejected:
+	case OutcomeNotSent:
 		failed.Verdict = VerdictNotExecuted
 		return nil, failed
+	case OutcomeRejected:
+		if s.attempt.refused(err) {
+			failed.Verdict = VerdictNotExecuted
+			return nil, failed
+		}
+		s.c.core().spends.begin(s.own) // it may have been executed all the same
 	}
 	seen, lookErr := s.c.reconcile(ctx, &s.attempt, time.Now().Add(s.c.core().config.patience))
 	failed.Verdict, failed.Evidence = seen.Verdict, seen.Evidence
@@ -517,6 +525,21 @@ func (s *guardedSpend) settle(ctx context.Context, err error) (*Reconciliation, 
 		s.c.core().spends.end(OutcomeUnknown, nil)
 	}
 	return seen, failed
+}
+
+// refused reports whether a rejection is the service's own word: a documented code in
+// its envelope, beside a balance that did not fall. What stands in front of the
+// service, or answers for it, may reject what was executed.
+func (a *Attempt) refused(err error) bool {
+	var no *APIError
+	if !errors.As(err, &no) || !no.Code.Known() {
+		return false
+	}
+	if no.Balance == nil {
+		return true
+	}
+	fell := a.fell(*no.Balance)
+	return fell != nil && !fell.Amount.IsPositive()
 }
 
 // charged tells what the balance of a reply fell by.

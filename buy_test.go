@@ -945,12 +945,13 @@ func TestRefusedPurchases(t *testing.T) {
 		refuse func(m *market, op string)
 		want   error
 		text   string
+		looks  bool // it is no word of the service's own: the account is looked at first
 	}{
-		{"incorrect goal", func(m *market, op string) { m.Refuse(op, 14) }, youproxy.ErrIncorrectGoal, `refused: "Incorrect goal" (code 14)`},
-		{"insufficient funds", func(m *market, op string) { m.Refuse(op, 16) }, youproxy.ErrInsufficientFunds, "(code 16)"},
-		{"an unknown code", func(m *market, op string) { m.Refuse(op, 99) }, youproxy.ErrorCode(99), "(code 99)"},
-		{"too many requests", func(m *market, op string) { m.Inject(op, youproxytest.TooManyRequests) }, nil, "HTTP status 429"},
-		{"a page that shows the key", func(m *market, op string) { m.Inject(op, youproxytest.EchoKey) }, nil, "HTTP status 404"},
+		{"incorrect goal", func(m *market, op string) { m.Refuse(op, 14) }, youproxy.ErrIncorrectGoal, `refused: "Incorrect goal" (code 14)`, false},
+		{"insufficient funds", func(m *market, op string) { m.Refuse(op, 16) }, youproxy.ErrInsufficientFunds, "(code 16)", false},
+		{"an unknown code", func(m *market, op string) { m.Refuse(op, 99) }, youproxy.ErrorCode(99), "(code 99)", true},
+		{"too many requests", func(m *market, op string) { m.Inject(op, youproxytest.TooManyRequests) }, nil, "HTTP status 429", true},
+		{"a page that shows the key", func(m *market, op string) { m.Inject(op, youproxytest.EchoKey) }, nil, "HTTP status 404", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			forEachBuying(t, func(t *testing.T, m *market, b buying) {
@@ -958,12 +959,18 @@ func TestRefusedPurchases(t *testing.T) {
 				now := time.Now()
 				got, err := b.buy(t.Context(), m, m.client)
 				assert.Nil(t, got)
-				assert.Equal(t, now, time.Now(), "it is known at once")
-				assert.Equal(t, []string{b.quoteOp(), "GET /ipAddress", "GET /balance", b.op}, m.ops())
+				assert.Equal(t, []string{b.quoteOp(), "GET /ipAddress", "GET /balance", b.op}, m.ops()[:4])
 				assert.Equal(t, m.opened, m.ledger())
 				failed := assertSpendError(t, m, err, youproxy.VerdictNotExecuted)
 				assert.Equal(t, youproxy.OutcomeRejected, youproxy.OutcomeOf(err))
-				assert.Zero(t, failed.Evidence)
+				if tc.looks {
+					assert.Equal(t, 2*time.Minute, time.Since(now), "the patience")
+					assert.Positive(t, failed.Evidence.Looks)
+				} else {
+					assert.Equal(t, now, time.Now(), "it is known at once")
+					assert.Len(t, m.ops(), 4)
+					assert.Zero(t, failed.Evidence)
+				}
 				assert.ErrorContains(t, err, tc.text)
 				if tc.want == nil {
 					var call *youproxy.CallError
@@ -979,6 +986,33 @@ func TestRefusedPurchases(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What rejects a purchase may have executed it all the same: then it is found, and
+// nobody buys it again.
+func TestRejectedPurchasesThatWereExecuted(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []youproxytest.Fault{youproxytest.RejectAfterCommit, youproxytest.UnknownCodeAfterCommit} {
+		t.Run(fault.String(), func(t *testing.T) {
+			forEachBuying(t, func(t *testing.T, m *market, b buying) {
+				m.Inject(b.op, fault)
+				got, err := b.buy(t.Context(), m, m.client)
+				require.NoError(t, err)
+				assert.True(t, got.recovered)
+				assert.Len(t, m.sends(), 1)
+				assert.Empty(t, m.Pending())
+			})
+		})
+	}
+	t.Run("a documented code beside a balance that fell", func(t *testing.T) {
+		inMarket(t, func(t *testing.T, m *market) {
+			m.rewrite["POST /order"] = func(reply string) string { return strings.Replace(reply, `"code": 99`, `"code": 14`, 1) }
+			m.Inject("POST /order", youproxytest.UnknownCodeAfterCommit)
+			purchase, err := m.client.Buy(t.Context(), anISPOrder(), buyISP.limit())
+			require.NoError(t, err)
+			assert.True(t, purchase.Recovered)
+		})
+	})
 }
 
 // assertSpendError holds an error of a purchase against what all of them promise,

@@ -83,13 +83,9 @@ func (s *Server) execute(a *account, c *call) (status int, document any) {
 	}
 }
 
-// refuse refuses a call without executing it. Those that are no endpoint have no
-// documented reply.
+// refuse refuses a call of an endpoint without executing it.
 func (s *Server) refuse(c *call, why *refusal) *reply {
-	e, ok := endpoints[c.op]
-	if !ok {
-		return jsonReply(http.StatusOK, bareRefusal{false, why})
-	}
+	e := endpoints[c.op]
 	s.mu.Lock()
 	a := s.look()
 	var left funds
@@ -99,11 +95,6 @@ func (s *Server) refuse(c *call, why *refusal) *reply {
 	document := e.refuse(a, left, why)
 	s.mu.Unlock()
 	return jsonReply(http.StatusOK, document)
-}
-
-type bareRefusal struct {
-	Success bool     `json:"success"`
-	Error   *refusal `json:"error"`
 }
 
 // checkCaller tells why a call is none of the account's owner.

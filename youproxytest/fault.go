@@ -56,6 +56,13 @@ const (
 	// ServiceFault executes nothing and answers with error code 35, "Unknown error",
 	// in the form in which the operation refuses.
 	ServiceFault
+	// RejectAfterCommit executes the request, and answers with a 404 page in HTML, as
+	// what stands in front of a service may.
+	RejectAfterCommit
+	// UnknownCodeAfterCommit executes the request, and answers with an error code that
+	// is not documented, in the form in which the operation refuses. The balance in it
+	// is that after the request.
+	UnknownCodeAfterCommit
 )
 
 // When a fault executes the request.
@@ -88,6 +95,9 @@ var faults = map[Fault]struct {
 	EchoKey:            {"EchoKey", never, echo},
 	CommitLate:         {"CommitLate", late, drop},
 	ServiceFault:       {"ServiceFault", never, unknownError},
+
+	RejectAfterCommit:      {"RejectAfterCommit", atOnce, page(http.StatusNotFound)},
+	UnknownCodeAfterCommit: {"UnknownCodeAfterCommit", atOnce, unknownCode},
 }
 
 // Faults gives every fault.
@@ -107,7 +117,8 @@ func (f Fault) String() string {
 
 // Inject makes requests of op, such as "POST /order", go wrong: each fault is
 // used up by one request, in order, after those injected before. It panics where
-// op is not a method and a path, or a fault is not one of this package.
+// the server has no such operation, or a fault is not one of this package.
+// [Server.Pending] tells which were not used up.
 func (s *Server) Inject(op string, list ...Fault) {
 	queue := make([]mishap, len(list))
 	for i, f := range list {
@@ -122,7 +133,7 @@ func (s *Server) Inject(op string, list ...Fault) {
 // Refuse makes requests of op, such as "POST /order", be refused with error codes
 // of the service, in the form in which op refuses: each code is used up by one
 // request, which is not executed. Codes and the faults of [Server.Inject] wait in
-// one queue. It panics where op is not a method and a path.
+// one queue. It panics where the server has no such operation.
 func (s *Server) Refuse(op string, codes ...int) {
 	queue := make([]mishap, len(codes))
 	for i, code := range codes {
@@ -138,13 +149,33 @@ type mishap struct {
 }
 
 func (s *Server) enqueue(op string, queue []mishap) {
-	method, path, _ := strings.Cut(op, " ")
-	if method == "" || strings.ToUpper(method) != method || !strings.HasPrefix(path, "/") {
-		panic(fmt.Sprintf("youproxytest: %q is not an operation: write it such as POST /order", op))
+	if _, ok := endpoints[op]; !ok {
+		panic(fmt.Sprintf("youproxytest: %q is not an operation of the server, which has: %s",
+			op, strings.Join(slices.Sorted(maps.Keys(endpoints)), ", ")))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mishaps[op] = append(s.mishaps[op], queue...)
+}
+
+// Pending returns what [Server.Inject] and [Server.Refuse] were given that no request
+// has used up, such as "POST /order: DropAfterCommit" or "POST /order: error 14", by
+// operation and in the order in which it will be. A test that ends with some of it
+// did not test what it was to.
+func (s *Server) Pending() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []string
+	for _, op := range slices.Sorted(maps.Keys(s.mishaps)) {
+		for _, m := range s.mishaps[op] {
+			what := m.fault.String()
+			if m.refusal != nil {
+				what = "error " + strconv.Itoa(m.refusal.Code)
+			}
+			list = append(list, op+": "+what)
+		}
+	}
+	return list
 }
 
 // nextMishap uses up a mishap of op. The caller holds mu.
@@ -220,6 +251,13 @@ func redirect(_ *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
 
 func echo(_ *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
 	htmlReply(http.StatusNotFound, "Cannot "+r.Method+" "+html.EscapeString(r.URL.Path)).write(w)
+}
+
+// undocumented is an error code that the service is not known to have.
+const undocumented = 99
+
+func unknownCode(s *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
+	s.refuse(s.call(r, nil), refusalOf(undocumented)).write(w)
 }
 
 func unknownError(s *Server, w http.ResponseWriter, r *http.Request, _ *reply) {

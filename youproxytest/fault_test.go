@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -225,21 +226,50 @@ func TestRefusalsShowStrangersNothing(t *testing.T) {
 	assert.Equal(t, refused("GET /balance", false, 25, "Incorrect order number"), reply)
 }
 
-func TestRefusalOfWhatIsNotInTheAPI(t *testing.T) {
+// What the server does not have never comes about: a test that waits for it would
+// test nothing.
+func TestMishapsOfWhatIsNotInTheAPI(t *testing.T) {
 	s := newServer(t)
-	s.Refuse("GET /ipAddress/page", 4)
-	s.Inject("GET /ipAddress/page", youproxytest.ServiceFault)
-	s.Inject("POST /ipAddress/page", youproxytest.CommitLate)
-	for _, want := range []string{
-		`{"success": false, "error": {"code": 4, "message": "Incorrect proxy type"}}`,
-		`{"success": false, "error": {"code": 35, "message": "Unknown error"}}`,
-	} {
-		_, _, reply := send(t, s, "GET /ipAddress/page", "")
-		assert.Equal(t, want, reply)
+	for _, op := range []string{"order", "GET /ipAddress/page", "GET /order", "POST /orders", "POST /Order"} {
+		assert.PanicsWithValue(t, "youproxytest: "+strconv.Quote(op)+" is not an operation of the server, which has: GET /balance, GET /country, "+
+			"GET /ipAddress, GET /mobileOperator, GET /promoCode, GET /proxyType, GET /rentPeriod, POST /calculate/extend, POST /calculate/extend/order, "+
+			"POST /calculate/order, POST /extend, POST /extend/auto, POST /extend/order, POST /extend/order/auto, POST /order",
+			func() { s.Refuse(op, 4) })
+		assert.Panics(t, func() { s.Inject(op, youproxytest.Slow) }, op)
 	}
-	lose(t, s, "POST /ipAddress/page", "")
-	assert.Empty(t, s.Orders())
-	assert.Panics(t, func() { s.Refuse("order", 4) })
+	assert.Empty(t, s.Pending())
+}
+
+func TestPending(t *testing.T) {
+	s := newServer(t)
+	assert.Empty(t, s.Pending())
+	s.Inject("POST /order", youproxytest.BadGateway, youproxytest.EchoKey)
+	s.Refuse("POST /order", 14)
+	s.Refuse("GET /balance", 99)
+	assert.Equal(t, []string{"GET /balance: error 99", "POST /order: BadGateway", "POST /order: EchoKey", "POST /order: error 14"}, s.Pending())
+	send(t, s, "POST /order", ipv4Body)
+	send(t, s, "GET /balance", "")
+	assert.Equal(t, []string{"POST /order: EchoKey", "POST /order: error 14"}, s.Pending())
+}
+
+// A service, or what stands in front of it, may reject what it has executed.
+func TestRejectionsOfWhatWasExecuted(t *testing.T) {
+	s := newServer(t, youproxytest.WithBalance(youproxy.MustMoney("100 USD")))
+	s.Inject("POST /order", youproxytest.RejectAfterCommit, youproxytest.UnknownCodeAfterCommit)
+	c := newClient(t, s)
+	_, err := c.CreateOrder(t.Context(), ipv4Order)
+	var failed *youproxy.CallError
+	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, 404, failed.HTTPStatus)
+	assert.Len(t, s.Orders(), 1)
+
+	_, err = c.CreateOrder(t.Context(), ipv4Order)
+	var refused *youproxy.APIError
+	require.ErrorAs(t, err, &refused)
+	assert.False(t, refused.Code.Known())
+	assert.Len(t, s.Orders(), 2)
+	require.NotNil(t, refused.Balance)
+	assert.True(t, s.Balance().Equal(*refused.Balance), "it is that after the order")
 }
 
 // lose makes a request that gets no reply.
