@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/shopspring/decimal"
 )
 
 // Errors of [Client.Buy], [Client.Renew] and [Client.Reconcile]. Of the guards,
@@ -205,6 +206,8 @@ func checkQuote(op string, q *Quote, promoCode string, limit Money) error {
 		return stopped(op, fmt.Sprintf("the price of %s is above the limit of %s", q.Price, limit), ErrPriceAboveLimit)
 	case q.Price.Amount.IsNegative():
 		return stopped(op, fmt.Sprintf("the price of %s is negative", q.Price), ErrQuoteWarning)
+	case q.Price.Amount.IsZero() && q.Discount.LessThan(decimal.NewFromInt(100)):
+		return stopped(op, fmt.Sprintf("the price is %s without a full discount", q.Price), ErrQuoteWarning)
 	case promoCode != "" && q.PromoCodeStatus != PromoCodeValid:
 		return stopped(op, fmt.Sprintf("the promo code is not valid: the full price of %s would be charged", q.Price), ErrPromoCodeNotValid)
 	}
@@ -263,7 +266,7 @@ func (c *Client) Buy(ctx context.Context, req OrderRequest, maxPrice Money) (*Pu
 		return nil, err
 	}
 	defer s.leave()
-	s.quote, err = c.quote(ctx, "POST /calculate/order", &o.orderTerms)
+	s.quote, err = c.quote(ctx, "POST /calculate/order", &o.orderTerms, o.ProxyType)
 	if err := s.guard(o.PromoCode, err); err != nil {
 		return nil, err
 	}
@@ -303,7 +306,7 @@ func (c *Client) Renew(ctx context.Context, req ExtendRequest, maxPrice Money) (
 		return nil, err
 	}
 	defer s.leave()
-	s.quote, err = c.quote(ctx, "POST /calculate/extend"+x.suffix, x)
+	s.quote, err = c.quote(ctx, "POST /calculate/extend"+x.suffix, x, x.ProxyType)
 	if err := s.guard(x.PromoCode, err); err != nil {
 		return nil, err
 	}

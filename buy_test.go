@@ -552,6 +552,28 @@ func TestGuards(t *testing.T) {
 			want:    []error{youproxy.ErrCurrencyMismatch},
 		},
 		{
+			name:    "price of nothing",
+			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "price", 0) },
+			want:    []error{youproxy.ErrQuoteWarning}, text: "without a full discount",
+		},
+		{
+			name:    "quote of another proxy type",
+			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "proxyType", "IPv9") },
+			text:    `its "proxyType" is not what was asked for`,
+		},
+		{
+			name: "a warning that stands alone",
+			arrange: func(_ *testing.T, m *market, b buying) {
+				m.changeQuote(b, "warnings", map[string]any{"code": 14, "message": "Incorrect goal"})
+			},
+			want: []error{youproxy.ErrQuoteWarning, youproxy.ErrIncorrectGoal}, text: "Incorrect goal",
+		},
+		{
+			name:    "a warning in words",
+			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "warnings", "not today") },
+			want:    []error{youproxy.ErrQuoteWarning}, text: "not today",
+		},
+		{
 			name:    "negative price",
 			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "price", -1) },
 			want:    []error{youproxy.ErrQuoteWarning}, text: "negative",
@@ -919,9 +941,9 @@ func TestInvalidPurchasesAskNothing(t *testing.T) {
 
 func TestContextOverWhileWaitingForTheTurn(t *testing.T) {
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
-		m.Inject("POST /x", youproxytest.Slow)
+		m.Inject("POST /extend/auto", youproxytest.Slow)
 		var busy sync.WaitGroup
-		busy.Go(func() { _ = m.client.Call(t.Context(), "POST", "/x", nil, nil, nil) })
+		busy.Go(func() { _ = m.client.Call(t.Context(), "POST", "/extend/auto", nil, nil, nil) })
 		defer busy.Wait()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
@@ -932,12 +954,12 @@ func TestContextOverWhileWaitingForTheTurn(t *testing.T) {
 		assert.Equal(t, 7*time.Second, time.Since(started))
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "while waiting for another purchase to end")
-		assert.Equal(t, []string{"POST /x"}, m.ops())
+		assert.Equal(t, []string{"POST /extend/auto"}, m.ops())
 	})
 }
 
 // The service says no to what it quoted, or to the request as a whole: nothing
-// was bought, and that is known at once.
+// was bought, and where the service says so itself that is known at once.
 func TestRefusedPurchases(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -201,7 +201,7 @@ func (c *Client) QuoteExtension(ctx context.Context, req ExtendRequest) (*Quote,
 	if err != nil {
 		return nil, err
 	}
-	return c.quote(ctx, "POST /calculate/extend"+e.suffix, e)
+	return c.quote(ctx, "POST /calculate/extend"+e.suffix, e, e.ProxyType)
 }
 
 // Extend extends proxies and spends the price, which the reply does not name:
@@ -280,7 +280,7 @@ func (r *extendReply) problem(*envelope) string {
 		return `"ipAddressIds"` + isAnother
 	case asked.suffix != "" && len(r.OrderIDs) > 0 && !sameIDs(r.OrderIDs, asked.OrderIDs):
 		return `"orderIds"` + isAnother
-	case r.ProxyType != "" && !strings.EqualFold(string(r.ProxyType), string(asked.ProxyType)):
+	case isOther(r.ProxyType, asked.ProxyType):
 		return `"proxyType"` + isAnother
 	case r.RentPeriodDays != nil && int(*r.RentPeriodDays) != asked.RentPeriodDays:
 		return `"rentPeriodDays"` + isAnother

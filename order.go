@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/shopspring/decimal"
 )
 
@@ -318,7 +319,7 @@ func (c *Client) QuoteOrder(ctx context.Context, req OrderRequest) (*Quote, erro
 	if err != nil {
 		return nil, err
 	}
-	return c.quote(ctx, "POST /calculate/order", &o.orderTerms)
+	return c.quote(ctx, "POST /calculate/order", &o.orderTerms, o.ProxyType)
 }
 
 // CreateOrder places an order and spends its price, which the reply does not
@@ -364,29 +365,54 @@ func (r *orderReply) problem(*envelope) string {
 	switch {
 	case strings.TrimSpace(string(r.OrderNumber)) == "":
 		return `"orderNumber"` + isMissing
-	case r.ProxyType != "" && !strings.EqualFold(string(r.ProxyType), string(r.asked)):
+	case isOther(r.ProxyType, r.asked):
 		return `"proxyType"` + isAnother
 	}
 	return ""
 }
 
+// isOther reports whether a reply tells another proxy type than was asked for.
+func isOther(told text, asked ProxyType) bool {
+	return told != "" && !strings.EqualFold(string(told), string(asked))
+}
+
 type quoteReply struct {
-	ProxyType       text        `json:"proxyType"`
-	Price           amount      `json:"price"`
-	Discount        amount      `json:"discount"`
-	PromoCodeStatus text        `json:"promoCodeStatus"`
-	Warnings        list[fault] `json:"warnings"`
+	asked           ProxyType
+	ProxyType       text     `json:"proxyType"`
+	Price           amount   `json:"price"`
+	Discount        amount   `json:"discount"`
+	PromoCodeStatus text     `json:"promoCodeStatus"`
+	Warnings        warnings `json:"warnings"`
 }
 
 func (r *quoteReply) problem(*envelope) string {
-	if !r.Price.given {
+	switch {
+	case !r.Price.given:
 		return `"price"` + isMissing
+	case isOther(r.ProxyType, r.asked):
+		return `"proxyType"` + isAnother
 	}
 	return ""
 }
 
-func (c *Client) quote(ctx context.Context, op string, terms any) (*Quote, error) {
-	var reply quoteReply
+// warnings is what a quote warns of: a list of faults, or one alone.
+type warnings []fault
+
+func (w *warnings) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if dec.PeekKind() == '[' {
+		return (*list[fault])(w).UnmarshalJSONFrom(dec)
+	}
+	var one fault
+	err := one.UnmarshalJSONFrom(dec)
+	*w = nil
+	if one.given && !one.hollow {
+		*w = warnings{one}
+	}
+	return err
+}
+
+func (c *Client) quote(ctx context.Context, op string, terms any, asked ProxyType) (*Quote, error) {
+	reply := quoteReply{asked: asked}
 	e, err := c.post(ctx, op, terms, &reply)
 	if err != nil {
 		return nil, err
