@@ -32,24 +32,21 @@ const (
 // endpoints is every call the package knows, by its label: method and path
 // below the API key.
 var endpoints = map[string]effect{
-	"GET /balance":        read,
-	"GET /country":        read,
-	"GET /ipAddress":      read,
-	"GET /mobileOperator": read,
-	"GET /promoCode":      read,
-	"GET /proxyType":      read,
-	"GET /rentPeriod":     read,
-
+	"GET /balance":                 read,
+	"GET /country":                 read,
+	"GET /ipAddress":               read,
+	"GET /mobileOperator":          read,
+	"GET /promoCode":               read,
+	"GET /proxyType":               read,
+	"GET /rentPeriod":              read,
 	"POST /calculate/order":        read,
 	"POST /calculate/extend":       read,
 	"POST /calculate/extend/order": read,
-
-	"POST /order":        spend,
-	"POST /extend":       spend,
-	"POST /extend/order": spend,
-
-	"POST /extend/auto":       write,
-	"POST /extend/order/auto": write,
+	"POST /order":                  spend,
+	"POST /extend":                 spend,
+	"POST /extend/order":           spend,
+	"POST /extend/auto":            write,
+	"POST /extend/order/auto":      write,
 }
 
 // effectOf gives the effect of a call by its label. Of a call that is not in the
@@ -151,36 +148,6 @@ func (c *core) spend(ctx context.Context, call *apiCall) result {
 	return r
 }
 
-// takeTurn waits until nothing else of this client spends, and for the caller's
-// lock. All that the turn is for is done with the context that it returns.
-func (c *core) takeTurn(ctx context.Context, op string) (turn context.Context, leave func(), err error) {
-	if err := c.lane.enter(ctx); err != nil {
-		if errors.Is(err, errWithinSpend) {
-			return nil, nil, notSent(op, err)
-		}
-		return nil, nil, notSent(op, fmt.Errorf("%w while waiting for another purchase to end", outside(c.redact, err)))
-	}
-	turn = c.lane.entered(ctx)
-	if c.config.spendLock == nil {
-		return turn, c.leaveLane, nil
-	}
-	defer func() {
-		if leave == nil { // no lock, or a panic
-			c.lane.leave()
-		}
-	}()
-	unlock, err := c.config.spendLock(turn)
-	if err != nil {
-		return nil, nil, notSent(op, fmt.Errorf("the spend lock was not taken: %w", outside(c.redact, err)))
-	}
-	return turn, func() {
-		defer c.lane.leave()
-		if unlock != nil {
-			unlock()
-		}
-	}, nil
-}
-
 var (
 	errEmptyClient = errors.New("the client is empty: make one with New")
 	errNilContext  = errors.New("the context is nil")
@@ -192,38 +159,6 @@ var noCache = []string{"no-cache"}
 func notSent(op string, err error) error {
 	return &CallError{Op: op, Outcome: OutcomeNotSent, Err: err}
 }
-
-// lane lets the calls that spend take turns.
-type lane chan struct{}
-
-func newLane() lane { return make(lane, 1) }
-
-type laneKey struct{}
-
-var errWithinSpend = errors.New("called by a function that this client calls while it spends, which would wait for itself")
-
-// entered gives a context for functions of the caller's that are called within a
-// turn: another one cannot begin there.
-func (l lane) entered(ctx context.Context) context.Context {
-	return context.WithValue(ctx, laneKey{}, l)
-}
-
-func (l lane) enter(ctx context.Context) error {
-	if err := contextError(ctx, nil); err != nil {
-		return err
-	}
-	if ctx.Value(laneKey{}) == any(l) {
-		return errWithinSpend
-	}
-	select {
-	case l <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return contextError(ctx, nil)
-	}
-}
-
-func (l lane) leave() { <-l }
 
 // contextError gives err, made to match the context's error, and its cause if it
 // has one of its own, where the context is over.
@@ -349,7 +284,7 @@ func (c *core) send(ctx context.Context, call *apiCall, again bool) result {
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
-	defer func() { _ = resp.Body.Close() }()
+	defer func() { s.close(resp.Body) }()
 	if again {
 		forget(call.reply)
 	}
@@ -359,15 +294,16 @@ func (c *core) send(ctx context.Context, call *apiCall, again bool) result {
 // exchange sends the call through the middleware, if there is any.
 func (c *core) exchange(s *sending, call *apiCall) (*http.Response, error) {
 	if len(c.config.middleware) == 0 {
-		return c.inner.exchange(s, s, replayed(call.method, nil), func(ctx context.Context) *http.Request {
+		resp, native, err := c.inner.exchange(s, s, replayed(call.method, nil), func(ctx context.Context) *http.Request {
 			return c.request(ctx, s, call, c.inner.address(call.path, call.query))
 		})
+		s.native = native
+		return resp, err
 	}
 	base := c.config.base
 	resp, err := c.chain.RoundTrip(c.request(s, s, call, &url.URL{
 		Scheme: base.Scheme, Host: base.Host, Path: base.Path + apiPath + keyPlaceholder + call.path, RawQuery: call.query,
 	}))
-	s.native.Store(false) // whose body it is now is not known
 	if err == nil && resp == nil {
 		err = errNoResponse
 	}
@@ -401,7 +337,7 @@ func (c *core) lost(ctx context.Context, s *sending, call *apiCall, err error) r
 	err = c.why(ctx, s, err)
 	return result{
 		err:   &CallError{Op: call.op, Outcome: outcome, Err: err},
-		again: !errors.Is(err, errOtherHost) && !errors.Is(err, ErrRedirect) && !errors.As(err, &cert),
+		again: !errors.Is(err, errOtherHost) && !errors.Is(err, errNotACall) && !errors.Is(err, ErrRedirect) && !errors.As(err, &cert),
 	}
 }
 
@@ -426,7 +362,7 @@ func (c *core) open(ctx context.Context, s *sending, resp *http.Response, call *
 		return fail(OutcomeUnknown, errSwitched) // what follows is no reply, and does not end
 	}
 	e, err := c.read(s, resp, call.reply)
-	e.aged = seconds(resp.Header.Get("Age")) > 0
+	e.aged = strings.Trim(resp.Header.Get("Age"), "0 ") != ""
 	e.currency = text(c.redact(string(e.currency)))
 	r.envelope = e
 	if err == errStopped { //nolint:errorlint // it is never wrapped
@@ -455,9 +391,9 @@ func (c *core) open(ctx context.Context, s *sending, resp *http.Response, call *
 	case (class == 2 || class == 4) && complete && e.refused:
 		r.err = c.refusal(call.op, status, e)
 		return r
-	case class == 4 && !e.success:
+	case class == 4 && !e.claims:
 		return fail(OutcomeRejected, c.unreadable(e, err))
-	case class != 2 || !complete || !e.success || e.fault.given && (call.effect == spend || !e.fault.hollow):
+	case class != 2 || !complete || !e.success || e.fault.stands() || e.faults.stands() || e.fault.given && call.effect == spend:
 		return fail(OutcomeUnknown, c.unreadable(e, err))
 	}
 	if m, ok := call.reply.(checked); ok {
@@ -476,9 +412,7 @@ func (c *core) refusal(op string, status int, e *envelope) *APIError {
 		refused.Balance = &balance
 	}
 	reason := e.fault
-	if reason.code == 0 && reason.message == "" {
-		reason = e.faults
-	}
+	reason.join(&e.faults)
 	refused.Code, refused.Message = reason.code, c.redact(reason.message)
 	return refused
 }
@@ -510,7 +444,8 @@ func seconds(value string) time.Duration {
 		if err != nil {
 			return 0
 		}
-		return max((time.Until(date) + time.Second - 1).Truncate(time.Second), 0)
+		left := min(max(time.Until(date), 0), math.MaxInt64-time.Second)
+		return (left + time.Second - 1).Truncate(time.Second)
 	}
 	if value == "" {
 		return 0

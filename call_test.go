@@ -270,6 +270,7 @@ func TestRetryAfter(t *testing.T) {
 		{"2^63", says("9223372036854775808"), math.MaxInt64 / time.Second * time.Second, false},
 		{"a hundred digits", says(strings.Repeat("9", 100)), math.MaxInt64 / time.Second * time.Second, false},
 		{"as many, and a fraction", says("9223372036.5"), math.MaxInt64 / time.Second * time.Second, false},
+		{"a date in 9999", says("Fri, 31 Dec 9999 23:59:59 GMT"), math.MaxInt64 / time.Second * time.Second, false},
 		{"more seconds than a duration holds", says(strconv.FormatInt(math.MaxInt64, 10)), math.MaxInt64 / time.Second * time.Second, false},
 	} {
 		for _, code := range []int{429, 502, 503, 504} {

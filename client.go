@@ -1,15 +1,18 @@
 package youproxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +48,7 @@ type core struct {
 	inner     *keyTransport
 	chain     http.RoundTripper // inner, within the middleware
 	blank     *http.Request     // what requests are made of
-	lane      lane
+	lane      *lane
 	spends    *ownSpends
 	leaveLane func() // made once
 }
@@ -154,7 +157,7 @@ func (c *core) connect() error {
 		}
 	}
 	api := c.config.base
-	c.inner = &keyTransport{base: base, api: api, key: c.key, redact: c.redact, referer: []string{api.Scheme + "://" + api.Host + "/"}}
+	c.inner = &keyTransport{base: base, api: api, key: c.key, redact: c.redact, referer: []string{api.Scheme + "://" + api.Host + "/"}, addr: addressOf(api)}
 	c.chain = c.inner
 	for _, mw := range slices.Backward(c.config.middleware) {
 		if c.chain = mw(c.chain); c.chain == nil {
@@ -162,6 +165,11 @@ func (c *core) connect() error {
 		}
 	}
 	return nil
+}
+
+// addressOf returns the host and port of a URL.
+func addressOf(u *url.URL) string {
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]))
 }
 
 // checkKey tells what is wrong with a key without showing any of it.
@@ -268,16 +276,22 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 		}
 		call.body = payload
 	}
+	if v := reflect.ValueOf(reply); reply != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
+		return notSent(op, fmt.Errorf("the reply cannot be decoded into %T: give a pointer, or nil", reply))
+	}
 	var raw rawReply
 	call.reply = &raw
 	if _, err := c.do(ctx, call); err != nil || reply == nil {
 		return err
 	}
 	if err := json.Unmarshal(raw.data, reply); err != nil {
-		return &CallError{
-			Op: op, HTTPStatus: raw.status, Outcome: OutcomeDone,
-			Err: fmt.Errorf("the reply does not fit into %T: %w", reply, outside(c.core().redact, err)),
+		// Its text may hold what the reply does.
+		text := fmt.Sprintf("the reply does not fit into %T", reply)
+		var odd *json.UnmarshalTypeError
+		if errors.As(err, &odd) {
+			text += fmt.Sprintf(", nor what is at byte %d into %s", odd.Offset, odd.Type)
 		}
+		return &CallError{Op: op, HTTPStatus: raw.status, Outcome: OutcomeDone, Err: errors.New(text)}
 	}
 	return nil
 }

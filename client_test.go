@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/jarcoal/httpmock"
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -988,7 +989,6 @@ func TestCallReplyThatDoesNotFit(t *testing.T) {
 	}{
 		{"a number where text is wanted", 200, new(struct{ Balance string })},
 		{"an object where a list is wanted", 200, new([]string)},
-		{"not a pointer", 200, struct{ Balance float64 }{}},
 		{"another status of success", 201, new(struct{ Balance string })},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -1006,6 +1006,25 @@ func TestCallReplyThatDoesNotFit(t *testing.T) {
 		})
 	}
 }
+
+// The errors of a caller's types may repeat what they were given.
+func TestCallReplyIsNotQuoted(t *testing.T) {
+	for _, into := range []any{
+		new(struct{ Password decimal.Decimal }), new(map[string]map[int]int), new(struct{ Password int8 }), new(struct{ Password picky }),
+	} {
+		c := clientFor(t, byStub(func(r *http.Request) (*http.Response, error) {
+			return stubReply(r, 200, `{"success": true, "password": "hunter2", "odd": {"hunter2": 1}}`), nil
+		}))
+		err := c.Call(t.Context(), http.MethodGet, "/thing", nil, nil, into)
+		assert.ErrorContains(t, err, fmt.Sprintf("the reply does not fit into %T", into))
+		assert.NotContains(t, fmt.Sprintf("%v %+v", err, err), "hunter2")
+		assert.Equal(t, youproxy.OutcomeDone, youproxy.OutcomeOf(err))
+	}
+}
+
+type picky struct{}
+
+func (*picky) UnmarshalJSON(b []byte) error { return fmt.Errorf("not %s", b) }
 
 func TestCallRefusesToSend(t *testing.T) {
 	var none context.Context

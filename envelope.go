@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -29,8 +30,9 @@ type envelope struct {
 	currency text  // of the balance and of a price
 	odd      error // what spoils a success, though not a refusal
 	aged     bool  // it comes from a cache
+	claims   bool  // it says success somewhere, be it that it cannot be read
 
-	reply any // what takes the other members; see readOther
+	reply any // what takes the other members; which the envelope does not know
 }
 
 // money returns an amount of the reply in its currency, or the zero Money where the
@@ -113,20 +115,32 @@ func (c *core) read(s *sending, resp *http.Response, reply any) (*envelope, erro
 	if resp.StatusCode/100 != 2 {
 		limit = min(limit, maxErrorPage)
 	}
-	data, err := await(s, func() ([]byte, error) { return readWhole(body, resp.ContentLength, limit) })
-	switch {
-	case errors.Is(err, ErrReplyTooLarge):
-		return new(envelope), ErrReplyTooLarge
-	case err != nil:
-		return new(envelope), &brokenReply{err}
+	data, err := await(s, func() ([]byte, error) {
+		defer func() {
+			_ = resp.Body.Close()
+			s.closed = true
+		}()
+		return readWhole(body, resp.ContentLength, limit)
+	})
+	if err != nil {
+		if !errors.Is(err, ErrReplyTooLarge) {
+			err = &brokenReply{err}
+		}
+		return &envelope{claims: saysSuccess.Match(data)}, err
 	}
 	if raw, ok := reply.(*rawReply); ok {
 		*raw, reply = rawReply{status: resp.StatusCode, data: data}, nil
 	}
-	return c.parse(data, reply)
+	e, err := c.parse(data, reply)
+	e.claims = e.success || err != nil && saysSuccess.Match(data)
+	return e, err
 }
 
-// readWhole reads a body of at most limit bytes.
+// saysSuccess finds what a rejection must not say, in whatever is read of it.
+var saysSuccess = regexp.MustCompile(`(?i)"success"\s*:\s*true`)
+
+// readWhole reads a body of at most limit bytes. What it read until an error comes
+// with that.
 func readWhole(body io.Reader, length, limit int64) ([]byte, error) {
 	if length > limit {
 		return nil, ErrReplyTooLarge
@@ -135,19 +149,24 @@ func readWhole(body io.Reader, length, limit int64) ([]byte, error) {
 		length = bytes.MinRead
 	}
 	data := make([]byte, 0, min(length, firstRead)+1)
-	for {
+	for idle := 0; ; {
 		if len(data) == cap(data) {
 			data = slices.Grow(data, len(data))
 		}
 		n, err := body.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
+		if idle++; n > 0 {
+			idle = 0
+		}
 		switch {
 		case int64(len(data)) > limit:
-			return nil, ErrReplyTooLarge
+			return data, ErrReplyTooLarge
+		case idle > 100:
+			return data, io.ErrNoProgress
 		case errors.Is(err, io.EOF):
 			return bytes.TrimPrefix(data, byteOrderMark), nil
 		case err != nil:
-			return nil, err
+			return data, err
 		}
 	}
 }
@@ -167,8 +186,10 @@ func (c *core) parse(data []byte, reply any) (*envelope, error) {
 	e := &envelope{reply: reply}
 	err := json.Unmarshal(data, e, lenient)
 	switch {
+	case err == nil && e.refused:
+		return e, nil
 	case err == nil:
-		return e, e.spoiled()
+		return e, e.odd
 	case len(bytes.TrimSpace(data)) == 0:
 		return e, errors.New("the reply is empty")
 	}
@@ -176,15 +197,6 @@ func (c *core) parse(data []byte, reply any) (*envelope, error) {
 		return e, fmt.Errorf("the reply is a page titled %s", shortQuote(c.redact(title)))
 	}
 	return e, malformed(err)
-}
-
-// spoiled tells what is odd about a reply that was read to its end, unless it is a
-// refusal.
-func (e *envelope) spoiled() error {
-	if e.refused {
-		return nil
-	}
-	return e.odd
 }
 
 // malformed says what is wrong with a reply, and where, without a byte of it.
@@ -254,7 +266,11 @@ func (e *envelope) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		case known != "":
 			return oddity(fmt.Sprintf("it has %q in other letter case", known))
 		default:
-			err = e.tolerate(e.readOther(name, dec))
+			if others, ok := e.reply.(memberReader); ok {
+				err = e.tolerate(others.readMember(e, string(name), dec))
+			} else {
+				err = dec.SkipValue()
+			}
 		}
 		if err != nil {
 			return err
@@ -308,14 +324,6 @@ func (e *envelope) tags(tags []string) []string {
 	return tags
 }
 
-// readOther reads a member that the envelope does not know.
-func (e *envelope) readOther(name []byte, dec *jsontext.Decoder) error {
-	if others, ok := e.reply.(memberReader); ok {
-		return others.readMember(e, string(name), dec)
-	}
-	return dec.SkipValue()
-}
-
 // tolerate keeps what is wrong with a member that was read to its end.
 func (e *envelope) tolerate(err error) error {
 	if form, ok := err.(*oddForm); ok { //nolint:errorlint // it is never wrapped
@@ -351,13 +359,19 @@ func (e *successField) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
+const longestCurrency = 32
+
 // currencyField reads the currency, which a reply may name twice.
 type currencyField envelope
 
 func (e *currencyField) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	var t text
 	err := t.UnmarshalJSONFrom(dec)
-	e.currency = cmp.Or(e.currency, t)
+	name := strings.TrimSpace(string(t))
+	if len(name) > longestCurrency || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		name = "" // it is none
+	}
+	e.currency = cmp.Or(e.currency, text(name))
 	return err
 }
 
@@ -376,29 +390,29 @@ func (f *fault) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return err
 	}
 	*f = fault{given: raw.Kind() != 'n'}
-	if raw.Kind() != '[' {
-		return f.add(raw)
+	if !f.given {
+		return nil
 	}
-	var all list[jsontext.Value]
-	if err := json.Unmarshal(raw, &all, lenient); err != nil {
-		return err
+	all := list[jsontext.Value]{raw}
+	if raw.Kind() == '[' {
+		err = json.Unmarshal(raw, &all, lenient)
 	}
-	f.hollow = len(all) == 0
+	f.hollow = true
 	for _, one := range all {
-		if err := f.add(one); err != nil {
-			return err
+		if err == nil {
+			err = f.add(one)
 		}
 	}
-	return nil
+	return err
 }
 
-// add takes the code, unless there is one already, and the message of a reason.
+// stands reports whether there is a reason, and not only the place for one.
+func (f *fault) stands() bool { return f.given && !f.hollow }
+
+// add takes a reason.
 func (f *fault) add(raw jsontext.Value) error {
-	var code number
-	var message text
+	one := fault{hollow: raw.Kind() == 'n' || raw.Kind() == 'f'}
 	switch raw.Kind() {
-	case 'n':
-		return nil
 	case '{':
 		var object struct {
 			Code    number `json:"code"`
@@ -407,21 +421,31 @@ func (f *fault) add(raw jsontext.Value) error {
 		if err := json.Unmarshal(raw, &object, jsontext.AllowInvalidUTF8(true)); err != nil {
 			return err
 		}
-		code, message = object.Code, object.Message
-		f.hollow = f.hollow || len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
+		one.code, one.message = ErrorCode(object.Code), string(object.Message)
+		one.hollow = len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
 	case '"', '0':
-		message = text(textOf(raw))
-		f.hollow = f.hollow || message == ""
-	case 'f':
-		f.hollow = true
+		one.message = textOf(raw)
+		one.hollow = one.message == ""
 	}
-	f.code = cmp.Or(f.code, ErrorCode(code))
-	if f.message != "" && message != "" {
-		f.message += "; "
-	}
-	f.message += string(message)
+	f.join(&one)
 	return nil
 }
+
+// join adds another reason. Of codes the first counts, but for one that leaves the
+// outcome open.
+func (f *fault) join(other *fault) {
+	f.hollow = f.hollow && other.hollow
+	if f.code = cmp.Or(f.code, other.code); other.code == ErrServiceFault {
+		f.code = other.code
+	}
+	if f.message != "" && other.message != "" {
+		f.message += "; "
+	}
+	f.message += other.message[:min(len(other.message), longestMessage)]
+}
+
+// longestMessage bounds what is kept of a message.
+const longestMessage = 16 << 10
 
 // text is a JSON string, or a number as it is written; anything else is empty.
 type text string

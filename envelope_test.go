@@ -213,7 +213,9 @@ func TestEnvelopeAndHTTPStatus(t *testing.T) {
 		{[]int{300, 301, 302, 303, 304, 307, 308}, []string{"", page, success, refusal}, lost},
 		{[]int{400, 401, 402, 403, 404, 409, 413, 422, 429, 499}, []string{refusal}, refused},
 		{[]int{400, 401, 402, 403, 404, 409, 413, 422, 429, 499}, []string{"", page, "{}", "null", noSuccess, brokenOff, quoted, refusal + "x"}, rejection},
-		{[]int{400, 401, 402, 403, 404, 409, 413, 422, 429, 499}, []string{success, success + "x", bothAnswers, success[:30]}, lost},
+		{[]int{400, 401, 402, 403, 404, 409, 413, 422, 429, 499}, []string{
+			success, success + "x", bothAnswers, success[:30], `{"success": false, "success": true}`, `{"Success":true}`, `{"x": nope, "success" : true}`, page + success,
+		}, lost},
 		{[]int{408, 500, 501, 502, 503, 504, 520, 599}, []string{"", page, "{}", success, noSuccess, brokenOff, quoted, bothAnswers, refusal + "x"}, lost},
 		{[]int{408, 500, 501, 502, 503, 504, 520, 599}, []string{refusal}, lostNo},
 		{[]int{600, 999}, []string{"", page, success, refusal}, lost},
@@ -279,7 +281,9 @@ func TestEnvelopeRefusalInAnOddForm(t *testing.T) {
 		{"error a list", `[null, {"code": 14, "message": "Incorrect goal"}, {"code": 6, "message": "Incorrect country"}]`, 14, "Incorrect goal; Incorrect country"},
 		{"errors", `null, "errors": {"code": 14, "message": "Incorrect goal"}`, 14, "Incorrect goal"},
 		{"errors, a list", `{}, "errors": ["Incorrect goal"]`, 0, "Incorrect goal"},
-		{"errors beside an error", `{"code": 14, "message": "Incorrect goal"}, "errors": ["more"]`, 14, "Incorrect goal"},
+		{"errors beside an error", `{"code": 14, "message": "Incorrect goal"}, "errors": ["more"]`, 14, "Incorrect goal; more"},
+		{"a fault of the service among others", `[{"code": 14, "message": "Incorrect goal"}, {"code": 35, "message": "Unknown error"}]`, 35, "Incorrect goal; Unknown error"},
+		{"a fault of the service among the errors", `{"code": 14}, "errors": [{"code": 35}]`, 35, ""},
 		{"code with zeros", `{"code": "0035", "message": "no"}`, 35, "no"},
 		{"code with decimals", `{"code": 35.0, "message": "no"}`, 35, "no"},
 		{"error null", `null`, 0, ""},
@@ -300,7 +304,7 @@ func TestEnvelopeRefusalInAnOddForm(t *testing.T) {
 // Of what spends nothing a success with an empty error is one. An order that may
 // have been placed is not called so.
 func TestSuccessWithAnEmptyError(t *testing.T) {
-	for _, empty := range []string{`{}`, `{ }`, `[]`, `""`, `false`} {
+	for _, empty := range []string{`{}`, `{ }`, `[]`, `""`, `false`, `[null]`, `[{}, ""]`} {
 		client, _ := answering(t, http.StatusOK, `{"success": true, "error": `+empty+`, "balance": 25.03, "currencyCode": "USD", "orderNumber": "N", "ipv4": [{"ipAddressId": "1"}]}`)
 		balance, err := client.Balance(t.Context())
 		require.NoError(t, err, empty)
@@ -311,10 +315,31 @@ func TestSuccessWithAnEmptyError(t *testing.T) {
 		_, err = client.CreateOrder(t.Context(), anIPv4Order())
 		assert.Equal(t, lost, verdictOf(nil, err), empty)
 	}
-	for _, fault := range []string{`{"code": 0}`, `{"a": 1}`, `[null]`, `["x"]`, `" "`, `0`, `true`} {
-		client, _ := answering(t, http.StatusOK, `{"success": true, "error": `+fault+`, "balance": 25.03, "currencyCode": "USD"}`)
-		_, err := client.Balance(t.Context())
-		assert.Equal(t, lost, verdictOf(nil, err), fault)
+	for _, fault := range []string{`{"code": 0}`, `{"a": 1}`, `["x"]`, `["x", ""]`, `[{"code": 35}, {}]`, `[false, {"code": 14}]`, `" "`, `0`, `true`} {
+		for _, name := range []string{"error", "errors"} {
+			client, _ := answering(t, http.StatusOK, `{"success": true, "`+name+`": `+fault+`, "balance": 25.03, "currencyCode": "USD", "orderNumber": "N"}`)
+			_, err := client.Balance(t.Context())
+			assert.Equal(t, lost, verdictOf(nil, err), fault)
+			_, err = client.CreateOrder(t.Context(), anIPv4Order())
+			assert.Equal(t, lost, verdictOf(nil, err), fault)
+		}
+	}
+}
+
+// A currency that is none is left out: it would stand in every error.
+func TestCurrenciesThatAreNone(t *testing.T) {
+	for currency, want := range map[string]string{
+		`"USD"`: "25.03 USD", `" USD "`: "25.03 USD", `"us dollars"`: "25.03 us dollars", `978`: "25.03 978",
+		`"hunter2\nlevel=INFO"`: "25.03", `"\u001b[31m"`: "25.03", `"` + strings.Repeat("x", 33) + `"`: "25.03", `{}`: "25.03", `null`: "25.03",
+	} {
+		client, _ := answering(t, http.StatusOK, `{"success": true, "balance": 25.03, "currency": `+currency+`}`)
+		balance, err := client.Balance(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, want, balance.String())
+		text, err := balance.MarshalText()
+		require.NoError(t, err)
+		var read youproxy.Money
+		require.NoError(t, read.UnmarshalText(text), want)
 	}
 }
 

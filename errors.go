@@ -2,7 +2,6 @@ package youproxy
 
 import (
 	"cmp"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Outcome says what is known of a call after it ended: above all, whether
@@ -425,10 +425,9 @@ func outside(redact func(string) string, err error) error {
 	if _, ok := err.(*outsideError); ok || err == nil { //nolint:errorlint // a wrapped one gets a text of its own
 		return err
 	}
-	var t interface{ Timeout() bool }
 	return &outsideError{
 		text:    redact(outsideText(err)),
-		timeout: errors.As(err, &t) && t.Timeout(),
+		timeout: timedOut(err),
 		is:      func(target error) bool { return errors.Is(err, target) },
 		as:      func(target any) bool { return errors.As(err, target) },
 	}
@@ -445,16 +444,28 @@ func outsideText(err error) (text string) {
 			text = fmt.Sprintf("an error without a text (%T)", err)
 		}
 	}()
-	var op *net.OpError
-	var cert *tls.CertificateVerificationError
 	var malformed textproto.ProtocolError
-	switch text = err.Error(); {
-	case errors.As(err, &malformed):
+	if errors.As(err, &malformed) {
 		return "the reply is not HTTP"
-	case errors.As(err, &op), errors.As(err, &cert), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return text
 	}
-	return quoted.ReplaceAllString(text, `"…"`)
+	switch text = err.Error(); err.(type) { //nolint:errorlint // what wraps one may quote anything
+	case *net.OpError, *tls.CertificateVerificationError:
+	default:
+		text = quoted.ReplaceAllString(text, `"…"`)
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+}
+
+// timedOut reports whether err says that a time ran out, whatever asking it does.
+func timedOut(err error) (yes bool) {
+	defer func() { _ = recover() }()
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // moneyAfter is the sentence that ends every error.

@@ -218,7 +218,7 @@ func (c *Client) Extend(ctx context.Context, req ExtendRequest) (*Extension, err
 	if err != nil {
 		return nil, err
 	}
-	return c.extend(ctx, opExtend+e.suffix, e, &e.selection)
+	return c.extend(ctx, opExtend+e.suffix, e, extendReply{asked: &e.selection})
 }
 
 // SetAutoExtend switches the automatic extension of proxies on or off. It spends
@@ -231,7 +231,7 @@ func (c *Client) SetAutoExtend(ctx context.Context, req AutoExtendRequest) (*Ext
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
-	return c.extend(ctx, opExtend+e.suffix+"/auto", e, &e.selection)
+	return c.extend(ctx, opExtend+e.suffix+"/auto", e, extendReply{asked: &e.selection, off: !e.AutoExtend})
 }
 
 // checkedExtension makes a request ready to be sent, or tells all that is wrong.
@@ -251,6 +251,7 @@ const (
 
 type extendReply struct {
 	asked           *selection
+	off             bool       // no extension follows, so that it may tell a period of 0
 	ProxyType       text       `json:"proxyType"`
 	RentPeriodDays  *number    `json:"rentPeriodDays"`
 	Quantity        *number    `json:"quantity"`
@@ -259,8 +260,7 @@ type extendReply struct {
 	PromoCodeStatus text       `json:"promoCodeStatus"`
 }
 
-func (c *Client) extend(ctx context.Context, op string, body any, asked *selection) (*Extension, error) {
-	reply := extendReply{asked: asked}
+func (c *Client) extend(ctx context.Context, op string, body any, reply extendReply) (*Extension, error) {
 	e, err := c.post(ctx, op, body, &reply)
 	if err != nil {
 		return nil, err
@@ -272,7 +272,10 @@ func (c *Client) extend(ctx context.Context, op string, body any, asked *selecti
 // rest must agree where it is told. A reply to an extension by orders may name the
 // proxies instead of the orders.
 func (r *extendReply) problem(*envelope) string {
-	asked, named := r.asked, r.IPAddressIDs
+	asked, named, days := r.asked, r.IPAddressIDs, r.RentPeriodDays
+	if r.off && days.value() == 0 {
+		days = nil
+	}
 	switch {
 	case len(named) == 0 && (asked.suffix == "" || len(r.OrderIDs) == 0):
 		return `"ipAddressIds"` + isMissing
@@ -282,7 +285,7 @@ func (r *extendReply) problem(*envelope) string {
 		return `"orderIds"` + isAnother
 	case isOther(r.ProxyType, asked.ProxyType):
 		return `"proxyType"` + isAnother
-	case r.RentPeriodDays != nil && int(*r.RentPeriodDays) != asked.RentPeriodDays:
+	case days != nil && int(*days) != asked.RentPeriodDays:
 		return `"rentPeriodDays"` + isAnother
 	case r.Quantity != nil && (*r.Quantity < 1 || asked.suffix == "" && int(*r.Quantity) != len(named)):
 		return `"quantity"` + isAnother

@@ -34,7 +34,7 @@ func (b *pacedBody) Read(p []byte) (n int, err error) {
 		b.s.timer.Reset(b.s.patience)
 		defer b.s.timer.Stop()
 	}
-	if b.s.native.Load() {
+	if b.s.native {
 		n, b.err = b.body.Read(p)
 		return n, b.err
 	}
@@ -90,7 +90,10 @@ func (r *listReader) read(list *proxyList) (*envelope, error) {
 	if err == nil {
 		r.dec.PeekKind() // reads to the end
 		if _, err = r.dec.ReadToken(); errors.Is(err, io.EOF) {
-			return e, e.spoiled()
+			if e.refused {
+				return e, nil
+			}
+			return e, e.odd
 		}
 		err = cmp.Or(err, error(oddity("it goes on after its end")))
 	}

@@ -158,7 +158,7 @@ func (m Money) matches(other Money) error {
 // MarshalText writes what [Money.String] returns.
 func (m Money) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText reads what MarshalText wrote, and nothing else. Other than
+// UnmarshalText reads the form that MarshalText writes. Other than
 // [ParseMoney] it takes what only the service can have told: a negative amount, a
 // missing or unusual currency, and "unknown".
 func (m *Money) UnmarshalText(text []byte) error {

@@ -124,7 +124,8 @@ func WithPlainHTTP() Option {
 // call that spends is stopped, if it keeps the request's context. What happens below
 // a transport that is not an [*http.Transport] cannot be told: where it fails, the
 // outcome of the call is unknown, also where it says that it had no connection. Put
-// what wraps a transport into [WithMiddleware] instead.
+// what wraps a transport into [WithMiddleware] instead. A TLSNextProto of the caller's
+// own must call the hooks of [net/http/httptrace], as net/http does.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(cfg *config) error {
 		if hc == nil {
@@ -176,7 +177,9 @@ func WithUserAgent(product string) Option {
 	}
 }
 
-// WithTimeouts bounds each attempt. A field that is zero keeps its value.
+// WithTimeouts bounds each attempt. A field that is zero keeps its value. A transport
+// or a middleware that does not end with the request's context is waited for all the
+// same.
 func WithTimeouts(t Timeouts) Option {
 	return func(cfg *config) error {
 		if t.Read < 0 || t.Spend < 0 {

@@ -371,9 +371,11 @@ func (r *orderReply) problem(*envelope) string {
 	return ""
 }
 
-// isOther reports whether a reply tells another proxy type than was asked for.
+// isOther reports whether a reply tells another proxy type than was asked for. One
+// may be told more closely, such as IPV4_INDIVIDUAL.
 func isOther(told text, asked ProxyType) bool {
-	return told != "" && !strings.EqualFold(string(told), string(asked))
+	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
+	return told != "" && ProxyType(told) != asked && !strings.HasPrefix(plain(string(told)), plain(string(asked)))
 }
 
 type quoteReply struct {
@@ -405,7 +407,7 @@ func (w *warnings) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	var one fault
 	err := one.UnmarshalJSONFrom(dec)
 	*w = nil
-	if one.given && !one.hollow {
+	if one.stands() {
 		*w = warnings{one}
 	}
 	return err

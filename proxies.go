@@ -174,8 +174,7 @@ func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
 		}
 		c := &core{redact: func(s string) string { return s }}
 		ctx := context.Background()
-		s := &sending{Context: ctx}
-		s.native.Store(true) // r ends when it likes
+		s := &sending{Context: ctx, native: true} // r ends when it likes
 		reply := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(r), ContentLength: -1}
 		call := &apiCall{op: opReadProxies, effect: read, reply: &proxyList{ctx: ctx, yield: yield}}
 		if err := c.open(ctx, s, reply, call).err; err != nil {
@@ -222,7 +221,7 @@ func (l *proxyList) handOut(p *Proxy) error {
 }
 
 func (l *proxyList) readMember(e *envelope, name string, dec *jsontext.Decoder) error {
-	if e.refused || e.fault.given && !e.fault.hollow {
+	if e.refused || e.fault.stands() {
 		return dec.SkipValue()
 	}
 	l.around = surroundings{}

@@ -1,6 +1,7 @@
 package youproxy
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -198,12 +199,17 @@ func TestOutsideErrorsQuoteNothing(t *testing.T) {
 		errors.New(`malformed HTTP response "a \"quoted\" hunter2`),
 		fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", textproto.ProtocolError("malformed MIME header line: hunter2")),
 		panicking{},
+		(*url.Error)(nil),
+		(*net.OpError)(nil),
+		fmt.Errorf("bad %q: %w", "hunter2", context.Canceled),
+		fmt.Errorf("bad %q: %w", "hunter2", &net.OpError{Op: "read", Err: io.EOF}),
 	} {
 		assert.NotContains(t, outside(redact, err).Error(), "hunter2")
 		assert.NotEmpty(t, outside(redact, err).Error())
 	}
+	assert.Equal(t, "one  [31m line", outside(redact, errors.New("one\n\x1b[31m line")).Error())
 	const dial = `dial tcp: lookup "odd" failed`
-	assert.Equal(t, dial, outside(redact, fmt.Errorf("%w", &net.OpError{Op: "dial", Net: "tcp", Err: errors.New(`lookup "odd" failed`)})).Error())
+	assert.Equal(t, dial, outside(redact, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New(`lookup "odd" failed`)}).Error())
 }
 
 type panicking struct{}

@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/youproxy-go/youproxy"
+	"github.com/youproxy-go/youproxy/proxypool"
 )
 
 var sendings = flag.Int("sendings", 200, "how many calls TestNotSentIsTrue makes in each way")
@@ -283,4 +286,56 @@ func TestNothingWrittenIsRepeated(t *testing.T) {
 	}
 	assert.EqualValues(t, 3, g.orders.Load())
 	assert.EqualValues(t, 3, g.conns.Load(), "a connection each")
+}
+
+// oddConns is a transport that tells of connections that are none, as HTTP/3 may.
+type oddConns struct{ conn net.Conn }
+
+func (o oddConns) RoundTrip(r *http.Request) (*http.Response, error) {
+	trace := httptrace.ContextClientTrace(r.Context())
+	for range 2 {
+		trace.GetConn("youproxy.io:443")
+		trace.GotConn(httptrace.GotConnInfo{Conn: o.conn})
+		trace.WroteHeaders()
+	}
+	trace.GetConn("elsewhere.example.com:443")
+	trace.GotConn(httptrace.GotConnInfo{Conn: o.conn})
+	return nil, r.Context().Err()
+}
+
+type noConn struct{ net.Conn }
+
+func (noConn) Close() error { panic("prohibited") }
+
+func TestConnectionsThatAreNone(t *testing.T) {
+	for _, conn := range []net.Conn{nil, noConn{}} {
+		c := clientFor(t, youproxy.WithHTTPClient(&http.Client{Transport: oddConns{conn}}))
+		assert.NotPanics(t, func() {
+			_, err := c.CreateOrder(t.Context(), benchOrder)
+			assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err))
+		})
+	}
+}
+
+// A pool of proxies is asked for connections with many addresses, none of which is
+// that of another host.
+func TestProxiesAreNoOtherHosts(t *testing.T) {
+	var orders atomic.Int32
+	proxy := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "api.test", r.Host)
+		orders.Add(1)
+		reply(w, r, 200, orderedReply)
+	})
+	live, err := url.Parse(proxy.URL)
+	require.NoError(t, err)
+	dead := &url.URL{Scheme: "http", Host: "127.0.0.1:1"}
+	for range 4 {
+		pool, err := proxypool.New([]*url.URL{dead, live})
+		require.NoError(t, err)
+		c := clientFor(t, youproxy.WithBaseURL("http://api.test"), youproxy.WithPlainHTTP(), youproxy.WithHTTPClient(&http.Client{Transport: pool}))
+		_, err = c.CreateOrder(t.Context(), benchOrder)
+		require.NoError(t, err)
+		pool.CloseIdleConnections()
+	}
+	assert.EqualValues(t, 4, orders.Load())
 }

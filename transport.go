@@ -66,6 +66,7 @@ type keyTransport struct {
 	// What a transport that follows redirects would tell the next host it came from,
 	// key and all, were the field not there.
 	referer []string
+	addr    string // of the API, as net/http tells it
 }
 
 func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -75,7 +76,7 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, errNotACall
 	}
-	resp, err := t.exchange(req.Context(), s, replayed(req.Method, req.Header), func(ctx context.Context) *http.Request {
+	resp, _, err := t.exchange(req.Context(), s, replayed(req.Method, req.Header), func(ctx context.Context) *http.Request {
 		inner := req.WithContext(ctx)
 		inner.URL = t.address(path, req.URL.RawQuery)
 		return inner
@@ -95,22 +96,22 @@ func (t *keyTransport) address(path, query string) *url.URL {
 
 // exchange sends the request that it lets make for a context, and returns its
 // response without the key in it. A replayed one is such as net/http may send again.
-func (t *keyTransport) exchange(ctx context.Context, s *sending, replayed bool, request func(context.Context) *http.Request) (*http.Response, error) {
+// The body of a native one is net/http's own, which ends with its context.
+func (t *keyTransport) exchange(ctx context.Context, s *sending, replayed bool, request func(context.Context) *http.Request) (resp *http.Response, native bool, err error) {
 	base := t.base()
 	plain, _ := base.(*http.Transport)
-	err := ctx.Err()
-	if err == nil {
+	if err = ctx.Err(); err == nil {
 		err = s.hand(plain != nil)
 	}
 	if err != nil {
-		return nil, outside(t.redact, err)
+		return nil, false, outside(t.redact, err)
 	}
 	req := request(t.traced(ctx, s, replayed, plain))
 	if plain == nil {
 		req.Header = maps.Clone(req.Header)
 		req.Header["Referer"] = t.referer
 	}
-	resp, err := base.RoundTrip(req)
+	resp, err = base.RoundTrip(req)
 	switch {
 	case err == nil && resp == nil:
 		err = errNoResponse
@@ -122,7 +123,7 @@ func (t *keyTransport) exchange(ctx context.Context, s *sending, replayed bool, 
 		if resp != nil && resp.Body != nil {
 			_ = resp.Body.Close()
 		}
-		return nil, outside(t.redact, err)
+		return nil, false, outside(t.redact, err)
 	}
 	if plain == nil { // it may be given again
 		clean := *resp
@@ -135,8 +136,7 @@ func (t *keyTransport) exchange(ctx context.Context, s *sending, replayed bool, 
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
-	s.native.Store(plain != nil && s.stage.Load() >= got)
-	return resp, nil
+	return resp, plain != nil && s.stage.Load() >= got, nil
 }
 
 // redactHeader returns h itself where the key is nowhere in it. A field whose name
@@ -187,11 +187,14 @@ func (t *keyTransport) traced(ctx context.Context, s *sending, replayed bool, pl
 	}
 	trace := new(httptrace.ClientTrace)
 	if plain == nil {
-		w := &watch{sending: s}
+		w := &watch{sending: s, api: t.addr}
 		trace.GetConn, trace.GotConn, trace.WroteHeaderField, trace.WroteHeaders = w.getConn, w.gotConn, w.wroteField, s.wroteHeader
 		return httptrace.WithClientTrace(ctx, trace)
 	}
 	trace.GetConn, trace.GotConn = s.askedFor, s.gotConn
+	if p := plain.Protocols; t.api.Scheme == "http" && p != nil && p.UnencryptedHTTP2() && !p.HTTP1() {
+		s.http2.Store(true)
+	}
 	if t.api.Scheme == "https" || plain.Protocols != nil && plain.Protocols.UnencryptedHTTP2() {
 		trace.WroteHeaderField = s.wroteField
 	}
@@ -278,7 +281,8 @@ type sending struct {
 	http2    atomic.Bool // what it uses is known to be HTTP/2
 	mu       sync.Mutex
 	others   []context.CancelCauseFunc // of contexts that a middleware made
-	native   atomic.Bool               // the reply's body is net/http's own, which ends with its context
+	native   bool                      // the reply's body ends with its context
+	closed   bool                      // and is closed
 }
 
 type sendingKey struct{}
@@ -385,6 +389,15 @@ func (s *sending) stop(why error, conn net.Conn) {
 		shared = c.ConnectionState().NegotiatedProtocol == "h2"
 	}
 	if !shared {
+		closeConn(conn)
+	}
+}
+
+// closeConn closes a connection that a transport told of. Some, as those of HTTP/3,
+// tell of what is none, and panics.
+func closeConn(conn net.Conn) {
+	defer func() { _ = recover() }()
+	if conn != nil {
 		_ = conn.Close()
 	}
 }
@@ -405,6 +418,7 @@ func (s *sending) wroteField(name string, _ []string) {
 // one address, and an HTTP/2 connection may be there already.
 type watch struct {
 	*sending
+	api        string // the API's own address
 	mu         sync.Mutex
 	addr, host string   // the first
 	conn       net.Conn // the last
@@ -421,12 +435,15 @@ func (w *watch) hold(first *string, now string) {
 	}
 	w.strayed = true
 	w.cancel(errOtherHost)
-	if w.conn != nil {
-		_ = w.conn.Close()
-	}
+	closeConn(w.conn)
 }
 
-func (w *watch) getConn(hostPort string) { w.hold(&w.addr, hostPort) }
+// getConn is told a proxy's address where there is one, and may be told many.
+func (w *watch) getConn(hostPort string) {
+	if w.addr = cmp.Or(w.addr, hostPort); w.addr == w.api {
+		w.hold(&w.addr, hostPort)
+	}
+}
 
 func (w *watch) gotConn(info httptrace.GotConnInfo) {
 	w.mu.Lock()
@@ -434,7 +451,7 @@ func (w *watch) gotConn(info httptrace.GotConnInfo) {
 	strayed := w.strayed
 	w.mu.Unlock()
 	if strayed {
-		_ = info.Conn.Close()
+		closeConn(info.Conn)
 		return
 	}
 	w.sending.gotConn(info)
@@ -460,17 +477,17 @@ func (s *sending) body(data []byte) (io.ReadCloser, error) {
 // await calls f, which may not end with the sending, and waits for it no longer
 // than the sending lasts.
 func await[T any](s *sending, f func() (T, error)) (T, error) {
-	if s.native.Load() {
+	if s.native {
 		return f()
 	}
-	type result struct {
+	type outcome struct {
 		value    T
 		err      error
 		panicked any
 	}
-	done := make(chan result, 1)
+	done := make(chan outcome, 1)
 	go func() {
-		var r result
+		var r outcome
 		defer func() {
 			r.panicked = recover()
 			done <- r
@@ -486,5 +503,15 @@ func await[T any](s *sending, f func() (T, error)) (T, error) {
 	case <-s.Done():
 		var none T
 		return none, context.Cause(s)
+	}
+}
+
+// close closes the body of a reply. One that is not net/http's own may wait.
+func (s *sending) close(body io.Closer) {
+	switch {
+	case !s.native && s.Err() != nil:
+		go func() { _ = body.Close() }()
+	case !s.closed:
+		_, _ = await(s, func() (struct{}, error) { return struct{}{}, body.Close() })
 	}
 }

@@ -197,6 +197,12 @@ func TestSpendingWithinAPurchase(t *testing.T) {
 // What spends nothing is asked of no cache, and a cache that answers all the same
 // does not pass for a look at the account.
 func TestCaches(t *testing.T) {
+	for _, age := range []string{"180", "1", "180s", "60, 120"} {
+		t.Run(age, func(t *testing.T) { testCache(t, age) })
+	}
+}
+
+func testCache(t *testing.T, age string) {
 	inMarket(t, func(t *testing.T, m *market) {
 		var stale bool
 		caching := youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
@@ -210,7 +216,7 @@ func TestCaches(t *testing.T) {
 				}
 				resp, err := next.RoundTrip(r)
 				if err == nil && stale && r.Method == http.MethodGet {
-					resp.Header.Set("Age", "180")
+					resp.Header.Set("Age", age)
 				}
 				return resp, err
 			})
@@ -224,5 +230,69 @@ func TestCaches(t *testing.T) {
 		_, err = client.Buy(t.Context(), anISPOrder(), buyISP.limit())
 		assert.ErrorIs(t, err, youproxy.ErrNotSent, "nor does anybody know what it held before")
 		assert.ErrorContains(t, err, "cache")
+	})
+}
+
+// clinging is a body whose Close waits as its Read does.
+type clinging struct{ deaf }
+
+func (c clinging) Close() error {
+	<-c.wait
+	return nil
+}
+
+// A body that cannot be closed holds up nobody, nor does one that gives nothing.
+func TestBodiesThatCannotBeClosed(t *testing.T) {
+	for _, begin := range []string{``, orderedReply} {
+		synctest.Test(t, func(t *testing.T) {
+			release := make(chan struct{})
+			defer close(release)
+			c := clientFor(t, byStub(func(r *http.Request) (*http.Response, error) {
+				resp := stubReply(r, 200, "")
+				resp.ContentLength, resp.Body = -1, clinging{deaf{strings.NewReader(begin), release}}
+				return resp, nil
+			}))
+			for range 2 {
+				started := time.Now()
+				_, err := c.CreateOrder(t.Context(), benchOrder)
+				assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err))
+				assert.Equal(t, 120*time.Second, time.Since(started))
+			}
+		})
+	}
+	c := clientFor(t, youproxy.WithReadRetries(0), byStub(func(r *http.Request) (*http.Response, error) {
+		resp := stubReply(r, 200, "")
+		resp.ContentLength, resp.Body = -1, io.NopCloser(idleReader{})
+		return resp, nil
+	}))
+	_, err := c.Balance(t.Context())
+	assert.ErrorIs(t, err, io.ErrNoProgress)
+	_, err = c.ListProxies(t.Context(), youproxy.ProxyQuery{})
+	assert.Error(t, err)
+}
+
+type idleReader struct{}
+
+func (idleReader) Read([]byte) (int, error) { return 0, nil }
+
+// The turn of a purchase is over with it, and of one client only.
+func TestTurnsEnd(t *testing.T) {
+	inMarket(t, func(t *testing.T, m *market) {
+		var kept context.Context
+		client := m.anotherClient(t, youproxy.WithObserver(func(ctx context.Context, _ youproxy.CallEvent) { kept = ctx }))
+		_, err := client.CreateOrder(t.Context(), anISPOrder())
+		require.NoError(t, err)
+		_, err = client.CreateOrder(kept, anISPOrder())
+		assert.NoError(t, err, "with a context that an observer kept")
+
+		var a, b *youproxy.Client
+		inner := errors.New("not called")
+		a = m.anotherClient(t, youproxy.WithObserver(func(ctx context.Context, _ youproxy.CallEvent) { _, _ = b.CreateOrder(ctx, anISPOrder()) }))
+		b = m.anotherClient(t, youproxy.WithObserver(func(ctx context.Context, _ youproxy.CallEvent) { _, inner = a.CreateOrder(ctx, anISPOrder()) }))
+		started := time.Now()
+		_, err = a.CreateOrder(t.Context(), anISPOrder())
+		require.NoError(t, err)
+		assert.ErrorContains(t, inner, "would wait for itself", "through the other client")
+		assert.Zero(t, time.Since(started))
 	})
 }
