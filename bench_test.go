@@ -110,7 +110,11 @@ func TestOrderAllocations(t *testing.T) {
 	byHand := testing.AllocsPerRun(200, func() { _, _ = handWritten(ctx, hc, "https://youproxy.io", "a-key-for-tests") })
 	bySDK := testing.AllocsPerRun(200, func() { _, _ = c.CreateOrder(ctx, benchOrder) })
 	t.Logf("CreateOrder: %.0f allocations; by hand: %.0f", bySDK, byHand)
-	assert.LessOrEqual(t, bySDK, byHand+12)
+	most := byHand + 12
+	if isRaceDetected() {
+		most += 2 // of its own
+	}
+	assert.LessOrEqual(t, bySDK, most)
 }
 
 func BenchmarkOrder(b *testing.B) {

@@ -151,7 +151,7 @@ func readWhole(body io.Reader, length, limit int64) ([]byte, error) {
 	data := make([]byte, 0, min(length, firstRead)+1)
 	for idle := 0; ; {
 		if len(data) == cap(data) {
-			data = slices.Grow(data, len(data))
+			data = slices.Grow(data, int(min(int64(len(data)), limit-int64(len(data))+1)))
 		}
 		n, err := body.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]

@@ -3,7 +3,6 @@ package youproxy
 import (
 	"html"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -155,8 +154,15 @@ func hexByte(text string, p int) (byte, bool) {
 	if p+2 > len(text) {
 		return 0, false
 	}
-	b, err := strconv.ParseUint(text[p:p+2], 16, 8)
-	return byte(b), err == nil
+	high, low := hexDigit(text[p]), hexDigit(text[p+1])
+	return byte(high<<4 | low), high >= 0 && low >= 0
+}
+
+func hexDigit(c byte) int {
+	if c >= 'A' && c <= 'F' {
+		c = foldCase(c)
+	}
+	return strings.IndexByte("0123456789abcdef", c)
 }
 
 // foldCase returns the other letter case of an ASCII letter.
