@@ -18,6 +18,9 @@ const maxRecord = 1 << 20
 // errLongValue tells that a value is longer than the lookahead.
 var errLongValue = errors.New("the value is too long to be read as a whole")
 
+// pace is how much is read at a time of a body that may read on.
+const pace = 32 << 10
+
 // pacedBody bounds each wait for more of a body by the sending's patience.
 type pacedBody struct {
 	s    *sending
@@ -39,7 +42,7 @@ func (b *pacedBody) Read(p []byte) (n int, err error) {
 		return n, b.err
 	}
 	if b.own == nil {
-		b.own = make([]byte, 32<<10)
+		b.own = make([]byte, pace)
 	}
 	own := b.own[:min(len(p), len(b.own))]
 	n, b.err = await(b.s, func() (int, error) { return b.body.Read(own) })
@@ -59,7 +62,11 @@ type listReader struct {
 }
 
 func newListReader(s *sending, body io.Reader, limit, length int64) *listReader {
-	r := &listReader{body: bufio.NewReaderSize(&pacedBody{s: s, body: body}, 16), limit: limit, lookahead: limit}
+	size := 16 // enough to look for the beginning
+	if !s.native {
+		size = pace
+	}
+	r := &listReader{body: bufio.NewReaderSize(&pacedBody{s: s, body: body}, size), limit: limit, lookahead: limit}
 	if limit == 0 {
 		r.limit, r.lookahead = math.MaxInt64, maxRecord
 	}

@@ -79,6 +79,7 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, _, err := t.exchange(req.Context(), s, replayed(req.Method, req.Header), func(ctx context.Context) *http.Request {
 		inner := req.WithContext(ctx)
 		inner.URL = t.address(path, req.URL.RawQuery)
+		inner.Header = maps.Clone(req.Header)
 		return inner
 	})
 	if err != nil {
@@ -107,8 +108,7 @@ func (t *keyTransport) exchange(ctx context.Context, s *sending, replayed bool, 
 		return nil, false, outside(t.redact, err)
 	}
 	req := request(t.traced(ctx, s, replayed, plain))
-	if plain == nil {
-		req.Header = maps.Clone(req.Header)
+	if plain == nil && req.Header != nil {
 		req.Header["Referer"] = t.referer
 	}
 	resp, err = base.RoundTrip(req)
