@@ -32,7 +32,7 @@ type envelope struct {
 	aged     bool  // it comes from a cache
 	claims   bool  // it says success somewhere, be it that it cannot be read
 
-	reply any // what takes the other members; which the envelope does not know
+	reply any // takes the members that the envelope does not know
 }
 
 // money returns an amount of the reply in its currency, or the zero Money where the
@@ -154,7 +154,7 @@ func readWhole(body io.Reader, length, limit int64) ([]byte, error) {
 			data = slices.Grow(data, int(min(int64(len(data)), limit-int64(len(data))+1)))
 		}
 		n, err := body.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
+		data = data[:len(data)+min(max(n, 0), cap(data)-len(data))] // whatever a reader says
 		if idle++; n > 0 {
 			idle = 0
 		}

@@ -271,6 +271,27 @@ func TestBodiesThatCannotBeClosed(t *testing.T) {
 	assert.Error(t, err)
 }
 
+// overstating is a reader that says it gave more, or less, than it can have.
+type overstating int
+
+func (n overstating) Read(p []byte) (int, error) { return len(p) + int(n), io.EOF }
+
+func TestReadersThatMiscount(t *testing.T) {
+	for _, n := range []overstating{1, 1 << 20, -1 << 20} {
+		c := clientFor(t, youproxy.WithReadRetries(0), byStub(func(r *http.Request) (*http.Response, error) {
+			resp := stubReply(r, 200, "")
+			resp.ContentLength, resp.Body = -1, io.NopCloser(n)
+			return resp, nil
+		}))
+		assert.NotPanics(t, func() {
+			_, err := c.CreateOrder(t.Context(), benchOrder)
+			assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err))
+			_, err = c.ListProxies(t.Context(), youproxy.ProxyQuery{})
+			assert.Error(t, err)
+		})
+	}
+}
+
 type idleReader struct{}
 
 func (idleReader) Read([]byte) (int, error) { return 0, nil }
