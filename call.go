@@ -423,12 +423,12 @@ func (c *core) unreadable(e *envelope, err error) error {
 	switch {
 	case err != nil:
 		return err
-	case e.fault.given:
-		said := `no "success"`
-		if e.success {
+	case e.fault.given || e.faults.given:
+		said, reason := `no "success"`, e.fault
+		if reason.join(&e.faults); e.success {
 			said = "both success"
 		}
-		return fmt.Errorf("the reply says %s and error %d %s", said, int(e.fault.code), shortQuote(c.redact(e.fault.message)))
+		return fmt.Errorf("the reply says %s and error %d %s", said, int(reason.code), shortQuote(c.redact(reason.message)))
 	case e.success:
 		return errors.New(`the reply says "success": true`)
 	}

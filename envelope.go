@@ -115,18 +115,25 @@ func (c *core) read(s *sending, resp *http.Response, reply any) (*envelope, erro
 	if resp.StatusCode/100 != 2 {
 		limit = min(limit, maxErrorPage)
 	}
-	data, err := await(s, func() ([]byte, error) {
-		defer func() {
-			_ = resp.Body.Close()
-			s.closed = true
-		}()
-		return readWhole(body, resp.ContentLength, limit)
+	var came struct {
+		data []byte
+		err  error
+	}
+	var data []byte
+	_, err := await(s, func() (struct{}, error) {
+		came.data, came.err = readWhole(body, resp.ContentLength, limit)
+		s.whole.Store(true)
+		s.wait()
+		return struct{}{}, resp.Body.Close()
 	})
+	if s.whole.Load() { // be it that the body cannot be closed
+		data, err = came.data, came.err
+	}
 	if err != nil {
 		if !errors.Is(err, ErrReplyTooLarge) {
 			err = &brokenReply{err}
 		}
-		return &envelope{claims: saysSuccess.Match(data)}, err
+		return &envelope{claims: data == nil || saysSuccess.Match(data)}, err
 	}
 	if raw, ok := reply.(*rawReply); ok {
 		*raw, reply = rawReply{status: resp.StatusCode, data: data}, nil
@@ -262,7 +269,7 @@ func (e *envelope) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 			return oddity(fmt.Sprintf("it gives %q twice", known))
 		case field != nil:
 			seen = append(seen, known)
-			err = e.tolerate(readField(dec, field))
+			err = e.tolerate(field.UnmarshalJSONFrom(dec))
 		case known != "":
 			return oddity(fmt.Sprintf("it has %q in other letter case", known))
 		default:
@@ -283,7 +290,7 @@ func (e *envelope) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 // member finds where the member of a reply with this name belongs. The field is nil
 // where it belongs nowhere, and known is set where it seems to belong somewhere.
 // Nothing is held of such a name, for a reply may have many.
-func (e *envelope) member(name []byte, tags []string) (known string, field any) {
+func (e *envelope) member(name []byte, tags []string) (known string, field json.UnmarshalerFrom) {
 	switch string(name) {
 	case "success":
 		return "success", (*successField)(e)
@@ -305,7 +312,8 @@ func (e *envelope) member(name []byte, tags []string) (known string, field any) 
 	}
 	for i, tag := range tags {
 		if tag != "" && tag == string(name) {
-			return tag, reflect.ValueOf(e.reply).Elem().Field(i).Addr().Interface()
+			field, _ = reflect.ValueOf(e.reply).Elem().Field(i).Addr().Interface().(json.UnmarshalerFrom)
+			return tag, field
 		}
 	}
 	return "", nil
@@ -336,13 +344,6 @@ func (e *envelope) tolerate(err error) error {
 // oddForm is what is wrong with a member that was read to its end. It spoils a
 // success, but not a refusal.
 type oddForm struct{ oddity }
-
-func readField(dec *jsontext.Decoder, field any) error {
-	if u, ok := field.(json.UnmarshalerFrom); ok {
-		return u.UnmarshalJSONFrom(dec)
-	}
-	return json.UnmarshalDecode(dec, field)
-}
 
 // successField reads the "success" of an envelope.
 type successField envelope
@@ -438,10 +439,12 @@ func (f *fault) join(other *fault) {
 	if f.code = cmp.Or(f.code, other.code); other.code == ErrServiceFault {
 		f.code = other.code
 	}
-	if f.message != "" && other.message != "" {
-		f.message += "; "
+	message := other.message
+	if f.message != "" && message != "" {
+		message = "; " + message
 	}
-	f.message += other.message[:min(len(other.message), longestMessage)]
+	room := max(longestMessage-len(f.message), 0)
+	f.message += strings.ToValidUTF8(message[:min(len(message), room)], "")
 }
 
 // longestMessage bounds what is kept of a message.
@@ -477,14 +480,6 @@ func (n *number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		*n = number(d.IntPart()) // such as 30.0
 	}
 	return err
-}
-
-// value returns 0 where there is no number.
-func (n *number) value() int {
-	if n == nil {
-		return 0
-	}
-	return int(*n)
 }
 
 // amount is an exact JSON number, in quotes or not; anything else is not given.

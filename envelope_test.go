@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
@@ -324,6 +325,50 @@ func TestSuccessWithAnEmptyError(t *testing.T) {
 			assert.Equal(t, lost, verdictOf(nil, err), fault)
 		}
 	}
+}
+
+// What was not read of a rejection may say success.
+func TestRejectionsThatWereNotRead(t *testing.T) {
+	long := success + strings.Repeat(" ", 2<<20)
+	for name, reply := range map[string]func(*http.Response){
+		"too long, and says so": func(r *http.Response) {
+			r.ContentLength, r.Body = int64(len(long)), io.NopCloser(strings.NewReader(long))
+		},
+		"too long": func(r *http.Response) { r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(long)) },
+		"stalls": func(r *http.Response) {
+			r.ContentLength, r.Body = -1, io.NopCloser(io.MultiReader(strings.NewReader(success), waitingReader{r.Request.Context()}))
+		},
+	} {
+		for _, middleware := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				opts := []youproxy.Option{byStub(func(r *http.Request) (*http.Response, error) {
+					resp := stubReply(r, 404, "")
+					reply(resp)
+					return resp, nil
+				})}
+				if middleware {
+					opts = append(opts, youproxy.WithMiddleware(func(rt http.RoundTripper) http.RoundTripper { return rt }))
+				}
+				_, err := clientFor(t, opts...).CreateOrder(t.Context(), anIPv4Order())
+				assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err), "%s: %v", name, err)
+			})
+		}
+	}
+}
+
+// Reasons without number cost no more than their length, and are cut.
+func TestManyReasons(t *testing.T) {
+	client, _ := answering(t, http.StatusBadRequest, `{"success": false, "errors": [`+strings.Repeat(`"é", `, 100_000)+`{"code": 14}]}`)
+	_, err := client.CreateOrder(t.Context(), anIPv4Order())
+	var refused *youproxy.APIError
+	require.ErrorAs(t, err, &refused)
+	assert.EqualValues(t, 14, refused.Code)
+	assert.True(t, utf8.ValidString(refused.Message))
+	assert.LessOrEqual(t, len(refused.Message), 16<<10)
+
+	client, _ = answering(t, http.StatusOK, `{"success": true, "orderNumber": "N", "errors": [{"code": 14, "message": "Incorrect goal"}]}`)
+	_, err = client.CreateOrder(t.Context(), anIPv4Order())
+	assert.ErrorContains(t, err, `both success and error 14 "Incorrect goal"`)
 }
 
 // A currency that is none is left out: it would stand in every error.

@@ -59,9 +59,6 @@ var (
 	// ErrRedirect: the service, or whatever answered in its place, sent a
 	// redirect. None is followed: it would hand the API key to another address.
 	ErrRedirect = errors.New("the reply is a redirect, which is never followed")
-	// ErrCurrencyMismatch: amounts were compared or added whose currencies differ, or
-	// of which one is not known.
-	ErrCurrencyMismatch = errors.New("youproxy: amounts in different currencies cannot be compared or added")
 )
 
 // OutcomeOf says what an error of this package tells about the call: done where

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // ExtendRequest is one of [ExtendIPsRequest] and [ExtendOrdersRequest], or a
@@ -253,8 +255,8 @@ type extendReply struct {
 	asked           *selection
 	off             bool       // no extension follows, so that it may tell a period of 0
 	ProxyType       text       `json:"proxyType"`
-	RentPeriodDays  *number    `json:"rentPeriodDays"`
-	Quantity        *number    `json:"quantity"`
+	RentPeriodDays  told       `json:"rentPeriodDays"`
+	Quantity        told       `json:"quantity"`
 	IPAddressIDs    list[text] `json:"ipAddressIds"`
 	OrderIDs        list[text] `json:"orderIds"` // on one page of the documentation only
 	PromoCodeStatus text       `json:"promoCodeStatus"`
@@ -268,14 +270,22 @@ func (c *Client) extend(ctx context.Context, op string, body any, reply extendRe
 	return reply.extension(e), nil
 }
 
+// told is a number that a reply may leave out.
+type told struct {
+	number
+	given bool
+}
+
+func (t *told) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	t.given = dec.PeekKind() != 'n'
+	return t.number.UnmarshalJSONFrom(dec)
+}
+
 // problem holds the reply against the request. What was extended must be named; the
 // rest must agree where it is told. A reply to an extension by orders may name the
 // proxies instead of the orders.
 func (r *extendReply) problem(*envelope) string {
 	asked, named, days := r.asked, r.IPAddressIDs, r.RentPeriodDays
-	if r.off && days.value() == 0 {
-		days = nil
-	}
 	switch {
 	case len(named) == 0 && (asked.suffix == "" || len(r.OrderIDs) == 0):
 		return `"ipAddressIds"` + isMissing
@@ -285,21 +295,21 @@ func (r *extendReply) problem(*envelope) string {
 		return `"orderIds"` + isAnother
 	case isOther(r.ProxyType, asked.ProxyType):
 		return `"proxyType"` + isAnother
-	case days != nil && int(*days) != asked.RentPeriodDays:
+	case days.given && int(days.number) != asked.RentPeriodDays && (days.number != 0 || !r.off):
 		return `"rentPeriodDays"` + isAnother
-	case r.Quantity != nil && (*r.Quantity < 1 || asked.suffix == "" && int(*r.Quantity) != len(named)):
+	case r.Quantity.given && (r.Quantity.number < 1 || asked.suffix == "" && int(r.Quantity.number) != len(named)):
 		return `"quantity"` + isAnother
 	}
 	return ""
 }
 
 // sameIDs reports whether both hold the same ids, in any order.
-func sameIDs[ID ~string](told list[text], asked []ID) bool {
+func sameIDs[ID ~string](named list[text], asked []ID) bool {
 	left := make(map[text]bool, len(asked))
 	for _, id := range asked {
 		left[text(id)] = true
 	}
-	for _, id := range told {
+	for _, id := range named {
 		if _, ok := left[id]; !ok {
 			return false
 		}
@@ -311,8 +321,8 @@ func sameIDs[ID ~string](told list[text], asked []ID) bool {
 func (r *extendReply) extension(e *envelope) *Extension {
 	done := &Extension{
 		ProxyType:       ProxyType(r.ProxyType),
-		RentPeriodDays:  r.RentPeriodDays.value(),
-		Quantity:        r.Quantity.value(),
+		RentPeriodDays:  int(r.RentPeriodDays.number),
+		Quantity:        int(r.Quantity.number),
 		Balance:         e.money(e.balance),
 		PromoCodeStatus: PromoCodeStatus(r.PromoCodeStatus),
 	}

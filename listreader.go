@@ -39,7 +39,7 @@ func (b *pacedBody) Read(p []byte) (n int, err error) {
 	}
 	if b.s.native {
 		n, b.err = b.body.Read(p)
-		return n, b.err
+		return min(max(n, 0), len(p)), b.err
 	}
 	if b.own == nil {
 		b.own = make([]byte, pace)

@@ -125,7 +125,8 @@ func WithPlainHTTP() Option {
 // a transport that is not an [*http.Transport] cannot be told: where it fails, the
 // outcome of the call is unknown, also where it says that it had no connection. Put
 // what wraps a transport into [WithMiddleware] instead. A TLSNextProto of the caller's
-// own must call the hooks of [net/http/httptrace], as net/http does.
+// own, and what is registered with RegisterProtocol, must call the hooks of
+// [net/http/httptrace], as net/http does.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(cfg *config) error {
 		if hc == nil {

@@ -221,7 +221,7 @@ func (l *proxyList) handOut(p *Proxy) error {
 }
 
 func (l *proxyList) readMember(e *envelope, name string, dec *jsontext.Decoder) error {
-	if e.refused || e.fault.stands() {
+	if e.refused || e.fault.stands() || e.faults.stands() {
 		return dec.SkipValue()
 	}
 	l.around = surroundings{}

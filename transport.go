@@ -108,7 +108,10 @@ func (t *keyTransport) exchange(ctx context.Context, s *sending, replayed bool, 
 		return nil, false, outside(t.redact, err)
 	}
 	req := request(t.traced(ctx, s, replayed, plain))
-	if plain == nil && req.Header != nil {
+	if plain == nil {
+		if req.Header == nil {
+			req.Header = make(http.Header)
+		}
 		req.Header["Referer"] = t.referer
 	}
 	resp, err = base.RoundTrip(req)
@@ -188,7 +191,7 @@ func (t *keyTransport) traced(ctx context.Context, s *sending, replayed bool, pl
 	trace := new(httptrace.ClientTrace)
 	if plain == nil {
 		w := &watch{sending: s, api: t.addr}
-		trace.GetConn, trace.GotConn, trace.WroteHeaderField, trace.WroteHeaders = w.getConn, w.gotConn, w.wroteField, s.wroteHeader
+		trace.GetConn, trace.GotConn, trace.WroteHeaderField = w.getConn, w.gotConn, w.wroteField
 		return httptrace.WithClientTrace(ctx, trace)
 	}
 	trace.GetConn, trace.GotConn = s.askedFor, s.gotConn
@@ -208,11 +211,8 @@ func (t *keyTransport) traced(ctx context.Context, s *sending, replayed bool, pl
 // again though it wrote some of it. Of others it repeats, over HTTP/1, only what it
 // wrote nothing of.
 func replayed(method string, h http.Header) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
-	}
-	return h["Idempotency-Key"] != nil || h["X-Idempotency-Key"] != nil
+	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}, method) ||
+		h["Idempotency-Key"] != nil || h["X-Idempotency-Key"] != nil
 }
 
 // quiet returns a copy of the caller's trace that is not shown header fields, one
@@ -282,7 +282,7 @@ type sending struct {
 	mu       sync.Mutex
 	others   []context.CancelCauseFunc // of contexts that a middleware made
 	native   bool                      // the reply's body ends with its context
-	closed   bool                      // and is closed
+	whole    atomic.Bool               // it was read, and is being closed
 }
 
 type sendingKey struct{}
@@ -319,6 +319,13 @@ func (s *sending) Deadline() (time.Time, bool) {
 		return theirs, ok
 	}
 	return s.until, true
+}
+
+// wait begins another wait, where each is bounded.
+func (s *sending) wait() {
+	if s.timer != nil && s.until.IsZero() {
+		s.timer.Reset(s.patience)
+	}
 }
 
 // end ends the sending, and reports whether it is certain that nothing of it was
@@ -393,8 +400,7 @@ func (s *sending) stop(why error, conn net.Conn) {
 	}
 }
 
-// closeConn closes a connection that a transport told of. Some, as those of HTTP/3,
-// tell of what is none, and panics.
+// closeConn closes what a transport told of. That of HTTP/3 is none, and panics.
 func closeConn(conn net.Conn) {
 	defer func() { _ = recover() }()
 	if conn != nil {
@@ -425,12 +431,13 @@ type watch struct {
 	strayed    bool
 }
 
-// hold stops the sending where now is not what it was at first.
-func (w *watch) hold(first *string, now string) {
+// hold stops the sending where now is not what it was at first, and that was api,
+// unless api is empty.
+func (w *watch) hold(first *string, now, api string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	*first = cmp.Or(*first, now)
-	if *first == now {
+	if *first == now || api != "" && *first != api {
 		return
 	}
 	w.strayed = true
@@ -438,12 +445,7 @@ func (w *watch) hold(first *string, now string) {
 	closeConn(w.conn)
 }
 
-// getConn is told a proxy's address where there is one, and may be told many.
-func (w *watch) getConn(hostPort string) {
-	if w.addr = cmp.Or(w.addr, hostPort); w.addr == w.api {
-		w.hold(&w.addr, hostPort)
-	}
-}
+func (w *watch) getConn(hostPort string) { w.hold(&w.addr, hostPort, w.api) }
 
 func (w *watch) gotConn(info httptrace.GotConnInfo) {
 	w.mu.Lock()
@@ -459,8 +461,9 @@ func (w *watch) gotConn(info httptrace.GotConnInfo) {
 
 func (w *watch) wroteField(name string, values []string) {
 	w.sending.wroteField(name, values)
+	w.wroteHeader()
 	if (name == "Host" || name == ":authority") && len(values) == 1 {
-		w.hold(&w.host, values[0])
+		w.hold(&w.host, values[0], "")
 	}
 }
 
@@ -509,9 +512,14 @@ func await[T any](s *sending, f func() (T, error)) (T, error) {
 // close closes the body of a reply. One that is not net/http's own may wait.
 func (s *sending) close(body io.Closer) {
 	switch {
+	case s.whole.Load():
 	case !s.native && s.Err() != nil:
-		go func() { _ = body.Close() }()
-	case !s.closed:
+		go func() {
+			defer func() { _ = recover() }()
+			_ = body.Close()
+		}()
+	default:
+		s.wait()
 		_, _ = await(s, func() (struct{}, error) { return struct{}{}, body.Close() })
 	}
 }

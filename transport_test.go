@@ -277,6 +277,58 @@ func TestWarmConnectionDropped(t *testing.T) {
 	}
 }
 
+// TestHeaderThatIsNil: a client that follows redirects tells where it came from, unless
+// it was told something else, be it that a middleware took the whole header away.
+func TestHeaderThatIsNil(t *testing.T) {
+	var referers []string
+	s := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		referers = append(referers, r.Referer())
+		if len(referers) == 1 {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		}
+	})
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	c := clientFor(t, youproxy.WithBaseURL(s.URL), youproxy.WithReadRetries(0), youproxy.WithHTTPClient(&http.Client{Transport: following{transport}}),
+		youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
+			return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				r.Header = nil
+				return next.RoundTrip(r)
+			})
+		}))
+	_, err := c.Balance(t.Context())
+	require.Error(t, err)
+	for _, referer := range referers {
+		assert.NotContains(t, referer, clientKey)
+	}
+}
+
+// TestHedgingTransport: a transport of the caller's may send two at once.
+func TestHedgingTransport(t *testing.T) {
+	g := serveOn(t, wires[0], func(_ *guarded, rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, balanceReply) })
+	c := g.client(t, stubTransport(func(r *http.Request) (*http.Response, error) {
+		first := make(chan *http.Response, 2)
+		for range 2 {
+			go func() {
+				resp, err := g.transport.RoundTrip(r.Clone(r.Context()))
+				if err != nil {
+					resp = nil
+				}
+				first <- resp
+			}()
+		}
+		resp := <-first
+		if other := <-first; other != nil {
+			_ = other.Body.Close()
+		}
+		return resp, nil
+	}))
+	for range 20 {
+		_, err := c.Balance(t.Context())
+		require.NoError(t, err)
+	}
+}
+
 // TestMarkedForReplay: net/http sends again, on its own, what is marked as harmless
 // to repeat, as a middleware or the method may do.
 func TestMarkedForReplay(t *testing.T) {

@@ -234,7 +234,15 @@ func testCache(t *testing.T, age string) {
 }
 
 // clinging is a body whose Close waits as its Read does.
-type clinging struct{ deaf }
+type clinging struct {
+	io.Reader
+	wait <-chan struct{}
+}
+
+// explosive is a body whose Close panics.
+type explosive struct{ deaf }
+
+func (explosive) Close() error { panic("prohibited") }
 
 func (c clinging) Close() error {
 	<-c.wait
@@ -243,23 +251,64 @@ func (c clinging) Close() error {
 
 // A body that cannot be closed holds up nobody, nor does one that gives nothing.
 func TestBodiesThatCannotBeClosed(t *testing.T) {
-	for _, begin := range []string{``, orderedReply} {
+	balance := func(ctx context.Context, c *youproxy.Client) error { _, err := c.Balance(ctx); return err }
+	order := func(ctx context.Context, c *youproxy.Client) error {
+		_, err := c.CreateOrder(ctx, benchOrder)
+		return err
+	}
+	list := func(ctx context.Context, c *youproxy.Client) error {
+		_, err := c.ListProxies(ctx, youproxy.ProxyQuery{})
+		return err
+	}
+	for _, tt := range []struct {
+		name    string
+		reply   string
+		ends    bool // what can be read of it
+		call    func(context.Context, *youproxy.Client) error
+		outcome youproxy.Outcome
+		after   time.Duration
+	}{
+		{"nothing", ``, false, order, youproxy.OutcomeUnknown, 120 * time.Second},
+		{"an order that does not end", orderedReply, false, order, youproxy.OutcomeUnknown, 120 * time.Second},
+		{"an order", orderedReply, true, order, youproxy.OutcomeDone, 120 * time.Second},
+		{"a balance", clientBalance, true, balance, youproxy.OutcomeDone, 30 * time.Second},
+		{"a list", `{"success": true, "list": [{"ipAddressId": "1"}]}`, true, list, youproxy.OutcomeDone, 30 * time.Second},
+		{"what is no list", `[]`, true, list, youproxy.OutcomeUnknown, 30 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				defer close(release)
+				c := clientFor(t, youproxy.WithReadRetries(0), byStub(func(r *http.Request) (*http.Response, error) {
+					resp := stubReply(r, 200, "")
+					reader := io.Reader(deaf{strings.NewReader(tt.reply), release})
+					if tt.ends {
+						reader = strings.NewReader(tt.reply)
+					}
+					resp.ContentLength, resp.Body = -1, clinging{reader, release}
+					return resp, nil
+				}))
+				for range 2 {
+					started := time.Now()
+					err := tt.call(t.Context(), c)
+					assert.Equal(t, tt.outcome, youproxy.OutcomeOf(err), "%v", err)
+					assert.Equal(t, tt.after, time.Since(started))
+				}
+			})
+		})
+	}
+	t.Run("one that panics", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			release := make(chan struct{})
 			defer close(release)
 			c := clientFor(t, byStub(func(r *http.Request) (*http.Response, error) {
 				resp := stubReply(r, 200, "")
-				resp.ContentLength, resp.Body = -1, clinging{deaf{strings.NewReader(begin), release}}
+				resp.ContentLength, resp.Body = -1, explosive{deaf{strings.NewReader(""), release}}
 				return resp, nil
 			}))
-			for range 2 {
-				started := time.Now()
-				_, err := c.CreateOrder(t.Context(), benchOrder)
-				assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err))
-				assert.Equal(t, 120*time.Second, time.Since(started))
-			}
+			assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(order(t.Context(), c)))
 		})
-	}
+	})
 	c := clientFor(t, youproxy.WithReadRetries(0), byStub(func(r *http.Request) (*http.Response, error) {
 		resp := stubReply(r, 200, "")
 		resp.ContentLength, resp.Body = -1, io.NopCloser(idleReader{})
@@ -288,6 +337,9 @@ func TestReadersThatMiscount(t *testing.T) {
 			assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err))
 			_, err = c.ListProxies(t.Context(), youproxy.ProxyQuery{})
 			assert.Error(t, err)
+			for _, err := range youproxy.ReadProxies(n) {
+				assert.Error(t, err)
+			}
 		})
 	}
 }
