@@ -23,8 +23,8 @@ var (
 	_ encoding.TextUnmarshaler = (*Money)(nil)
 )
 
-// ErrCurrencyMismatch: amounts were compared or added whose currencies differ, or of
-// which one is not known.
+// ErrCurrencyMismatch is returned where amounts are compared or added whose currencies
+// differ, or of which one is not known.
 var ErrCurrencyMismatch = errors.New("youproxy: amounts in different currencies cannot be compared or added")
 
 // unknownMoney stands for an amount that is not known.

@@ -296,7 +296,6 @@ func (o oddConns) RoundTrip(r *http.Request) (*http.Response, error) {
 	for range 2 {
 		trace.GetConn("youproxy.io:443")
 		trace.GotConn(httptrace.GotConnInfo{Conn: o.conn})
-		trace.WroteHeaders()
 	}
 	trace.GetConn("elsewhere.example.com:443")
 	trace.GotConn(httptrace.GotConnInfo{Conn: o.conn})

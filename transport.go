@@ -457,11 +457,11 @@ func (w *watch) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	w.sending.gotConn(info)
+	w.wroteHeader() // or may, soon
 }
 
 func (w *watch) wroteField(name string, values []string) {
 	w.sending.wroteField(name, values)
-	w.wroteHeader()
 	if (name == "Host" || name == ":authority") && len(values) == 1 {
 		w.hold(&w.host, values[0], "")
 	}
