@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/shopspring/decimal"
 )
 
 // attemptVersion is the form of [Attempt] that this package writes.
@@ -17,20 +19,38 @@ const attemptVersion = 1
 // [WithAttemptRecorder], it lets [Client.Reconcile] find out what became of it,
 // also in another process, or after a crash.
 type Attempt struct {
-	Version        int       `json:"version"`
-	ID             string    `json:"id"` // this package's own; the service does not see it
-	At             time.Time `json:"at"` // when it was about to be sent
-	Op             string    `json:"op"` // the call, such as "POST /order"
-	ProxyType      ProxyType `json:"proxyType"`
-	RentPeriodDays int       `json:"rentPeriodDays"`
-	Price          Money     `json:"price"` // as quoted
-	Limit          Money     `json:"limit"`
-	PromoCode      string    `json:"promoCode,omitempty"`
+	Version        int             `json:"version"`
+	ID             string          `json:"id"`                // this package's own; the service does not see it
+	Key            string          `json:"key,omitempty"`     // of [IdempotencyKey]
+	Request        string          `json:"request,omitempty"` // a SHA-256 over the call and its body
+	Account        string          `json:"account,omitempty"` // 32 bits of a SHA-256 over ID and the API key
+	At             time.Time       `json:"at"`                // when it was about to be sent
+	Op             string          `json:"op"`                // the call, such as "POST /order"
+	ProxyType      ProxyType       `json:"proxyType,omitempty"`
+	RentPeriodDays int             `json:"rentPeriodDays,omitempty"`
+	Price          Money           `json:"price"`                // as quoted
+	PriceIfEach    Money           `json:"priceIfEach,omitzero"` // of all, where the quote may be the price of one proxy
+	Discount       decimal.Decimal `json:"discount,omitzero"`    // of the quote, in percent
+	Limit          Money           `json:"limit"`
+	PromoCode      string          `json:"promoCode,omitempty"`
 
-	Country  string `json:"country,omitempty"` // of an order
-	Quantity int    `json:"quantity"`          // proxies
+	Quantity int `json:"quantity,omitempty"` // proxies
 
-	Before Holdings `json:"before"`
+	// Of an order: with the rest, what the price depends on.
+	Country        string `json:"country,omitempty"`
+	Goal           string `json:"goal,omitempty"`
+	MobileOperator string `json:"mobileOperator,omitempty"`
+	RotationTime   int    `json:"rotationTime,omitempty"`
+
+	// Of an extension: what it asked for.
+	IPAddressIDs []IPAddressID `json:"ipAddressIds,omitempty"`
+	OrderIDs     []OrderID     `json:"orderIds,omitempty"`
+
+	// How long the reply was to be waited for, and the account looked at after that.
+	SpendMillis    int64 `json:"spendMillis,omitempty"`
+	PatienceMillis int64 `json:"patienceMillis,omitempty"`
+
+	Before Holdings `json:"before,omitzero"` // nothing of a plain call, such as [Client.CreateOrder]
 }
 
 // Holdings is what the account held before an attempt, as far as that matters to
