@@ -7,7 +7,7 @@ import (
 )
 
 // account is what the server keeps. The mutex of the server guards it, and
-// [Server.look] gives it.
+// [Server.look] returns it.
 type account struct {
 	now        time.Time // the moment it is at
 	balance    youproxy.Money
@@ -17,37 +17,34 @@ type account struct {
 	orders   []*placedOrder // as they came
 	byNumber map[youproxy.OrderNumber]*placedOrder
 	byID     map[youproxy.OrderID]*placedOrder
-	ips      map[youproxy.IPAddressID]*IPAddress
-	hosts    int // given out so far
+	ips      map[youproxy.IPAddressID]*IPAddress // by the ids they have now
+	ids      int                                 // of proxies, given out so far
+	hosts    int                                 // given out so far
 
 	nextRenewal time.Time // no later than the first one; zero where there is none
 
 	provisioningDelay    time.Duration
 	shape                listShape
+	extensionEnd         func(end time.Time, days int) time.Time
+	renewedIDs           bool
+	pricePerProxy        bool
+	totalBesidePrice     bool
+	nullBalances         bool
 	orderIDsInAutoExtend bool
 }
 
 func newAccount() account {
 	return account{
-		balance:  youproxy.MustMoney("100 USD"),
-		byNumber: make(map[youproxy.OrderNumber]*placedOrder),
-		byID:     make(map[youproxy.OrderID]*placedOrder),
-		ips:      make(map[youproxy.IPAddressID]*IPAddress),
+		balance:      youproxy.MustMoney("100 USD"),
+		byNumber:     make(map[youproxy.OrderNumber]*placedOrder),
+		byID:         make(map[youproxy.OrderID]*placedOrder),
+		ips:          make(map[youproxy.IPAddressID]*IPAddress),
+		shape:        ListShape{}.compile(),
+		extensionEnd: afterDays,
 	}
 }
 
-// WithClock sets what tells the server the time: when orders are placed, proxies
-// appear and end, promo codes hold. It is [time.Now] by default, which is also
-// the right one inside a [testing/synctest] bubble. The function must be safe for
-// concurrent use, and must not call the server. It panics where it is nil.
-func WithClock(now func() time.Time) Option {
-	if now == nil {
-		panic("youproxytest: the clock is nil: give a function such as time.Now")
-	}
-	return func(s *Server) { s.now = now }
-}
-
-// look gives the account as it is now, after all that was to happen in the
+// look returns the account as it is now, after all that was to happen in the
 // meantime. The caller holds mu.
 func (s *Server) look() *account {
 	now := s.now()
@@ -74,18 +71,24 @@ func (a *account) advance(to time.Time) {
 	a.now = to
 }
 
-// Balance gives what the account holds.
+// Balance returns the balance of the account.
 func (s *Server) Balance() youproxy.Money {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.look().balance
 }
 
-// SetBalance sets what the account holds. Prices are in the same currency.
+// SetBalance sets the balance of the account. Prices are in the same currency.
 func (s *Server) SetBalance(m youproxy.Money) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.look().balance = m
+}
+
+// WithNullBalances makes "balance" null in quotes, and "balance" and "currency" null
+// in refusals. The service documents both forms for refusals.
+func WithNullBalances() Option {
+	return func(s *Server) { s.account.nullBalances = true }
 }
 
 // funds is what replies say of the account; both are null in its zero value.
@@ -97,6 +100,14 @@ type funds struct {
 func (a *account) funds() funds {
 	currency := a.balance.Currency
 	return funds{exact(a.balance.Amount), &currency}
+}
+
+// fundsOfRefusal returns what a refusal says of the account.
+func (a *account) fundsOfRefusal() funds {
+	if a.nullBalances {
+		return funds{}
+	}
+	return a.funds()
 }
 
 // spend takes a price off the balance.

@@ -16,7 +16,7 @@ import (
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-// listed gives how many proxies the list shows.
+// listed returns how many proxies the list shows.
 func listed(t *testing.T, s *youproxytest.Server) int {
 	t.Helper()
 	_, _, reply := send(t, s, "GET /ipAddress", "")

@@ -33,8 +33,8 @@ type IPAddress struct {
 	AutoExtendDays int // length of each renewal; 0 where it was never set
 }
 
-// IPAddresses gives every proxy of the account, in the order of the orders, also
-// those that are not in the list yet and those that have ended.
+// IPAddresses returns all proxies of the account, in the order in which they were
+// ordered, including those that are not in the list yet and those that have ended.
 func (s *Server) IPAddresses() []IPAddress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,9 +45,9 @@ func (s *Server) IPAddresses() []IPAddress {
 	return list
 }
 
-// WithProvisioningDelay sets how long after an order its proxies appear in the
-// list, by the clock of the server: 0 by default. Their period begins with the
-// order all the same.
+// WithProvisioningDelay sets how long after an order its proxies appear in the list,
+// by the clock of the server: 0 by default. Their rent period begins with the order,
+// whatever the delay.
 func WithProvisioningDelay(d time.Duration) Option {
 	return func(s *Server) { s.account.provisioningDelay = d }
 }
@@ -66,7 +66,7 @@ func (a *account) provision(o *placedOrder) {
 	for i := range o.ips {
 		ip := &o.ips[i]
 		*ip = IPAddress{
-			ID:             ipAddressID(len(a.ips)),
+			ID:             a.nextIPAddressID(),
 			OrderID:        o.ID,
 			OrderNumber:    o.Number,
 			ProxyType:      o.ProxyType,
@@ -90,7 +90,7 @@ func (a *account) provision(o *placedOrder) {
 	}
 }
 
-// connectIPv6 gives the nth proxy of an IPv6 order a port of the order's gateway.
+// connectIPv6 returns the nth proxy of an IPv6 order a port of the order's gateway.
 func (a *account) connectIPv6(ip *IPAddress, protocol youproxy.Protocol, n int) {
 	if n%gatewaySize == 0 {
 		a.nextHost()
@@ -105,13 +105,13 @@ func (a *account) connectIPv6(ip *IPAddress, protocol youproxy.Protocol, n int) 
 	}
 }
 
-// nextHost gives out an address.
+// nextHost returns out an address.
 func (a *account) nextHost() string {
 	a.hosts++
 	return host(a.hosts - 1)
 }
 
-// host gives the nth address: those of 198.18.0.0/15, which is reserved for
+// host returns the nth address: those of 198.18.0.0/15, which is reserved for
 // benchmarks, and then those of 240.0.0.0/4, which is reserved for the future.
 // Neither leads anywhere.
 func host(n int) string {
@@ -124,20 +124,21 @@ func host(n int) string {
 	return netip.AddrFrom4(address).String()
 }
 
-// ipAddressID gives the id of the nth proxy, which no float64 can hold.
-func ipAddressID(n int) youproxy.IPAddressID {
-	return youproxy.IPAddressID(strconv.FormatInt(1111111111111111111+int64(n), 10))
+// nextIPAddressID returns a new id of a proxy, which no float64 can hold.
+func (a *account) nextIPAddressID() youproxy.IPAddressID {
+	a.ids++
+	return youproxy.IPAddressID(strconv.FormatInt(1111111111111111110+int64(a.ids), 10))
 }
 
-// credentials gives those of the nth order.
+// credentials returns those of the nth order.
 func credentials(n int) (login, password string) {
 	return fmt.Sprintf("login%d", n), fmt.Sprintf("Pw%08x", uint32(n)*0x9e3779b1)
 }
 
-// port gives the one port of an IPv6 proxy.
+// port returns the one port of an IPv6 proxy.
 func (ip *IPAddress) port() string { return strconv.Itoa(max(ip.HTTPPort, ip.SOCKS5Port)) }
 
-// rebootLink gives the link that changes the address of a mobile proxy.
+// rebootLink returns the link that changes the address of a mobile proxy.
 func (ip *IPAddress) rebootLink() string {
 	return "https://reboot.youproxy.invalid/" + string(ip.ID)
 }

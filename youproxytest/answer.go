@@ -19,11 +19,11 @@ import (
 // endpoint is one call of the API.
 type endpoint struct {
 	params []param // of the URL's query
-	// answer executes a call, and gives a document that shares nothing with the
+	// answer executes a call, and returns a document that shares nothing with the
 	// account. An error is a [*refusal] or tells what is wrong with the form of the
 	// request.
 	answer func(a *account, c *call) (any, error)
-	// refuse gives the reply that refuses a call.
+	// refuse returns the reply that refuses a call.
 	refuse func(a *account, left funds, why *refusal) any
 }
 
@@ -52,7 +52,7 @@ var endpoints = map[string]endpoint{
 	"GET /ipAddress":               {[]param{{"proxyType", true}}, listIPAddresses, refuseList},
 }
 
-// answer executes a call and gives the whole reply.
+// answer executes a call and returns the whole reply.
 func (s *Server) answer(c *call) *reply {
 	if _, ok := endpoints[c.op]; !ok || c.outside {
 		return noEndpoint(c)
@@ -77,9 +77,9 @@ func (s *Server) execute(a *account, c *call) (status int, document any) {
 	case nil:
 		return http.StatusOK, document
 	case *refusal:
-		return http.StatusOK, e.refuse(a, a.funds(), why)
+		return http.StatusOK, e.refuse(a, a.fundsOfRefusal(), why)
 	default:
-		return http.StatusBadRequest, e.refuse(a, a.funds(), &refusal{Code: codeMalformed, Message: err.Error()})
+		return http.StatusBadRequest, e.refuse(a, a.fundsOfRefusal(), &refusal{Code: codeMalformed, Message: err.Error()})
 	}
 }
 
@@ -90,7 +90,7 @@ func (s *Server) refuse(c *call, why *refusal) *reply {
 	a := s.look()
 	var left funds
 	if s.checkCaller(c) == nil {
-		left = a.funds()
+		left = a.fundsOfRefusal()
 	}
 	document := e.refuse(a, left, why)
 	s.mu.Unlock()
@@ -254,7 +254,7 @@ func marshal(document any) []byte {
 	return body
 }
 
-// htmlReply gives a page such as a proxy server in front of the service makes.
+// htmlReply returns a page such as a proxy server in front of the service makes.
 func htmlReply(status int, text string) *reply {
 	title := strconv.Itoa(status) + " " + http.StatusText(status)
 	page := "<html><head><title>" + title + "</title></head><body><h1>" + title + "</h1><p>" + text + "</p></body></html>\n"

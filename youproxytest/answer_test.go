@@ -40,116 +40,119 @@ func addOrders(s *youproxytest.Server) {
 	s.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv6, Country: "USA", Quantity: 3})
 }
 
+// Requests to an account with two orders, and the replies to them.
+var replyCases = []struct {
+	name, balance, op, body, want string
+}{
+	{"balance", "25.03 USD", "GET /balance", "",
+		`{"success": true, "balance": 25.03, "currencyCode": "USD", "error": null}`},
+	{"balance without cents", "5.00 USD", "GET /balance", "",
+		`{"success": true, "balance": 5, "currencyCode": "USD", "error": null}`},
+	{"price", "7.18 USD", "POST /calculate/order", quoteBody,
+		`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 1.31, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, "warnings": null}`},
+	{"price with warnings", "7.18 USD", "POST /calculate/order", edit(quoteBody, `"quantity": 1`, `"quantity": 10`, `"prices"`, `"Spam"`),
+		`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 13.1, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, ` +
+			`"warnings": [{"code": 14, "message": "Incorrect goal"}, {"code": 16, "message": "Insufficient funds on balance"}]}`},
+	{"price with a discount", "7.18 USD", "POST /calculate/order", edit(quoteBody, `"goal"`, `"promoCode": "WELCOME", "goal"`),
+		`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 1.18, "currency": "USD", "discount": 10, "promoCodeStatus": "VALID", "error": null, "warnings": null}`},
+	{"price refused", "7.18 USD", "POST /calculate/order", edit(quoteBody, `"IPv4"`, `"IPv5"`),
+		`{"success": false, "proxyType": null, "balance": 7.18, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null, ` +
+			`"error": {"code": 4, "message": "Incorrect proxy type"}, "warnings": null}`},
+	{"order IPv4", "5.88 USD", "POST /order", ipv4Body,
+		`{"success": true, "proxyType": "IPv4", "orderNumber": "NUMBER-112233", "balance": 4.57, "currency": "USD", "error": null, "promoCodeStatus": null}`},
+	{"order IPv6", "4.49 USD", "POST /order", ipv6Body,
+		`{"success": true, "proxyType": "IPv6", "orderNumber": "NUMBER-112233", "balance": 3.76, "currency": "USD", "error": null, "promoCodeStatus": "VALID"}`},
+	{"order MOBILE", "20.45 USD", "POST /order", mobileBody,
+		`{"success": true, "proxyType": "MOBILE", "orderNumber": "NUMBER-112233", "balance": 1.95, "currency": "USD", "error": null, "promoCodeStatus": "NO_VALID"}`},
+	{"order ISP", "3.05 USD", "POST /order", edit(ipv4Body, "IPv4", "ISP"),
+		`{"success": true, "proxyType": "ISP", "orderNumber": "NUMBER-112233", "balance": 0.65, "currency": "USD", "error": null, "promoCodeStatus": null}`},
+	{"order refused", "7.18 USD", "POST /order", edit(ipv4Body, `"prices"`, `" "`),
+		`{"success": false, "proxyType": null, "orderNumber": null, "balance": 7.18, "currency": "USD", "error": {"code": 14, "message": "Incorrect goal"}, "promoCodeStatus": null}`},
+	{"order beyond the balance", "1.30 USD", "POST /order", ipv4Body,
+		`{"success": false, "proxyType": null, "orderNumber": null, "balance": 1.3, "currency": "USD", "error": {"code": 16, "message": "Insufficient funds on balance"}, "promoCodeStatus": null}`},
+	{"order malformed", "7.18 USD", "POST /order", `{}`,
+		`{"success": false, "proxyType": null, "orderNumber": null, "balance": 7.18, "currency": "USD", "error": {"code": 1, "message": "field \"proxyType\" is missing"}, "promoCodeStatus": null}`},
+
+	{"proxy types", "5 USD", "GET /proxyType", "",
+		`{"success": true, "proxyTypes": ["IPv4", "IPv6", "MOBILE", "ISP"], "error": null}`},
+	{"countries", "5 USD", "GET /country?proxyType=ISP", "",
+		`{"success": true, "countries": [{"alpha3code": "USA", "name": "United States"}, {"alpha3code": "DEU", "name": "Germany"}, ` +
+			`{"alpha3code": "GBR", "name": "United Kingdom"}, {"alpha3code": "FRA", "name": "France"}, {"alpha3code": "NLD", "name": "Netherlands"}], "error": null}`},
+	{"countries with an operator", "5 USD", "GET /country?proxyType=MOBILE", "",
+		`{"success": true, "countries": [{"alpha3code": "USA", "name": "United States"}, {"alpha3code": "DEU", "name": "Germany"}, ` +
+			`{"alpha3code": "GBR", "name": "United Kingdom"}], "error": null}`},
+	{"countries refused", "5 USD", "GET /country?proxyType=isp", "",
+		`{"success": false, "countries": [], "error": {"code": 4, "message": "Incorrect proxy type"}}`},
+	{"rent periods", "5 USD", "GET /rentPeriod?proxyType=IPv4", "",
+		`{"success": true, "rentPeriodDays": [30, 60, 90, 180, 360], "error": null}`},
+	{"rent periods refused", "5 USD", "GET /rentPeriod?proxyType=", "",
+		`{"success": false, "rentPeriodDays": [], "error": {"code": 4, "message": "Incorrect proxy type"}}`},
+	{"mobile operators", "5 USD", "GET /mobileOperator", "",
+		`{"success": true, "mobileOperators": [{"code": "verizon", "name": "Verizon", "country": "USA", "rotationTimes": [120, 300, 600]}, ` +
+			`{"code": "tmobile", "name": "T-Mobile", "country": "USA", "rotationTimes": [300, 600]}, ` +
+			`{"code": "vodafone", "name": "Vodafone", "country": "GBR", "rotationTimes": [300, 600, 1800]}, ` +
+			`{"code": "telekom", "name": "Telekom", "country": "DEU", "rotationTimes": [300, 600]}], "error": null}`},
+	{"promo codes", "5 USD", "GET /promoCode", "",
+		`{"success": true, "promoCodes": [{"code": "WELCOME", "countUses": 0, "startDate": "1970-01-01T00:00:00.000+00:00", "endDate": null, "endless": true, "discount": 10, "descriptionsByLocale": {}}], "error": null}`},
+
+	{"extension price", "7.18 USD", "POST /calculate/extend", edit(extendBody, `30`, `60`),
+		`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 2.62, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, "warnings": null}`},
+	{"extension price by orders", "2.34 USD", "POST /calculate/extend/order", edit(extendOrdersBody, `}`, `, "promoCode": "WELCOME"}`),
+		`{"success": true, "proxyType": "IPv4", "balance": 2.34, "price": 2.36, "currency": "USD", "discount": 10, "promoCodeStatus": "VALID", "error": null, ` +
+			`"warnings": [{"code": 16, "message": "Insufficient funds on balance"}]}`},
+	{"extension price refused", "0.65 USD", "POST /calculate/extend", edit(extendBody, ipv4ID, "1"),
+		`{"success": false, "proxyType": null, "balance": 0.65, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null, ` +
+			`"error": {"code": 24, "message": "Incorrect ip addresses"}, "warnings": null}`},
+	{"extension price by orders refused", "0.65 USD", "POST /calculate/extend/order", edit(extendOrdersBody, ipv4Order1, "NUMBER-112233"),
+		`{"success": false, "proxyType": null, "balance": 0.65, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null, ` +
+			`"error": {"code": 29, "message": "Incorrect orderIds"}, "warnings": null}`},
+	{"extension", "1.96 USD", "POST /extend", extendBody,
+		`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111111"], "balance": 0.65, "currency": "USD", "error": null, "promoCodeStatus": null}`},
+	{"extension by orders", "3.00 USD", "POST /extend/order", edit(extendOrdersBody, `}`, `, "promoCode": "OTHER"}`),
+		`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 2, "ipAddressIds": ["1111111111111111111", "1111111111111111112"], ` +
+			`"balance": 0.38, "currency": "USD", "error": null, "promoCodeStatus": "NO_VALID"}`},
+	{"extension refused", "0.65 USD", "POST /extend", edit(extendBody, ipv4ID, "1"),
+		`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 0.65, "currency": "USD", ` +
+			`"error": {"code": 24, "message": "Incorrect ip addresses"}, "promoCodeStatus": null}`},
+	{"extension by orders refused", "0.65 USD", "POST /extend/order", edit(extendOrdersBody, ipv4Order1, "1"),
+		`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 0.65, "currency": "USD", ` +
+			`"error": {"code": 29, "message": "Incorrect orderIds"}, "promoCodeStatus": null}`},
+	{"auto-extension", "5 USD", "POST /extend/auto", autoBody,
+		`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111111"], "balance": 5, "currency": "USD", "error": null}`},
+	{"auto-extension by orders", "5 USD", "POST /extend/order/auto", autoOrdersBody,
+		`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 2, "ipAddressIds": ["1111111111111111111", "1111111111111111112"], "balance": 5, "currency": "USD", "error": null}`},
+	{"auto-extension refused", "5 USD", "POST /extend/auto", edit(autoBody, "IPv4", "ipv4"),
+		`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 5, "currency": "USD", "error": {"code": 4, "message": "Incorrect proxy type"}}`},
+	{"auto-extension by orders refused", "5 USD", "POST /extend/order/auto", edit(autoOrdersBody, "30", "31"),
+		`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 5, "currency": "USD", "error": {"code": 11, "message": "Incorrect rent period"}}`},
+
+	{"list", "5 USD", "GET /ipAddress", "",
+		`{"success": true, "IPv4": [` +
+			`{"ipAddressId": "1111111111111111111", "ipAddressIp": "198.18.0.1", "orderId": "1112223334283d122", "orderNumber": "NUMBER-112233", "country": "USA", ` +
+			`"dateStart": "2026-03-01T12:00:00.000+00:00", "dateEnd": "2026-03-31T12:00:00.000+00:00", "httpsPort": "59100", "socks5Port": "59101", ` +
+			`"authInfo": {"login": "login1", "password": "Pw9e3779b1"}, "extendInfo": {"autoExtend": false, "extendDays": null}}, ` +
+			`{"ipAddressId": "1111111111111111112", "ipAddressIp": "198.18.0.2", "orderId": "1112223334283d122", "orderNumber": "NUMBER-112233", "country": "USA", ` +
+			`"dateStart": "2026-03-01T12:00:00.000+00:00", "dateEnd": "2026-03-31T12:00:00.000+00:00", "httpsPort": "59100", "socks5Port": "59101", ` +
+			`"authInfo": {"login": "login1", "password": "Pw9e3779b1"}, "extendInfo": {"autoExtend": false, "extendDays": null}}], ` +
+			`"IPv6": [` +
+			`{"ipAddressId": "1111111111111111113", "ipAddressIp": "198.18.0.3", "orderId": "1112223334c6748bd", "orderNumber": "NUMBER-112234", "country": "USA", ` +
+			`"dateStart": "2026-03-01T12:00:00.000+00:00", "dateEnd": "2026-03-31T12:00:00.000+00:00", "port": "10001", "protocol": "HTTP", ` +
+			`"authInfo": {"login": "login2", "password": "Pw3c6ef362"}, "extendInfo": {"autoExtend": false, "extendDays": null}}, ` +
+			`{"ipAddressId": "1111111111111111114", "ipAddressIp": "198.18.0.3", "orderId": "1112223334c6748bd", "orderNumber": "NUMBER-112234", "country": "USA", ` +
+			`"dateStart": "2026-03-01T12:00:00.000+00:00", "dateEnd": "2026-03-31T12:00:00.000+00:00", "port": "10002", "protocol": "HTTP", ` +
+			`"authInfo": {"login": "login2", "password": "Pw3c6ef362"}, "extendInfo": {"autoExtend": false, "extendDays": null}}, ` +
+			`{"ipAddressId": "1111111111111111115", "ipAddressIp": "198.18.0.3", "orderId": "1112223334c6748bd", "orderNumber": "NUMBER-112234", "country": "USA", ` +
+			`"dateStart": "2026-03-01T12:00:00.000+00:00", "dateEnd": "2026-03-31T12:00:00.000+00:00", "port": "10003", "protocol": "HTTP", ` +
+			`"authInfo": {"login": "login2", "password": "Pw3c6ef362"}, "extendInfo": {"autoExtend": false, "extendDays": null}}], ` +
+			`"MOBILE": [], "ISP": [], "error": null}`},
+	{"list of one type", "5 USD", "GET /ipAddress?proxyType=ISP", "",
+		`{"success": true, "ISP": [], "error": null}`},
+	{"list refused", "5 USD", "GET /ipAddress?proxyType=isp", "",
+		`{"success": false, "IPv4": [], "IPv6": [], "MOBILE": [], "ISP": [], "error": {"code": 4, "message": "Incorrect proxy type"}}`},
+}
+
 func TestRepliesAreThoseOfTheDocumentation(t *testing.T) {
-	for _, tc := range []struct {
-		name, balance, op, body, want string
-	}{
-		{"balance", "25.03 USD", "GET /balance", "",
-			`{"success": true, "balance": 25.03, "currencyCode": "USD", "error": null}`},
-		{"balance without cents", "5.00 USD", "GET /balance", "",
-			`{"success": true, "balance": 5, "currencyCode": "USD", "error": null}`},
-		{"price", "7.18 USD", "POST /calculate/order", quoteBody,
-			`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 1.31, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, "warnings": null}`},
-		{"price with warnings", "7.18 USD", "POST /calculate/order", edit(quoteBody, `"quantity": 1`, `"quantity": 10`, `"prices"`, `"Spam"`),
-			`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 13.1, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, ` +
-				`"warnings": [{"code": 14, "message": "Incorrect goal"}, {"code": 16, "message": "Insufficient funds on balance"}]}`},
-		{"price with a discount", "7.18 USD", "POST /calculate/order", edit(quoteBody, `"goal"`, `"promoCode": "WELCOME", "goal"`),
-			`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 1.18, "currency": "USD", "discount": 10, "promoCodeStatus": "VALID", "error": null, "warnings": null}`},
-		{"price refused", "7.18 USD", "POST /calculate/order", edit(quoteBody, `"IPv4"`, `"IPv5"`),
-			`{"success": false, "proxyType": null, "balance": 7.18, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null, ` +
-				`"error": {"code": 4, "message": "Incorrect proxy type"}, "warnings": null}`},
-		{"order IPv4", "5.88 USD", "POST /order", ipv4Body,
-			`{"success": true, "proxyType": "IPv4", "orderNumber": "NUMBER-112233", "balance": 4.57, "currency": "USD", "error": null, "promoCodeStatus": null}`},
-		{"order IPv6", "4.49 USD", "POST /order", ipv6Body,
-			`{"success": true, "proxyType": "IPv6", "orderNumber": "NUMBER-112233", "balance": 3.76, "currency": "USD", "error": null, "promoCodeStatus": "VALID"}`},
-		{"order MOBILE", "20.45 USD", "POST /order", mobileBody,
-			`{"success": true, "proxyType": "MOBILE", "orderNumber": "NUMBER-112233", "balance": 1.95, "currency": "USD", "error": null, "promoCodeStatus": "NO_VALID"}`},
-		{"order ISP", "3.05 USD", "POST /order", edit(ipv4Body, "IPv4", "ISP"),
-			`{"success": true, "proxyType": "ISP", "orderNumber": "NUMBER-112233", "balance": 0.65, "currency": "USD", "error": null, "promoCodeStatus": null}`},
-		{"order refused", "7.18 USD", "POST /order", edit(ipv4Body, `"prices"`, `" "`),
-			`{"success": false, "proxyType": null, "orderNumber": null, "balance": 7.18, "currency": "USD", "error": {"code": 14, "message": "Incorrect goal"}, "promoCodeStatus": null}`},
-		{"order beyond the balance", "1.30 USD", "POST /order", ipv4Body,
-			`{"success": false, "proxyType": null, "orderNumber": null, "balance": 1.3, "currency": "USD", "error": {"code": 16, "message": "Insufficient funds on balance"}, "promoCodeStatus": null}`},
-		{"order malformed", "7.18 USD", "POST /order", `{}`,
-			`{"success": false, "proxyType": null, "orderNumber": null, "balance": 7.18, "currency": "USD", "error": {"code": 1, "message": "field \"proxyType\" is missing"}, "promoCodeStatus": null}`},
-
-		{"proxy types", "5 USD", "GET /proxyType", "",
-			`{"success": true, "proxyTypes": ["IPv4", "IPv6", "MOBILE", "ISP"], "error": null}`},
-		{"countries", "5 USD", "GET /country?proxyType=ISP", "",
-			`{"success": true, "countries": [{"alpha3code": "USA", "name": "United States"}, {"alpha3code": "DEU", "name": "Germany"}, ` +
-				`{"alpha3code": "GBR", "name": "United Kingdom"}, {"alpha3code": "FRA", "name": "France"}, {"alpha3code": "NLD", "name": "Netherlands"}], "error": null}`},
-		{"countries with an operator", "5 USD", "GET /country?proxyType=MOBILE", "",
-			`{"success": true, "countries": [{"alpha3code": "USA", "name": "United States"}, {"alpha3code": "DEU", "name": "Germany"}, ` +
-				`{"alpha3code": "GBR", "name": "United Kingdom"}], "error": null}`},
-		{"countries refused", "5 USD", "GET /country?proxyType=isp", "",
-			`{"success": false, "countries": [], "error": {"code": 4, "message": "Incorrect proxy type"}}`},
-		{"rent periods", "5 USD", "GET /rentPeriod?proxyType=IPv4", "",
-			`{"success": true, "rentPeriodDays": [30, 60, 90, 180, 360], "error": null}`},
-		{"rent periods refused", "5 USD", "GET /rentPeriod?proxyType=", "",
-			`{"success": false, "rentPeriodDays": [], "error": {"code": 4, "message": "Incorrect proxy type"}}`},
-		{"mobile operators", "5 USD", "GET /mobileOperator", "",
-			`{"success": true, "mobileOperators": [{"code": "verizon", "name": "Verizon", "country": "USA", "rotationTimes": [120, 300, 600]}, ` +
-				`{"code": "tmobile", "name": "T-Mobile", "country": "USA", "rotationTimes": [300, 600]}, ` +
-				`{"code": "vodafone", "name": "Vodafone", "country": "GBR", "rotationTimes": [300, 600, 1800]}, ` +
-				`{"code": "telekom", "name": "Telekom", "country": "DEU", "rotationTimes": [300, 600]}], "error": null}`},
-		{"promo codes", "5 USD", "GET /promoCode", "",
-			`{"success": true, "promoCodes": [{"code": "WELCOME", "countUses": 0, "startDate": "1970-01-01T00:00:00.000+00:00", "endDate": null, "endless": true, "discount": 10, "descriptionsByLocale": {}}], "error": null}`},
-
-		{"extension price", "7.18 USD", "POST /calculate/extend", edit(extendBody, `30`, `60`),
-			`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 2.62, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, "warnings": null}`},
-		{"extension price by orders", "2.34 USD", "POST /calculate/extend/order", edit(extendOrdersBody, `}`, `, "promoCode": "WELCOME"}`),
-			`{"success": true, "proxyType": "IPv4", "balance": 2.34, "price": 2.36, "currency": "USD", "discount": 10, "promoCodeStatus": "VALID", "error": null, ` +
-				`"warnings": [{"code": 16, "message": "Insufficient funds on balance"}]}`},
-		{"extension price refused", "0.65 USD", "POST /calculate/extend", edit(extendBody, ipv4ID, "1"),
-			`{"success": false, "proxyType": null, "balance": 0.65, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null, ` +
-				`"error": {"code": 24, "message": "Incorrect ip addresses"}, "warnings": null}`},
-		{"extension price by orders refused", "0.65 USD", "POST /calculate/extend/order", edit(extendOrdersBody, ipv4Order1, "NUMBER-112233"),
-			`{"success": false, "proxyType": null, "balance": 0.65, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null, ` +
-				`"error": {"code": 29, "message": "Incorrect orderIds"}, "warnings": null}`},
-		{"extension", "1.96 USD", "POST /extend", extendBody,
-			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111111"], "balance": 0.65, "currency": "USD", "error": null, "promoCodeStatus": null}`},
-		{"extension by orders", "3.00 USD", "POST /extend/order", edit(extendOrdersBody, `}`, `, "promoCode": "OTHER"}`),
-			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 2, "ipAddressIds": ["1111111111111111111", "1111111111111111112"], ` +
-				`"balance": 0.38, "currency": "USD", "error": null, "promoCodeStatus": "NO_VALID"}`},
-		{"extension refused", "0.65 USD", "POST /extend", edit(extendBody, ipv4ID, "1"),
-			`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 0.65, "currency": "USD", ` +
-				`"error": {"code": 24, "message": "Incorrect ip addresses"}, "promoCodeStatus": null}`},
-		{"extension by orders refused", "0.65 USD", "POST /extend/order", edit(extendOrdersBody, ipv4Order1, "1"),
-			`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 0.65, "currency": "USD", ` +
-				`"error": {"code": 29, "message": "Incorrect orderIds"}, "promoCodeStatus": null}`},
-		{"auto-extension", "5 USD", "POST /extend/auto", autoBody,
-			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111111"], "balance": 5, "currency": "USD", "error": null}`},
-		{"auto-extension by orders", "5 USD", "POST /extend/order/auto", autoOrdersBody,
-			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 2, "ipAddressIds": ["1111111111111111111", "1111111111111111112"], "balance": 5, "currency": "USD", "error": null}`},
-		{"auto-extension refused", "5 USD", "POST /extend/auto", edit(autoBody, "IPv4", "ipv4"),
-			`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 5, "currency": "USD", "error": {"code": 4, "message": "Incorrect proxy type"}}`},
-		{"auto-extension by orders refused", "5 USD", "POST /extend/order/auto", edit(autoOrdersBody, "30", "31"),
-			`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 5, "currency": "USD", "error": {"code": 11, "message": "Incorrect rent period"}}`},
-
-		{"list", "5 USD", "GET /ipAddress", "",
-			`{"success": true, "IPv4": [` +
-				`{"ipAddressId": "1111111111111111111", "ipAddressIp": "198.18.0.1", "orderId": "1112223334283d122", "orderNumber": "NUMBER-112233", "country": "USA", ` +
-				`"dateStart": "2026-03-01T12:00:00.000+00:00", "dateEnd": "2026-03-31T12:00:00.000+00:00", "httpsPort": "59100", "socks5Port": "59101", ` +
-				`"authInfo": {"login": "login1", "password": "Pw9e3779b1"}, "extendInfo": {"autoExtend": false, "extendDays": null}}, ` +
-				`{"ipAddressId": "1111111111111111112", "ipAddressIp": "198.18.0.2", "orderId": "1112223334283d122", "orderNumber": "NUMBER-112233", "country": "USA", ` +
-				`"dateStart": "2026-03-01T12:00:00.000+00:00", "dateEnd": "2026-03-31T12:00:00.000+00:00", "httpsPort": "59100", "socks5Port": "59101", ` +
-				`"authInfo": {"login": "login1", "password": "Pw9e3779b1"}, "extendInfo": {"autoExtend": false, "extendDays": null}}], ` +
-				`"IPv6": [` +
-				`{"ipAddressId": "1111111111111111113", "ipAddressIp": "198.18.0.3", "orderId": "1112223334c6748bd", "orderNumber": "NUMBER-112234", "country": "USA", ` +
-				`"dateStart": "2026-03-01T12:00:00.000+00:00", "dateEnd": "2026-03-31T12:00:00.000+00:00", "port": "10001", "protocol": "HTTP", ` +
-				`"authInfo": {"login": "login2", "password": "Pw3c6ef362"}, "extendInfo": {"autoExtend": false, "extendDays": null}}, ` +
-				`{"ipAddressId": "1111111111111111114", "ipAddressIp": "198.18.0.3", "orderId": "1112223334c6748bd", "orderNumber": "NUMBER-112234", "country": "USA", ` +
-				`"dateStart": "2026-03-01T12:00:00.000+00:00", "dateEnd": "2026-03-31T12:00:00.000+00:00", "port": "10002", "protocol": "HTTP", ` +
-				`"authInfo": {"login": "login2", "password": "Pw3c6ef362"}, "extendInfo": {"autoExtend": false, "extendDays": null}}, ` +
-				`{"ipAddressId": "1111111111111111115", "ipAddressIp": "198.18.0.3", "orderId": "1112223334c6748bd", "orderNumber": "NUMBER-112234", "country": "USA", ` +
-				`"dateStart": "2026-03-01T12:00:00.000+00:00", "dateEnd": "2026-03-31T12:00:00.000+00:00", "port": "10003", "protocol": "HTTP", ` +
-				`"authInfo": {"login": "login2", "password": "Pw3c6ef362"}, "extendInfo": {"autoExtend": false, "extendDays": null}}], ` +
-				`"MOBILE": [], "ISP": [], "error": null}`},
-		{"list of one type", "5 USD", "GET /ipAddress?proxyType=ISP", "",
-			`{"success": true, "ISP": [], "error": null}`},
-		{"list refused", "5 USD", "GET /ipAddress?proxyType=isp", "",
-			`{"success": false, "IPv4": [], "IPv6": [], "MOBILE": [], "ISP": [], "error": {"code": 4, "message": "Incorrect proxy type"}}`},
-	} {
+	for _, tc := range replyCases {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newServer(t, youproxytest.WithBalance(youproxy.MustMoney(tc.balance)), youproxytest.WithPromoCode("WELCOME", 10), youproxytest.WithClock(newClock().Now))
 			if !strings.HasSuffix(tc.op, "/order") || strings.Contains(tc.op, "/extend/") {
@@ -207,7 +210,8 @@ const (
 	autoExtendRefusal = `{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], left, "error": why}`
 )
 
-// refused gives how an operation refuses, the account at 100 USD or not shown.
+// refused returns the reply with which an operation refuses, the account at 100 USD or
+// not shown.
 func refused(op string, shown bool, code int, message string) string {
 	balance, currency, name := "null", "null", "currency"
 	if shown {

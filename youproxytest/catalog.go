@@ -50,7 +50,7 @@ type operator struct {
 	RotationTimes []int  `json:"rotationTimes"` // in seconds
 }
 
-// countriesOf gives the countries a proxy type is sold in; mobile proxies need an
+// countriesOf returns the countries a proxy type is sold in; mobile proxies need an
 // operator there.
 func countriesOf(t youproxy.ProxyType) []country {
 	if t != youproxy.ProxyTypeMobile {
@@ -133,7 +133,7 @@ func refuseMobileOperators(_ *account, _ funds, why *refusal) any {
 	return mobileOperatorsReply{Error: why}
 }
 
-// proxyType gives the parameter of that name.
+// proxyType returns the parameter of that name.
 func (c *call) proxyType() (youproxy.ProxyType, error) {
 	t := youproxy.ProxyType(c.params.Get("proxyType"))
 	if !t.Valid() {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/youproxy-go/youproxy"
@@ -59,6 +60,45 @@ func ExampleServer_Inject() {
 	// orders executed: 1
 }
 
+func ExampleFault_AfterCommit() {
+	server := youproxytest.NewServer()
+	defer server.Close()
+	client, err := server.Client()
+	if err != nil {
+		panic(err)
+	}
+	order := youproxy.ISPOrderRequest{
+		Country: "USA", Quantity: 1, RentPeriodDays: 30, Goal: "price monitoring", AuthType: youproxy.AuthTypeLogin,
+	}
+
+	for _, fault := range []youproxytest.Fault{youproxytest.BadGateway, youproxytest.BadGateway.AfterCommit()} {
+		server.Inject("POST /order", fault)
+		_, err = client.CreateOrder(context.Background(), order)
+		fmt.Println(fault, "is", youproxy.OutcomeOf(err), "to the client; orders executed:", len(server.Orders()))
+	}
+	// Output:
+	// BadGateway is unknown to the client; orders executed: 0
+	// BadGatewayAfterCommit is unknown to the client; orders executed: 1
+}
+
+func ExampleServer_Pending() {
+	server := youproxytest.NewServer()
+	defer server.Close()
+	client, err := server.Client(youproxy.WithReadRetries(0))
+	if err != nil {
+		panic(err)
+	}
+
+	server.Inject("GET /balance", youproxytest.BadGateway)
+	server.Refuse("POST /order", int(youproxy.ErrIncorrectGoal))
+	_, err = client.Balance(context.Background())
+	fmt.Println(youproxy.OutcomeOf(err))
+	fmt.Println(server.Pending()) // in a test: require.Empty(t, server.Pending())
+	// Output:
+	// unknown
+	// [POST /order: error 14]
+}
+
 func ExampleServer_Refuse() {
 	server := youproxytest.NewServer()
 	defer server.Close()
@@ -96,9 +136,11 @@ func list(server *youproxytest.Server) string {
 }
 
 func ExampleWithClock() {
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	// The clock of the server runs along with that of the client, and is moved by
+	// what is added to it.
+	var later atomic.Int64
 	server := youproxytest.NewServer(
-		youproxytest.WithClock(func() time.Time { return now }),
+		youproxytest.WithClock(func() time.Time { return time.Now().Add(time.Duration(later.Load())) }),
 		youproxytest.WithProvisioningDelay(10*time.Minute),
 	)
 	defer server.Close()
@@ -109,14 +151,36 @@ func ExampleWithClock() {
 	server.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv4, Country: "USA", Quantity: 3})
 
 	for _, wait := range []time.Duration{0, 10 * time.Minute, 30 * 24 * time.Hour} {
-		now = now.Add(wait)
+		later.Add(int64(wait))
 		proxies, err := client.ListProxies(context.Background(), youproxy.ProxyQuery{})
-		fmt.Println(now.Format(time.DateTime), len(proxies), err)
+		fmt.Println("after another", wait, len(proxies), err)
 	}
 	// Output:
-	// 2026-03-01 12:00:00 0 <nil>
-	// 2026-03-01 12:10:00 3 <nil>
-	// 2026-03-31 12:10:00 0 <nil>
+	// after another 0s 0 <nil>
+	// after another 10m0s 3 <nil>
+	// after another 720h0m0s 0 <nil>
+}
+
+func ExampleWithCache() {
+	server := youproxytest.NewServer(youproxytest.WithCache(youproxytest.Cache{MaxAge: time.Hour}))
+	defer server.Close()
+	client, err := server.Client()
+	if err != nil {
+		panic(err)
+	}
+
+	for _, balance := range []string{"25 USD", "10 USD"} {
+		server.SetBalance(youproxy.MustMoney(balance))
+		told, err := client.Balance(context.Background())
+		fmt.Println(server.Balance(), "is told as", told, err)
+	}
+	server.SetCache(youproxytest.Cache{})
+	told, err := client.Balance(context.Background())
+	fmt.Println(server.Balance(), "is told as", told, err)
+	// Output:
+	// 25 USD is told as 25 USD <nil>
+	// 10 USD is told as 25 USD <nil>
+	// 10 USD is told as 10 USD <nil>
 }
 
 func ExampleServer_AddOrder() {
@@ -140,6 +204,7 @@ func ExampleServer_AddOrder() {
 
 func ExampleWithListShape() {
 	server := youproxytest.NewServer(
+		// A clock that stands still is enough where no client buys anything.
 		youproxytest.WithClock(func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }),
 		youproxytest.WithListShape(youproxytest.ListShape{
 			Flat: true, Orders: true, ShortNames: true, NumericIDs: true, PortInIP: true, Sparse: true,

@@ -1,17 +1,18 @@
 package youproxytest
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/youproxy-go/youproxy"
 )
 
-// Extension is an extension the server executed, also by itself where proxies
-// were set to extend automatically.
+// Extension is an extension that the server executed, on request or automatically.
 type Extension struct {
-	IPAddressIDs   []youproxy.IPAddressID
-	OrderIDs       []youproxy.OrderID // as they were sent; nil where proxies were named
+	IPAddressIDs   []youproxy.IPAddressID // as they were before
+	RenewedIDs     []youproxy.IPAddressID // as they are from then on, in the same order; nil without WithRenewedIDs
+	OrderIDs       []youproxy.OrderID     // as they were sent; nil where proxies were named
 	ProxyType      youproxy.ProxyType
 	RentPeriodDays int
 	Price          youproxy.Money // of all of it, discount taken off
@@ -19,23 +20,18 @@ type Extension struct {
 	CreatedAt      time.Time
 }
 
-// Extensions gives the extensions that were executed, oldest first. Proxies of an
-// order that are extended automatically and together are one.
+// Extensions returns the extensions that were executed, oldest first. Proxies of the
+// same order that are extended automatically at the same time are one extension.
 func (s *Server) Extensions() []Extension {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := slices.Clone(s.look().extensions)
 	for i, e := range list {
 		list[i].IPAddressIDs = slices.Clone(e.IPAddressIDs)
+		list[i].RenewedIDs = slices.Clone(e.RenewedIDs)
 		list[i].OrderIDs = slices.Clone(e.OrderIDs)
 	}
 	return list
-}
-
-// WithOrderIDsInAutoExtend makes the reply of POST /extend/order/auto hold
-// "orderIds" in place of "ipAddressIds". The documentation shows both.
-func WithOrderIDsInAutoExtend() Option {
-	return func(s *Server) { s.account.orderIDsInAutoExtend = true }
 }
 
 // target is how a request names the proxies it is about.
@@ -179,6 +175,9 @@ func (t target) extend(a *account, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.inPart {
+		r.ips = r.ips[:(len(r.ips)+1)/2]
+	}
 	p := a.price(r.proxyType, len(r.ips), r.days, r.promoCode)
 	if doubts := a.doubts(p); len(doubts) > 0 {
 		return nil, &doubts[0]
@@ -217,62 +216,69 @@ func (a *account) extend(ips []*IPAddress, days int, p price) *Extension {
 		CreatedAt:      a.now,
 	}
 	for _, ip := range ips {
-		ip.End = ip.End.Add(time.Duration(days) * day)
+		ip.End = a.extensionEnd(ip.End, days)
 		e.IPAddressIDs = append(e.IPAddressIDs, ip.ID)
+	}
+	if a.renewedIDs {
+		e.RenewedIDs = a.renewIDs(ips)
 	}
 	a.extensions = append(a.extensions, e)
 	return &a.extensions[len(a.extensions)-1]
 }
 
-type autoExtendReply struct {
-	Success        bool                   `json:"success"`
-	ProxyType      *string                `json:"proxyType"`
-	RentPeriodDays int                    `json:"rentPeriodDays"`
-	Quantity       int                    `json:"quantity"`
-	IPAddressIDs   []youproxy.IPAddressID `json:"ipAddressIds,omitzero"` // nil where there are order ids
-	OrderIDs       []youproxy.OrderID     `json:"orderIds,omitzero"`
-	Balance        number                 `json:"balance"`
-	Currency       *string                `json:"currency"`
-	Error          *refusal               `json:"error"`
+// WithExtensionEnd sets the function that calculates the new end of a proxy from its
+// present end and the days of an extension, automatic extensions included. By default
+// each day is 24 hours. Other services count in calendar months, round up to the end
+// of the day, or add an offset. The function must not call the server.
+// WithExtensionEnd panics where it is nil.
+func WithExtensionEnd(end func(end time.Time, days int) time.Time) Option {
+	if end == nil {
+		panic("youproxytest: the function for the end of an extension is nil")
+	}
+	return func(s *Server) { s.account.extensionEnd = end }
 }
 
-// setAutoExtend switches automatic extension on or off.
-func (t target) setAutoExtend(a *account, c *call) (any, error) {
-	r, err := t.read(a, c, autoExtendField)
-	if err != nil {
-		return nil, err
-	}
-	left := a.funds()
-	done := autoExtendReply{
-		Success:        true,
-		ProxyType:      (*string)(&r.proxyType),
-		RentPeriodDays: r.days,
-		Quantity:       len(r.ips),
-		Balance:        left.balance,
-		Currency:       left.currency,
-	}
-	for _, ip := range r.ips {
-		ip.AutoExtend, ip.AutoExtendDays = r.autoExtend, r.days
-		if ip.AutoExtend {
-			a.noteRenewal(ip.End)
+func afterDays(end time.Time, days int) time.Time {
+	return end.Add(time.Duration(days) * day)
+}
+
+// WithRenewedIDs makes every extension, automatic ones included, replace the ids of
+// its proxies, and add a suffix to the numbers of their orders, such as
+// "NUMBER-112233-1". The list shows the new ids and numbers, and the server no longer
+// accepts the old ids. The ids of the orders stay the same. The reply to the
+// extension contains the old ids, as they were sent.
+func WithRenewedIDs() Option {
+	return func(s *Server) { s.account.renewedIDs = true }
+}
+
+// renewIDs returns proxies new ids, which it returns, and their orders new numbers.
+func (a *account) renewIDs(ips []*IPAddress) []youproxy.IPAddressID {
+	ids := make([]youproxy.IPAddressID, len(ips))
+	renumbered := make(map[youproxy.OrderID]bool)
+	for i, ip := range ips {
+		delete(a.ips, ip.ID)
+		ip.ID = a.nextIPAddressID()
+		a.ips[ip.ID] = ip
+		ids[i] = ip.ID
+		if !renumbered[ip.OrderID] {
+			renumbered[ip.OrderID] = true
+			a.renumber(a.byID[ip.OrderID])
 		}
-		done.IPAddressIDs = append(done.IPAddressIDs, ip.ID)
 	}
-	if t.field == byOrders.field && a.orderIDsInAutoExtend {
-		done.IPAddressIDs, done.OrderIDs = nil, idsOf[youproxy.OrderID](r.ids)
-	}
-	return done, nil
+	return ids
 }
 
-func refuseAutoExtend(_ *account, left funds, why *refusal) any {
-	return autoExtendReply{IPAddressIDs: []youproxy.IPAddressID{}, Balance: left.balance, Currency: left.currency, Error: why}
-}
-
-func refuseAutoExtendOrders(a *account, left funds, why *refusal) any {
-	if !a.orderIDsInAutoExtend {
-		return refuseAutoExtend(a, left, why)
+// renumber returns the proxies of an order its number with the next suffix.
+func (a *account) renumber(o *placedOrder) {
+	number := o.Number
+	for a.byNumber[number] != nil {
+		o.renumbered++
+		number = youproxy.OrderNumber(fmt.Sprintf("%s-%d", o.Number, o.renumbered))
 	}
-	return autoExtendReply{OrderIDs: []youproxy.OrderID{}, Balance: left.balance, Currency: left.currency, Error: why}
+	a.byNumber[number] = o
+	for i := range o.ips {
+		o.ips[i].OrderNumber = number
+	}
 }
 
 func idsOf[ID ~string](list []string) []ID {
@@ -281,63 +287,4 @@ func idsOf[ID ~string](list []string) []ID {
 		ids[i] = ID(id)
 	}
 	return ids
-}
-
-// noteRenewal keeps in mind that something is to be renewed at a moment.
-func (a *account) noteRenewal(at time.Time) {
-	if a.nextRenewal.IsZero() || at.Before(a.nextRenewal) {
-		a.nextRenewal = at
-	}
-}
-
-// dueBy gives the proxies that are to be renewed first, all at one moment, if
-// that has come by the given one.
-func (a *account) dueBy(to time.Time) []*IPAddress {
-	if a.nextRenewal.IsZero() || a.nextRenewal.After(to) {
-		return nil
-	}
-	a.nextRenewal = time.Time{}
-	var due []*IPAddress
-	for _, o := range a.orders {
-		for i := range o.ips {
-			ip := &o.ips[i]
-			if !ip.AutoExtend || !ip.End.After(a.now) {
-				continue
-			}
-			a.noteRenewal(ip.End)
-			switch {
-			case ip.End.After(to) || len(due) > 0 && ip.End.After(due[0].End):
-			case len(due) > 0 && ip.End.Equal(due[0].End):
-				due = append(due, ip)
-			default:
-				due = []*IPAddress{ip}
-			}
-		}
-	}
-	return due
-}
-
-// renew extends proxies that are due, those of an order with one period together.
-// Where the money does not suffice they end.
-func (a *account) renew(due []*IPAddress) {
-	type batch struct {
-		order youproxy.OrderID
-		days  int
-	}
-	var order []batch
-	batches := make(map[batch][]*IPAddress)
-	for _, ip := range due {
-		b := batch{ip.OrderID, ip.AutoExtendDays}
-		if batches[b] == nil {
-			order = append(order, b)
-		}
-		batches[b] = append(batches[b], ip)
-	}
-	for _, b := range order {
-		ips := batches[b]
-		p := a.price(ips[0].ProxyType, len(ips), b.days, nil)
-		if len(a.doubts(p)) == 0 {
-			a.extend(ips, b.days, p)
-		}
-	}
 }

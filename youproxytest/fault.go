@@ -1,26 +1,25 @@
 package youproxytest
 
 import (
-	"fmt"
 	"html"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 )
 
-// Fault is a way in which one request goes wrong. See [Server.Inject].
+// Fault is a way in which one request fails. See [Server.Inject]. Faults that execute
+// nothing have a second form that executes the request, and then answers in the same
+// way, such as BadGateway.AfterCommit(). See [Fault.AfterCommit].
 type Fault uint8
 
 const (
 	// DropBeforeCommit executes nothing and drops the connection without a reply.
-	// Where that connection has served a call before, net/http repeats a GET by
-	// itself, which is then the next request.
+	// Where the connection has served a request before, net/http repeats a GET request
+	// by itself, which is then the next request.
 	DropBeforeCommit Fault = iota + 1
 	// DropAfterCommit executes the request, then drops the connection without a
-	// reply. Of a GET the same holds as for DropBeforeCommit.
+	// reply. GET requests may be repeated as with DropBeforeCommit.
 	DropAfterCommit
 	// BadGateway executes nothing and answers with a 502 page in HTML.
 	BadGateway
@@ -33,37 +32,51 @@ const (
 	InternalError
 	// HTMLPage executes nothing and answers with a page in HTML and status 200.
 	HTMLPage
-	// Truncated executes the request, and cuts its reply in the middle; the
-	// Content-Length is that of the whole.
+	// Truncated executes the request, and cuts its reply off in the middle. The
+	// Content-Length is that of the whole reply.
 	Truncated
 	// EmptyReply executes the request, and answers with status 200 and no body.
 	EmptyReply
-	// Slow executes the request, and holds its reply until the client goes or the
+	// Slow executes the request, and does not answer until the client gives up or the
 	// server is closed.
 	Slow
-	// Redirect executes nothing and redirects with a 307 to the same path, key
-	// included, of another host, which does not exist. Over [Server.Transport]
-	// that host is this server, so that a client which follows shows in
-	// [Server.Requests].
+	// Redirect executes nothing and answers with a 307 redirect to the same path, key
+	// included, of another host, which does not exist. Over [Server.Transport] that
+	// host is this server, so that [Server.Requests] shows a client that follows.
 	Redirect
 	// EchoKey executes nothing and answers with a 404 page in HTML that shows the
 	// path of the request, key included.
 	EchoKey
 	// CommitLate drops the connection without a reply at once, and executes the
 	// request later, see [WithCommitDelay]. If it would be refused by then, nothing
-	// happens. Of a GET the same holds as for DropBeforeCommit.
+	// happens. GET requests may be repeated as with DropBeforeCommit.
 	CommitLate
-	// ServiceFault executes nothing and answers with error code 35, "Unknown error",
-	// in the form in which the operation refuses.
+	// ServiceFault executes nothing and answers with error code 35, "Unknown error".
 	ServiceFault
-	// RejectAfterCommit executes the request, and answers with a 404 page in HTML, as
-	// what stands in front of a service may.
+	// RejectAfterCommit executes the request, and answers with a 404 page in HTML, as a
+	// proxy server in front of a service may.
 	RejectAfterCommit
 	// UnknownCodeAfterCommit executes the request, and answers with an error code that
-	// is not documented, in the form in which the operation refuses. The balance in it
-	// is that after the request.
+	// is not documented. The balance in the reply is the balance after the request.
 	UnknownCodeAfterCommit
+	// RefusedAfterCommit executes the request, and answers with error code 16,
+	// "Insufficient funds on balance". The balance in the reply is the balance after the
+	// request, so it shows that something was charged.
+	RefusedAfterCommit
+	// Forbidden executes nothing and answers with a 403 page in HTML, as a firewall in
+	// front of a service does.
+	Forbidden
+	// PartialExtension executes POST /extend and POST /extend/order for the first half
+	// of the proxies only, rounded up. They alone are charged for and named in the
+	// reply. Other operations do not fail: they are executed and answered as usual.
+	PartialExtension
+	// PartialExtensionDropped executes the same as PartialExtension, then drops the
+	// connection without a reply. For other operations it is DropAfterCommit.
+	PartialExtensionDropped
 )
+
+// afterCommit marks the second form of a fault.
+const afterCommit Fault = 1 << 7
 
 // When a fault executes the request.
 type commit uint8
@@ -71,16 +84,21 @@ type commit uint8
 const (
 	never commit = iota
 	atOnce
+	inPart // at once; of an extension, half of it
 	late
 )
 
-// faults is every fault: its name, when the request is executed, and how its
-// reply, which is nil where that is not at once, goes wrong.
-var faults = map[Fault]struct {
+// faultKind is what a fault does.
+type faultKind struct {
 	name    string
 	commits commit
-	spoil   func(s *Server, w http.ResponseWriter, r *http.Request, whole *reply)
-}{
+	// spoil writes the reply. The whole one is nil where the request is not executed
+	// at once.
+	spoil func(s *Server, w http.ResponseWriter, r *http.Request, whole *reply)
+}
+
+// faults is every fault in its first form.
+var faults = map[Fault]faultKind{
 	DropBeforeCommit:   {"DropBeforeCommit", never, drop},
 	DropAfterCommit:    {"DropAfterCommit", atOnce, drop},
 	BadGateway:         {"BadGateway", never, page(http.StatusBadGateway)},
@@ -94,120 +112,70 @@ var faults = map[Fault]struct {
 	Redirect:           {"Redirect", never, redirect},
 	EchoKey:            {"EchoKey", never, echo},
 	CommitLate:         {"CommitLate", late, drop},
-	ServiceFault:       {"ServiceFault", never, unknownError},
+	ServiceFault:       {"ServiceFault", never, refusedWith(35)},
 
-	RejectAfterCommit:      {"RejectAfterCommit", atOnce, page(http.StatusNotFound)},
-	UnknownCodeAfterCommit: {"UnknownCodeAfterCommit", atOnce, unknownCode},
+	RejectAfterCommit:       {"RejectAfterCommit", atOnce, page(http.StatusNotFound)},
+	UnknownCodeAfterCommit:  {"UnknownCodeAfterCommit", atOnce, refusedWith(undocumented)},
+	RefusedAfterCommit:      {"RefusedAfterCommit", atOnce, refusedWith(16)},
+	Forbidden:               {"Forbidden", never, page(http.StatusForbidden)},
+	PartialExtension:        {"PartialExtension", inPart, asAlways},
+	PartialExtensionDropped: {"PartialExtensionDropped", inPart, drop},
 }
 
-// Faults gives every fault.
-func Faults() []Fault { return slices.Sorted(maps.Keys(faults)) }
+// undocumented is an error code that the service is not known to have.
+const undocumented = 99
 
-// String gives the fault's name, such as "DropAfterCommit", and "none" for the
-// zero Fault.
+// Faults returns all faults: the constants, then the second forms.
+func Faults() []Fault {
+	list := slices.Sorted(maps.Keys(faults))
+	for _, f := range slices.Clone(list) {
+		if second := f.AfterCommit(); !slices.Contains(list, second) {
+			list = append(list, second)
+		}
+	}
+	return list
+}
+
+// AfterCommit returns the second form of f: a fault that executes the request, and then
+// answers as f does. Its name is the name of f followed by AfterCommit. The second form
+// of DropBeforeCommit is [DropAfterCommit]. A fault that executes the request anyway has
+// none, and is returned unchanged.
+func (f Fault) AfterCommit() Fault {
+	known, ok := f.kind()
+	switch {
+	case f == DropBeforeCommit:
+		return DropAfterCommit
+	case ok && known.commits == never:
+		return f | afterCommit
+	default:
+		return f
+	}
+}
+
+// kind returns what a fault does, and reports whether it is one.
+func (f Fault) kind() (faultKind, bool) {
+	known, ok := faults[f&^afterCommit]
+	if !ok || f&afterCommit == 0 {
+		return known, ok
+	}
+	if known.commits != never || f == DropBeforeCommit|afterCommit {
+		return faultKind{}, false
+	}
+	known.name += "AfterCommit"
+	known.commits = atOnce
+	return known, true
+}
+
+// String returns the name of the fault, such as "DropAfterCommit", and "none" for
+// the zero Fault.
 func (f Fault) String() string {
-	if known, ok := faults[f]; ok {
+	if known, ok := f.kind(); ok {
 		return known.name
 	}
 	if f == 0 {
 		return "none"
 	}
 	return "Fault(" + strconv.Itoa(int(f)) + ")"
-}
-
-// Inject makes requests of op, such as "POST /order", go wrong: each fault is
-// used up by one request, in order, after those injected before. It panics where
-// the server has no such operation, or a fault is not one of this package.
-// [Server.Pending] tells which were not used up.
-func (s *Server) Inject(op string, list ...Fault) {
-	queue := make([]mishap, len(list))
-	for i, f := range list {
-		if _, ok := faults[f]; !ok {
-			panic("youproxytest: " + f.String() + " is not a fault: use one of the constants")
-		}
-		queue[i].fault = f
-	}
-	s.enqueue(op, queue)
-}
-
-// Refuse makes requests of op, such as "POST /order", be refused with error codes
-// of the service, in the form in which op refuses: each code is used up by one
-// request, which is not executed. Codes and the faults of [Server.Inject] wait in
-// one queue. It panics where the server has no such operation.
-func (s *Server) Refuse(op string, codes ...int) {
-	queue := make([]mishap, len(codes))
-	for i, code := range codes {
-		queue[i].refusal = refusalOf(code)
-	}
-	s.enqueue(op, queue)
-}
-
-// mishap is what befalls one request: a fault or a refusal, or nothing.
-type mishap struct {
-	fault   Fault
-	refusal *refusal
-}
-
-func (s *Server) enqueue(op string, queue []mishap) {
-	if _, ok := endpoints[op]; !ok {
-		panic(fmt.Sprintf("youproxytest: %q is not an operation of the server, which has: %s",
-			op, strings.Join(slices.Sorted(maps.Keys(endpoints)), ", ")))
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mishaps[op] = append(s.mishaps[op], queue...)
-}
-
-// Pending returns what [Server.Inject] and [Server.Refuse] were given that no request
-// has used up, such as "POST /order: DropAfterCommit" or "POST /order: error 14", by
-// operation and in the order in which it will be. A test that ends with some of it
-// did not test what it was to.
-func (s *Server) Pending() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []string
-	for _, op := range slices.Sorted(maps.Keys(s.mishaps)) {
-		for _, m := range s.mishaps[op] {
-			what := m.fault.String()
-			if m.refusal != nil {
-				what = "error " + strconv.Itoa(m.refusal.Code)
-			}
-			list = append(list, op+": "+what)
-		}
-	}
-	return list
-}
-
-// nextMishap uses up a mishap of op. The caller holds mu.
-func (s *Server) nextMishap(op string) mishap {
-	waiting := s.mishaps[op]
-	if len(waiting) == 0 {
-		return mishap{}
-	}
-	s.mishaps[op] = waiting[1:]
-	return waiting[0]
-}
-
-// WithCommitDelay sets how long after a request [CommitLate] executes it, by the
-// clock of the server: 1 minute by default.
-func WithCommitDelay(d time.Duration) Option {
-	return func(s *Server) { s.commitDelay = d }
-}
-
-// lateCall is a call that is executed at a later moment, see [Server.look].
-type lateCall struct {
-	at   time.Time
-	call *call
-}
-
-// postpone executes a call later, if it is one of the API's.
-func (s *Server) postpone(c *call) {
-	if _, ok := endpoints[c.op]; !ok || c.outside {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.late = append(s.late, lateCall{s.now().Add(s.commitDelay), c})
 }
 
 func drop(*Server, http.ResponseWriter, *http.Request, *reply) {
@@ -253,13 +221,13 @@ func echo(_ *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
 	htmlReply(http.StatusNotFound, "Cannot "+r.Method+" "+html.EscapeString(r.URL.Path)).write(w)
 }
 
-// undocumented is an error code that the service is not known to have.
-const undocumented = 99
-
-func unknownCode(s *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
-	s.refuse(s.call(r, nil), refusalOf(undocumented)).write(w)
+// refusedWith refuses with an error code. The balance in it is the one there is now.
+func refusedWith(code int) func(*Server, http.ResponseWriter, *http.Request, *reply) {
+	return func(s *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
+		s.refuse(s.call(r, nil), refusalOf(code)).write(w)
+	}
 }
 
-func unknownError(s *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
-	s.refuse(s.call(r, nil), refusalOf(35)).write(w)
+func asAlways(_ *Server, w http.ResponseWriter, _ *http.Request, whole *reply) {
+	whole.write(w)
 }

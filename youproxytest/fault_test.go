@@ -3,6 +3,7 @@ package youproxytest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -37,6 +39,24 @@ var faultCases = []struct {
 	{youproxytest.Redirect, "Redirect", 307, youproxy.OutcomeUnknown, 0},
 	{youproxytest.EchoKey, "EchoKey", 404, youproxy.OutcomeRejected, 0},
 	{youproxytest.CommitLate, "CommitLate", 0, youproxy.OutcomeUnknown, 0},
+	{youproxytest.RejectAfterCommit, "RejectAfterCommit", 404, youproxy.OutcomeRejected, 1},
+	{youproxytest.Forbidden, "Forbidden", 403, youproxy.OutcomeRejected, 0},
+	{youproxytest.PartialExtensionDropped, "PartialExtensionDropped", 0, youproxy.OutcomeUnknown, 1},
+
+	{youproxytest.BadGateway.AfterCommit(), "BadGatewayAfterCommit", 502, youproxy.OutcomeUnknown, 1},
+	{youproxytest.ServiceUnavailable.AfterCommit(), "ServiceUnavailableAfterCommit", 503, youproxy.OutcomeUnknown, 1},
+	{youproxytest.TooManyRequests.AfterCommit(), "TooManyRequestsAfterCommit", 429, youproxy.OutcomeRejected, 1},
+	{youproxytest.InternalError.AfterCommit(), "InternalErrorAfterCommit", 500, youproxy.OutcomeUnknown, 1},
+	{youproxytest.HTMLPage.AfterCommit(), "HTMLPageAfterCommit", 200, youproxy.OutcomeUnknown, 1},
+	{youproxytest.Redirect.AfterCommit(), "RedirectAfterCommit", 307, youproxy.OutcomeUnknown, 1},
+	{youproxytest.EchoKey.AfterCommit(), "EchoKeyAfterCommit", 404, youproxy.OutcomeRejected, 1},
+	{youproxytest.Forbidden.AfterCommit(), "ForbiddenAfterCommit", 403, youproxy.OutcomeRejected, 1},
+}
+
+// The faults that answer with a whole document.
+var documentFaults = []youproxytest.Fault{
+	youproxytest.ServiceFault, youproxytest.ServiceFault.AfterCommit(), youproxytest.UnknownCodeAfterCommit,
+	youproxytest.RefusedAfterCommit, youproxytest.PartialExtension,
 }
 
 func TestFaults(t *testing.T) {
@@ -65,8 +85,8 @@ func TestFaults(t *testing.T) {
 				var lost *youproxy.CallError
 				require.ErrorAs(t, err, &lost)
 				assert.Equal(t, tc.status, lost.HTTPStatus)
-				assert.Equal(t, tc.fault == youproxytest.Redirect, errors.Is(err, youproxy.ErrRedirect))
-				assert.Equal(t, tc.fault == youproxytest.TooManyRequests, lost.RetryAfter == time.Second)
+				assert.Equal(t, tc.status == 307, errors.Is(err, youproxy.ErrRedirect))
+				assert.Equal(t, tc.status == 429, lost.RetryAfter == time.Second)
 				assert.Len(t, s.Orders(), tc.orders)
 				received := s.Requests()
 				require.Len(t, received, 1)
@@ -209,7 +229,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// keyOf gives the operation with the query it needs.
+// keyOf returns the operation with the query it needs.
 func keyOf(op string) string {
 	for known := range allBodies {
 		if known == op || strings.HasPrefix(known, op+"?") {
@@ -270,6 +290,17 @@ func TestRejectionsOfWhatWasExecuted(t *testing.T) {
 	assert.Len(t, s.Orders(), 2)
 	require.NotNil(t, refused.Balance)
 	assert.True(t, s.Balance().Equal(*refused.Balance), "it is that after the order")
+
+	s.Inject("POST /order", youproxytest.RefusedAfterCommit, youproxytest.ServiceFault.AfterCommit())
+	for i, code := range []youproxy.ErrorCode{youproxy.ErrInsufficientFunds, youproxy.ErrServiceFault} {
+		before := s.Balance()
+		_, err = c.CreateOrder(t.Context(), ipv4Order)
+		require.ErrorIs(t, err, code)
+		require.ErrorAs(t, err, &refused)
+		assert.Len(t, s.Orders(), 3+i)
+		require.NotNil(t, refused.Balance)
+		assert.True(t, refused.Balance.Amount.LessThan(before.Amount), "it shows what was charged")
+	}
 }
 
 // lose makes a request that gets no reply.
@@ -412,11 +443,86 @@ func TestFaultsOfEveryWrite(t *testing.T) {
 }
 
 func TestFaultsAreAllOfThem(t *testing.T) {
-	all := youproxytest.Faults()
-	for i, f := range all {
-		assert.Equal(t, youproxytest.Fault(i+1), f)
-		assert.NotContains(t, f.String(), "Fault(")
+	var tested []youproxytest.Fault
+	for _, tc := range faultCases {
+		tested = append(tested, tc.fault)
 	}
-	assert.Contains(t, all, youproxytest.ServiceFault)
-	assert.Contains(t, (youproxytest.Fault(len(all) + 1)).String(), "Fault(")
+	assert.ElementsMatch(t, append(tested, documentFaults...), youproxytest.Faults())
+
+	s := newServer(t)
+	names := make(map[string]bool)
+	for _, f := range youproxytest.Faults() {
+		s.Inject("GET /balance", f)
+		assert.NotContains(t, f.String(), "Fault(")
+		assert.False(t, names[f.String()], f)
+		names[f.String()] = true
+		assert.Contains(t, youproxytest.Faults(), f.AfterCommit())
+		assert.Equal(t, f.AfterCommit(), f.AfterCommit().AfterCommit())
+	}
+}
+
+func TestFaultsWithASecondForm(t *testing.T) {
+	for f, want := range map[youproxytest.Fault]youproxytest.Fault{
+		youproxytest.DropBeforeCommit:   youproxytest.DropAfterCommit,
+		youproxytest.DropAfterCommit:    youproxytest.DropAfterCommit,
+		youproxytest.Slow:               youproxytest.Slow,
+		youproxytest.CommitLate:         youproxytest.CommitLate,
+		youproxytest.RefusedAfterCommit: youproxytest.RefusedAfterCommit,
+		0:                               0,
+		100:                             100,
+	} {
+		assert.Equal(t, want, f.AfterCommit())
+	}
+	assert.NotEqual(t, youproxytest.BadGateway, youproxytest.BadGateway.AfterCommit())
+	for _, f := range []youproxytest.Fault{128 + youproxytest.DropBeforeCommit, 128 + youproxytest.Slow, 128, 255} {
+		assert.Contains(t, f.String(), "Fault(")
+		assert.Panics(t, func() { newServer(t).Inject("POST /order", f) })
+	}
+}
+
+func TestPartialExtensions(t *testing.T) {
+	for _, tc := range []struct {
+		op, body string
+		all, got int
+	}{
+		{"POST /extend", extension("IPv6", "ipAddressIds", 30, "", wholeIPv6(true)...), 3, 2},
+		{"POST /extend/order", extension("IPv6", "orderIds", 30, "", ipv6Order), 3, 2},
+		{"POST /extend/order", extendOrdersBody, 2, 1},
+		{"POST /extend", extendBody, 1, 1},
+	} {
+		for _, fault := range []youproxytest.Fault{youproxytest.PartialExtension, youproxytest.PartialExtensionDropped} {
+			s := newServer(t, youproxytest.WithClock(newClock().Now))
+			addOrders(s)
+			ends := s.IPAddresses()[0].End
+			s.Inject(tc.op, fault)
+			if fault == youproxytest.PartialExtensionDropped {
+				lose(t, s, tc.op, tc.body)
+			} else {
+				_, _, reply := send(t, s, tc.op, tc.body)
+				assert.Contains(t, reply, fmt.Sprintf(`"quantity": %d, `, tc.got))
+				assert.Equal(t, tc.got, strings.Count(reply, `"11111111111111111`))
+			}
+			require.Len(t, s.Extensions(), 1)
+			done := s.Extensions()[0]
+			assert.Len(t, done.IPAddressIDs, tc.got)
+			assert.Equal(t, decimal.NewFromInt(100).Sub(done.Price.Amount).String(), s.Balance().Amount.String())
+			moved := 0
+			for _, ip := range s.IPAddresses() {
+				if ip.End.After(ends) {
+					moved++
+				}
+			}
+			assert.Equal(t, tc.got, moved)
+
+			whole, _, _ := send(t, s, tc.op, tc.body)
+			assert.Equal(t, http.StatusOK, whole)
+			assert.Len(t, s.Extensions()[1].IPAddressIDs, tc.all, "a fault is of one request")
+		}
+	}
+	s := newServer(t)
+	s.Inject("POST /order", youproxytest.PartialExtension)
+	_, err := newClient(t, s).CreateOrder(t.Context(), ipv4Order)
+	require.NoError(t, err)
+	assert.Len(t, s.IPAddresses(), 2, "of an order it is no fault")
+	assert.Empty(t, s.Pending())
 }

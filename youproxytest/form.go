@@ -96,7 +96,7 @@ func (f *form) check(fields []field) error {
 	return nil
 }
 
-// text gives a field that is a string, or "" where there is none.
+// text returns a field that is a string, or "" where there is none.
 func (f *form) text(name string) string {
 	value, ok := f.values[name]
 	if !ok || value.Kind() != '"' {
@@ -106,13 +106,13 @@ func (f *form) text(name string) string {
 	return string(text)
 }
 
-// whole gives a field that is a whole number, or 0 where there is none.
+// whole returns a field that is a whole number, or 0 where there is none.
 func (f *form) whole(name string) int {
 	i, _ := strconv.Atoi(string(f.values[name]))
 	return i
 }
 
-// optionalText gives a field that is a string, or nil where there is none.
+// optionalText returns a field that is a string, or nil where there is none.
 func (f *form) optionalText(name string) *string {
 	if _, ok := f.values[name]; !ok {
 		return nil
@@ -121,10 +121,10 @@ func (f *form) optionalText(name string) *string {
 	return &text
 }
 
-// truth gives a field that is a boolean, or false where there is none.
+// truth returns a field that is a boolean, or false where there is none.
 func (f *form) truth(name string) bool { return f.values[name].Kind() == 't' }
 
-// texts gives a field that is an array of strings, or none.
+// texts returns a field that is an array of strings, or none.
 func (f *form) texts(name string) []string {
 	list, _ := readTexts(f.values[name])
 	return list

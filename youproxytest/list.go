@@ -15,46 +15,55 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// ListShape is how GET /ipAddress writes its list. The service documents only the
-// ids of a record, so a reader should take every shape. The zero value gives a
-// list for each proxy type, under the type's name, of bare records, whose ids and
-// ports are strings, and what a record has not is null.
+// ListShape is the form in which GET /ipAddress writes its list. The service
+// documents only the ids of a record, so a reader should accept every shape. The
+// zero value writes one list for each proxy type, named after the type. The records
+// are not wrapped, their ids and ports are strings, and fields without a value are
+// null.
 type ListShape struct {
-	// Flat gives one list, "ipAddresses", in place of one for each proxy type. Its
-	// records hold their "proxyType".
+	// Flat writes one list, "ipAddresses", in place of one for each proxy type. Its
+	// records have a "proxyType".
 	Flat bool
-	// GroupName names the list of a proxy type; nil: as the type is written. Each
-	// type needs its own name.
+	// GroupName returns the name of the list of a proxy type. Each type needs its own
+	// name. Where it is nil, the name is that of the type.
 	GroupName func(youproxy.ProxyType) string
-	// Orders wraps the records of an order in an object that holds "orderId",
+	// Orders wraps the records of an order in an object that has the "orderId",
 	// "orderNumber", "country", "dateStart" and "dateEnd" in their place. A record
-	// that does not end with the last of its order keeps its own "dateEnd".
+	// that ends before the last of its order keeps its own "dateEnd".
 	Orders bool
-	// OrdersKey names the list of records in such an object; "ipAddresses" where it
-	// is empty.
+	// OrdersKey is the name of the list of records in such an object. Where it is
+	// empty, the name is "ipAddresses".
 	OrdersKey string
-	// ShortNames gives "id" and "ip" in place of "ipAddressId" and "ipAddressIp".
+	// ShortNames writes "id" and "ip" in place of "ipAddressId" and "ipAddressIp".
 	ShortNames bool
-	// NumericIDs gives ports, and ids that are all digits, as numbers.
+	// NumericIDs writes ports, and ids that consist of digits, as numbers.
 	NumericIDs bool
 	// PortInIP writes the port of an IPv6 proxy behind its address, such as
 	// "198.18.0.1:10001", in place of "port".
 	PortInIP bool
-	// Sparse leaves out what is null otherwise.
+	// Sparse leaves out the fields that are null otherwise.
 	Sparse bool
-	// Extra is added to every record, in place of a member of the same name.
+	// DateLayout is the layout of "dateStart" and "dateEnd" for [time.Time.Format],
+	// such as [time.RFC3339], "2006-01-02T15:04:00Z07:00" for whole minutes, or
+	// [time.DateOnly] for days without a time and a zone. What the layout leaves out is
+	// cut off, not rounded. Where it is empty, dates have the form of those that the
+	// service documents: "2026-03-01T12:00:00.000+00:00".
+	DateLayout string
+	// Zone is the time zone of the dates. Where it is nil, it is UTC.
+	Zone *time.Location
+	// Extra is added to every record, and replaces members of the same name.
 	Extra map[string]any
 }
 
-// WithListShape sets how GET /ipAddress writes its list. It panics where that
-// makes no sense, see [Server.SetListShape].
+// WithListShape sets the form in which GET /ipAddress writes its list. It panics
+// where [Server.SetListShape] does.
 func WithListShape(shape ListShape) Option {
 	compiled := shape.compile()
 	return func(s *Server) { s.account.shape = compiled }
 }
 
-// SetListShape sets how GET /ipAddress writes its list from now on. It panics
-// where two groups have one name, or Extra holds what is no JSON.
+// SetListShape sets the form in which GET /ipAddress writes its list from now on. It
+// panics where two groups have the same name, or Extra cannot be written as JSON.
 func (s *Server) SetListShape(shape ListShape) {
 	compiled := shape.compile()
 	s.mu.Lock()
@@ -62,19 +71,25 @@ func (s *Server) SetListShape(shape ListShape) {
 	s.account.shape = compiled
 }
 
-// listShape is a ListShape ready for writing. Its zero value is that of the zero
-// ListShape.
+// listShape is a ListShape ready for writing, made by compile.
 type listShape struct {
 	ListShape
 
 	groups map[youproxy.ProxyType]string // their names; nil: as the types are written
 	extra  []extraMember                 // by name
+
+	dateLayout string
+	zone       *time.Location
 }
 
 type extraMember struct{ name, json string }
 
 func (shape ListShape) compile() listShape {
-	compiled := listShape{ListShape: shape}
+	compiled := listShape{
+		ListShape:  shape,
+		dateLayout: cmp.Or(shape.DateLayout, dateLayout),
+		zone:       cmp.Or(shape.Zone, time.UTC),
+	}
 	if shape.GroupName != nil {
 		compiled.groups = make(map[youproxy.ProxyType]string)
 		taken := make(map[string]bool)
@@ -93,7 +108,7 @@ func (shape ListShape) compile() listShape {
 	return compiled
 }
 
-// group gives the name of a proxy type's list.
+// group returns the name of a proxy type's list.
 func (shape *listShape) group(t youproxy.ProxyType) string {
 	if shape.groups == nil {
 		return string(t)
@@ -134,7 +149,7 @@ func refuseList(a *account, _ funds, why *refusal) any {
 	return list
 }
 
-// listed gives the proxies of some types that the list shows.
+// listed returns the proxies of some types that the list shows.
 func (a *account) listed(types []youproxy.ProxyType) []ipGroup {
 	if a.shape.Flat {
 		return []ipGroup{{"ipAddresses", a.listedOf(types)}}
@@ -166,7 +181,7 @@ func (a *account) listedOf(types []youproxy.ProxyType) []IPAddress {
 	return list
 }
 
-// write gives the reply.
+// write returns the reply.
 func (list *ipList) write() []byte {
 	w := listWriter{shape: &list.shape}
 	w.open('{')
@@ -327,9 +342,7 @@ func (w *listWriter) whole(name string, value int) {
 
 func (w *listWriter) date(name string, at time.Time) {
 	if w.name(name) {
-		w.out = append(w.out, '"')
-		w.out = at.UTC().AppendFormat(w.out, dateLayout)
-		w.out = append(w.out, '"')
+		w.quote(at.In(w.shape.zone).Format(w.shape.dateLayout))
 	}
 }
 

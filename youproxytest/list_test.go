@@ -16,7 +16,7 @@ import (
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-// newAccount gives a server with proxies of each type, one of which was
+// newAccount returns a server with proxies of each type, one of which was
 // extended without the rest of its order.
 func newAccount(t *testing.T, opts ...youproxytest.Option) *youproxytest.Server {
 	t.Helper()
@@ -137,6 +137,39 @@ func TestAnOrderEndsWithTheLastOfIt(t *testing.T) {
 	_, _, reply := send(t, s, "GET /ipAddress?proxyType=IPv4", "")
 	assert.Regexp(t, `"dateEnd": "2026-04-30T[^[]*\[\{"ipAddressId": "`+ipv4ID+`", "ipAddressIp": "198.18.0.1", "dateEnd": "2026-03-31T12:00:00.000\+00:00", `+
 		`.*\{"ipAddressId": "`+ipv4ID2+`", "ipAddressIp": "198.18.0.2", "httpsPort"`, reply)
+}
+
+func TestDatesOfTheList(t *testing.T) {
+	east := time.FixedZone("", 2*60*60)
+	for _, tc := range []struct {
+		shape youproxytest.ListShape
+		want  string
+	}{
+		{youproxytest.ListShape{}, "2026-03-01T23:30:59.987+00:00"},
+		{youproxytest.ListShape{Zone: east}, "2026-03-02T01:30:59.987+02:00"},
+		{youproxytest.ListShape{DateLayout: time.RFC3339}, "2026-03-01T23:30:59Z"},
+		{youproxytest.ListShape{DateLayout: time.RFC3339, Zone: east}, "2026-03-02T01:30:59+02:00"},
+		{youproxytest.ListShape{DateLayout: "2006-01-02T15:04:05-0700"}, "2026-03-01T23:30:59+0000"},
+		{youproxytest.ListShape{DateLayout: "2006-01-02T15:04"}, "2026-03-01T23:30"},
+		{youproxytest.ListShape{DateLayout: "2006-01-02T15:04:00Z07:00", Zone: east}, "2026-03-02T01:30:00+02:00"},
+		{youproxytest.ListShape{DateLayout: "2006-01-02T00:00:00-07:00"}, "2026-03-01T00:00:00+00:00"},
+		{youproxytest.ListShape{DateLayout: "2006-01-02T15:04:05", Zone: east}, "2026-03-02T01:30:59"},
+		{youproxytest.ListShape{DateLayout: time.DateOnly}, "2026-03-01"},
+		{youproxytest.ListShape{DateLayout: time.DateOnly, Zone: east}, "2026-03-02"},
+		{youproxytest.ListShape{DateLayout: `"2006"`}, `\"2026\"`},
+	} {
+		for _, orders := range []bool{false, true} {
+			c := newClock()
+			c.advance(11*time.Hour + 30*time.Minute + 59*time.Second + 987*time.Millisecond)
+			tc.shape.Orders = orders
+			s := newServer(t, youproxytest.WithClock(c.Now), youproxytest.WithListShape(tc.shape))
+			send(t, s, "POST /order", ipv4Body)
+			_, _, reply := send(t, s, "GET /ipAddress", "")
+			assert.Contains(t, reply, `"dateStart": "`+tc.want+`", `)
+			assert.Equal(t, 1, strings.Count(reply, `"dateEnd": "`))
+			assert.True(t, jsontext.Value(reply).IsValid(), reply)
+		}
+	}
 }
 
 func TestListShapeOfARefusal(t *testing.T) {

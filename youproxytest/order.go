@@ -13,7 +13,7 @@ import (
 // Order is an order of the account.
 type Order struct {
 	ID             youproxy.OrderID
-	Number         youproxy.OrderNumber
+	Number         youproxy.OrderNumber // as the reply to the order has it
 	ProxyType      youproxy.ProxyType
 	Country        string
 	Quantity       int
@@ -32,10 +32,11 @@ type Order struct {
 type placedOrder struct {
 	Order
 
-	ips []IPAddress
+	ips        []IPAddress
+	renumbered int // times, see WithRenewedIDs
 }
 
-// Orders gives the orders that were executed or added, in that order.
+// Orders returns the orders that were executed or added, oldest first.
 func (s *Server) Orders() []Order {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,12 +48,12 @@ func (s *Server) Orders() []Order {
 	return list
 }
 
-// AddOrder puts an order into the account as if it had been placed at CreatedAt,
-// and gives it back. Nothing is charged. Proxy type, country and quantity must be
-// set; of the rest, what is missing is chosen: the time is now, the period the
-// shortest, the authorisation by login, the protocol HTTP, the operator and
-// rotation time the first of the country. It panics where the type is not sold in
-// the country, a field makes no sense, or the ID or Number is taken.
+// AddOrder puts an order into the account as if it had been placed at CreatedAt, and
+// returns it as it was added. Nothing is charged. Proxy type, country and quantity
+// are required. The other fields have defaults: the present time, the shortest rent
+// period, authorisation by login, protocol HTTP, and the first operator and rotation
+// time of the country. AddOrder panics where the type is not sold in the country, a
+// field is invalid, or the ID or Number is taken.
 func (s *Server) AddOrder(o Order) Order {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,12 +141,12 @@ func (a *account) place(o Order) *placedOrder {
 	return placed
 }
 
-// orderNumber gives the number of the nth order.
+// orderNumber returns the number of the nth order.
 func orderNumber(n int) youproxy.OrderNumber {
 	return youproxy.OrderNumber("NUMBER-" + strconv.Itoa(112233+n))
 }
 
-// orderID gives the id of the nth order. The factor is odd, so that no two of
+// orderID returns the id of the nth order. The factor is odd, so that no two of
 // 2^28 are the same.
 func orderID(n int) youproxy.OrderID {
 	return youproxy.OrderID(fmt.Sprintf("1112223334%07x", (0x283d122+uint32(n)*0x9e3779b)&0xfffffff))
@@ -156,6 +157,7 @@ type quoteReply struct {
 	ProxyType       *string    `json:"proxyType"`
 	Balance         number     `json:"balance"`
 	Price           number     `json:"price"`
+	Total           number     `json:"total,omitzero"` // nil where there is none
 	Currency        *string    `json:"currency"`
 	Discount        number     `json:"discount"`
 	PromoCodeStatus *string    `json:"promoCodeStatus"`
@@ -182,10 +184,16 @@ func (a *account) quote(t youproxy.ProxyType, p price, doubts []refusal) any {
 		Success:         true,
 		ProxyType:       (*string)(&t),
 		Balance:         left.balance,
-		Price:           exact(p.total),
+		Price:           exact(p.quoted),
 		Currency:        left.currency,
 		Discount:        whole(p.discount),
 		PromoCodeStatus: p.promoCodeStatus,
+	}
+	if a.totalBesidePrice {
+		quote.Total = exact(p.total)
+	}
+	if a.nullBalances {
+		quote.Balance = nil
 	}
 	if len(doubts) > 0 {
 		quote.Warnings = &doubts

@@ -18,15 +18,15 @@ type PromoCode struct {
 	Descriptions map[string]string // by locale, such as "en"
 }
 
-// WithPromoCode is [WithPromoCodes] for a code that always holds.
+// WithPromoCode is [WithPromoCodes] for one code that is always valid.
 func WithPromoCode(code string, percent int) Option {
 	return WithPromoCodes(PromoCode{Code: code, Percent: percent})
 }
 
-// WithPromoCodes gives the account promo codes. From Start to End, both included,
-// they are VALID, by the clock of the server; otherwise they are NO_VALID, which
-// is no error. A code that is given again replaces the one before. It panics
-// where a discount is not 0 to 100 percent.
+// WithPromoCodes adds promo codes to the account. From Start to End, both included,
+// they are VALID, by the clock of the server; otherwise they are NO_VALID, which is
+// not an error. A code that was added before is replaced. WithPromoCodes panics where
+// a discount is not 0 to 100 percent.
 func WithPromoCodes(list ...PromoCode) Option {
 	for _, p := range list {
 		if p.Percent < 0 || p.Percent > 100 {
@@ -52,7 +52,7 @@ type promoCode struct {
 	uses int // in orders and extensions that were executed
 }
 
-// promoCode gives the promo code of that name, or nil.
+// promoCode returns the promo code of that name, or nil.
 func (a *account) promoCode(code string) *promoCode {
 	i := slices.IndexFunc(a.promoCodes, func(p *promoCode) bool { return p.Code == code })
 	if i < 0 {
@@ -66,7 +66,7 @@ func (p *promoCode) holds(at time.Time) bool {
 	return !at.Before(p.Start) && (p.End.IsZero() || !at.After(p.End))
 }
 
-// redeem gives what a promo code that was sent does: the code itself where it is
+// redeem returns what a promo code that was sent does: the code itself where it is
 // valid, and its status.
 func (a *account) redeem(code *string) (*promoCode, *string) {
 	if code == nil {

@@ -9,20 +9,22 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
-// Request is a request the server received. The API key is nowhere in it: where
-// it was, *** stands.
+// Request is a request that the server received. It does not contain the API key,
+// which is replaced by *** wherever it was.
 type Request struct {
 	Op     string // method and path below the key, such as "POST /order"
 	Query  url.Values
 	Header http.Header
 	Body   []byte
-	Fault  Fault // the one it met; 0 for none, also where Refuse refused it
+	Fault  Fault // that the request met; 0 for none, and where Refuse refused it
+	Cached bool  // the Cache answered it in place of the service
 }
 
-// Requests gives every request received so far, oldest first, those that met a
-// fault included.
+// Requests returns all requests received so far, oldest first, including those that
+// met a fault.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,9 +43,9 @@ const apiPath = "/client/api/v1/"
 // maxBody bounds what is read of a request.
 const maxBody = 1 << 20
 
-// ServeHTTP answers one request, so that the server can also stand behind a
-// listener of the caller's, who closes that first and the server then. It panics
-// with [http.ErrAbortHandler] where the connection is to be dropped.
+// ServeHTTP answers one request. It lets the caller serve it from a listener of its
+// own, which must be closed before the server is. ServeHTTP panics with
+// [http.ErrAbortHandler] to drop the connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enter() {
 		panic(http.ErrAbortHandler)
@@ -54,15 +56,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 
+	now := s.now()
+	s.tellTime(w.Header(), now)
 	c := s.call(r, body)
-	m := s.record(c, r)
-	fault := faults[m.fault]
+	m, cached := s.record(c, r, now)
+	fault, _ := m.fault.kind()
 	switch {
+	case cached != nil:
+		cached.write(w)
 	case m.refusal != nil:
 		s.refuse(c, m.refusal).write(w)
 	case m.fault == 0:
-		s.answer(c).write(w)
-	case fault.commits == atOnce:
+		s.keep(c, now, s.answer(c)).write(w)
+	case fault.commits == atOnce || fault.commits == inPart:
+		c.inPart = fault.commits == inPart
 		fault.spoil(s, w, r, s.answer(c))
 	case fault.commits == late:
 		s.postpone(c)
@@ -91,11 +98,12 @@ type call struct {
 	query       string // as it came
 	contentType string
 	body        []byte
+	inPart      bool // only half of an extension is executed
 
 	params url.Values // the query, once it is checked
 }
 
-// call gives the key a request came with and what it asks for.
+// call returns the key a request came with and what it asks for.
 func (s *Server) call(r *http.Request, body []byte) *call {
 	path := r.URL.Path
 	below, inside := strings.CutPrefix(path, apiPath)
@@ -115,7 +123,7 @@ func (s *Server) call(r *http.Request, body []byte) *call {
 	}
 }
 
-// callerOf gives the address a request came from. What came in memory came from
+// callerOf returns the address a request came from. What came in memory came from
 // this machine.
 func callerOf(r *http.Request) netip.Addr {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
@@ -125,8 +133,9 @@ func callerOf(r *http.Request) netip.Addr {
 	return from.Addr().Unmap().WithZone("")
 }
 
-// record notes a request and gives the mishap it meets.
-func (s *Server) record(c *call, r *http.Request) mishap {
+// record notes a request, and returns the mishap that it meets, or the reply to it
+// that the cache has, if there is one.
+func (s *Server) record(c *call, r *http.Request, now time.Time) (m mishap, cached *reply) {
 	noted := Request{
 		Op:     c.op,
 		Query:  s.redactAll(r.URL.Query()),
@@ -138,10 +147,13 @@ func (s *Server) record(c *call, r *http.Request) mishap {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := s.nextMishap(c.op)
-	noted.Fault = m.fault
+	m = s.nextMishap(c.op)
+	if m == (mishap{}) {
+		cached = s.fromCache(c, now)
+	}
+	noted.Fault, noted.Cached = m.fault, cached != nil
 	s.requests = append(s.requests, noted)
-	return m
+	return m, cached
 }
 
 // keyPattern finds a key in any letter case, as it is or escaped for a URL.

@@ -1,10 +1,10 @@
-// Package youproxytest is a Youproxy in the process of a test or an example: it
-// sells proxies, keeps an account with a ledger, and fails on demand.
+// Package youproxytest is a fake Youproxy service that runs in the process of a test
+// or an example. It sells proxies, keeps the account, and fails on demand.
 //
 //	server := youproxytest.NewServer(youproxytest.WithBalance(youproxy.MustMoney("25 USD")))
 //	defer server.Close()
 //	client, err := server.Client()
-//	// ... what is to be tested spends with client ...
+//	// ... the code under test spends with client ...
 //	server.Orders() // what was bought
 //
 // It speaks the API over real HTTP, on loopback ([Server.URL]) or in memory
@@ -13,44 +13,61 @@
 //
 // # The account
 //
-// An order takes its price off the balance and becomes proxies, which the list
-// shows at once, or some time later ([WithProvisioningDelay]), until their period
-// ends. Extensions move that end, and where automatic extension is on it moves by
-// itself, as long as the money suffices. [Server.AddOrder] puts an order into the
-// account that nobody asked for over the API. All of it goes by the clock of the
-// server ([WithClock]), and whatever is due by then has happened whenever one
-// looks: nothing runs in the background. The same calls give the same ids,
-// addresses and passwords.
+// The price of an order is taken off the balance. Its proxies appear in the list at
+// once, or after a delay ([WithProvisioningDelay]), and stay there until their rent
+// period ends. Extensions move that end. Where automatic extension is on, the server
+// extends proxies by itself, as long as there is enough money. [Server.AddOrder] puts
+// an order into the account without a request. Nothing runs in the background:
+// whenever the account is looked at, everything that was due by then has happened.
+// The same calls produce the same ids, addresses and passwords.
+//
+// # Time
+//
+// The server has a clock ([WithClock], [WithClockSkew]), [time.Now] by default, and
+// every reply tells its time in the Date header. A clock that differs from the
+// client's is fine if it runs along with it.
 //
 // # Looking inside
 //
 // [Server.Orders], [Server.Extensions], [Server.IPAddresses] and [Server.Balance]
-// tell what was executed, whatever the client was told; [Server.Requests] tells
-// what was asked for.
+// return what was executed, whatever the client was told. [Server.Requests] returns
+// what was received.
 //
 // # Strictness
 //
-// A mistake in a request is to show in a test. A field or a parameter too many, too
-// few or given twice, a value of another type, or anything but JSON is answered
-// with HTTP 400 and error code 1, whose message names the field. That code is this
-// package's own: the service has no such documented answer.
+// A mistake in a request should show in a test. A field or a parameter that is
+// unknown, missing, repeated or of the wrong type is answered with HTTP 400 and error
+// code 1, whose message names the field. So is a body that is not JSON. The service
+// does not document such an answer; the code is this package's own.
 //
-// # Failing
+// # Failures
 //
-// [Server.Inject] makes single calls fail: it drops, delays or garbles them, before
-// or after they were executed. [Server.Refuse] makes the service say no, with any
-// error code. The service documents the list of proxies badly: [WithListShape] and
-// [Server.SetListShape] give it in all the shapes that may be met.
+// [Server.Inject] makes single requests fail in one of the ways of [Faults], before or
+// after they are executed. [Server.Refuse] makes the server refuse them with any error
+// code. Both are used up request by request; a test can end with
+//
+//	require.Empty(t, server.Pending())
+//
+// to see that all of them came about.
+//
+// # Other services
+//
+// Much of the service is not documented, and a client should work with whatever it
+// turns out to be. [WithListShape] sets the form of the list of proxies and of its
+// dates. [WithPricePerProxy] and [WithTotalBesidePrice] change what a price is,
+// [WithNullBalances] what is told of the balance. [WithExtensionEnd] and
+// [WithRenewedIDs] change what an extension does. [WithCache] puts a cache between
+// the client and the service, and [WithoutDate] leaves out the time of replies.
 //
 // # What is made up
 //
-// Replies are those of the documentation, to the order of their members, where it
-// shows them. Made up are countries, prices, rent periods and operators, the
-// replies of GET /proxyType and /mobileOperator, the records of GET /ipAddress,
-// what is refused with which code where several fit, and the messages of the codes
-// for which none is printed. A price is that of 30 days times the days, rounded up
-// to cents. An order takes up to 1000 proxies. A goal is refused where it is blank
-// or holds the word spam.
+// Replies are those of the documentation, down to the order of their members, where it
+// shows them. The following is made up: countries, prices, rent periods and operators;
+// the replies of GET /proxyType and /mobileOperator; the records of GET /ipAddress;
+// which error code a request gets where several fit; and the messages of codes for
+// which the documentation has none. A price is the price of 30 days in proportion to
+// the days, rounded up to cents. An order takes up to 1000 proxies. A goal is refused
+// where it is blank or contains the word spam.
 package youproxytest
 
 import (
@@ -66,20 +83,22 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// DefaultAPIKey is the key a [Server] takes unless [WithAPIKey] sets another.
+// DefaultAPIKey is the key that a [Server] accepts unless [WithAPIKey] sets another.
 const DefaultAPIKey = "youproxytest-key"
 
 // memoryURL is the base URL of clients over [Server.Transport], whose dialer
 // does not look at the address.
 const memoryURL = "http://127.0.0.1"
 
-// Server is a Youproxy with one account. It is safe for concurrent use. Make it
-// with [NewServer], and [Server.Close] it in the end.
+// Server is a Youproxy service with one account. It is safe for concurrent use. Make
+// it with [NewServer], and call [Server.Close] when it is no longer needed.
 type Server struct {
 	apiKey      string
-	keys        *regexp.Regexp // the key as it may stand in a text; nil for an empty key
-	allowed     []netip.Prefix // callers; nil for all
-	now         func() time.Time
+	keys        *regexp.Regexp   // the key as it may stand in a text; nil for an empty key
+	allowed     []netip.Prefix   // callers; nil for all
+	clock       func() time.Time // see now
+	skew        time.Duration
+	noDate      bool
 	commitDelay time.Duration
 	http        http.Server
 
@@ -96,18 +115,19 @@ type Server struct {
 	requests  []Request
 	mishaps   map[string][]mishap // by operation
 	late      []lateCall
+	cache     cache
 	account   account // see look
 }
 
-// Option sets one thing about a [Server].
+// Option configures a [Server].
 type Option func(*Server)
 
-// NewServer makes a server. It starts nothing by itself, so it can be made inside
-// a [testing/synctest] bubble; one that is used there must be made there.
+// NewServer returns a new server. It starts no goroutines, so it can be called inside a
+// [testing/synctest] bubble. A server that is used in a bubble must be made there.
 func NewServer(opts ...Option) *Server {
 	s := &Server{
 		apiKey:      DefaultAPIKey,
-		now:         time.Now,
+		clock:       time.Now,
 		commitDelay: time.Minute,
 		closed:      make(chan struct{}),
 		mishaps:     make(map[string][]mishap),
@@ -122,30 +142,29 @@ func NewServer(opts ...Option) *Server {
 	return s
 }
 
-// WithAPIKey sets the one key the server takes.
+// WithAPIKey sets the only key that the server accepts.
 func WithAPIKey(key string) Option {
 	return func(s *Server) { s.apiKey = key }
 }
 
-// WithBalance sets what the account holds, 100 USD by default. Prices are in the
-// same currency.
+// WithBalance sets the initial balance of the account, 100 USD by default. Prices are
+// in the same currency.
 func WithBalance(m youproxy.Money) Option {
 	return func(s *Server) { s.account.balance = m }
 }
 
-// WithAllowedIPs refuses callers from other addresses with error code 3. What
-// comes over [Server.Transport] comes from 127.0.0.1. Without any prefix nobody is
-// allowed.
+// WithAllowedIPs refuses callers from all other addresses with error code 3. Requests
+// over [Server.Transport] come from 127.0.0.1. Without any prefix nobody is allowed.
 func WithAllowedIPs(prefixes ...netip.Prefix) Option {
 	return func(s *Server) { s.allowed = append([]netip.Prefix{}, prefixes...) }
 }
 
-// APIKey gives the key the server takes.
+// APIKey returns the key that the server accepts.
 func (s *Server) APIKey() string { return s.apiKey }
 
-// URL gives the base URL of the server on loopback, such as
-// "http://127.0.0.1:40001". The first call starts to listen. It panics where
-// that is not possible.
+// URL returns the base URL of the server on loopback, such as
+// "http://127.0.0.1:40001". The first call starts the listener. URL panics where that
+// is not possible.
 func (s *Server) URL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,9 +183,9 @@ func (s *Server) URL() string {
 	return s.url
 }
 
-// Transport gives a round tripper that reaches the server in memory, whatever
-// the address, without a socket. Its requests are of http, not https. Every call
-// gives the same one.
+// Transport returns a round tripper that reaches the server in memory, without a
+// socket, whatever the address. It takes http URLs, not https. Every call returns the
+// same round tripper.
 func (s *Server) Transport() http.RoundTripper {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,8 +203,8 @@ func (s *Server) Transport() http.RoundTripper {
 	return s.transport
 }
 
-// Client makes a client of the server, over [Server.Transport]. The options come
-// after those that connect it.
+// Client returns a new client of the server that uses [Server.Transport]. The options
+// are applied after those that connect it.
 func (s *Server) Client(opts ...youproxy.Option) (*youproxy.Client, error) {
 	return youproxy.New(s.apiKey, append([]youproxy.Option{
 		youproxy.WithBaseURL(memoryURL),
@@ -193,9 +212,9 @@ func (s *Server) Client(opts ...youproxy.Option) (*youproxy.Client, error) {
 	}, opts...)...)
 }
 
-// Close stops the server: it drops all connections, releases the requests a
-// fault holds, and returns when nothing of it runs any more. What the server has
-// recorded can still be read. Closing it twice is no mistake.
+// Close stops the server. It drops all connections, releases the requests that a
+// fault holds, and returns when no goroutine of the server is left. What the server
+// has recorded can still be read. Close can be called more than once.
 func (s *Server) Close() {
 	s.closing.Do(func() {
 		s.mu.Lock()

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/shopspring/decimal"
-
 	"github.com/youproxy-go/youproxy"
 )
 
@@ -82,7 +80,7 @@ var commonFields = slices.Clip([]field{
 
 const maxQuantity = 1000
 
-// check gives the first reason for which the terms cannot even be priced.
+// check returns the first reason for which the terms cannot even be priced.
 func (t *terms) check() error {
 	switch {
 	case !t.proxyType.Valid():
@@ -105,7 +103,7 @@ func hasOperator(country, code string) bool {
 	return slices.ContainsFunc(operatorsIn(country), func(o operator) bool { return o.Code == code })
 }
 
-// checkAccess gives the first reason for which proxies that are priced cannot be
+// checkAccess returns the first reason for which proxies that are priced cannot be
 // handed over.
 func (t *terms) checkAccess() error {
 	if !t.authType.Valid() {
@@ -129,7 +127,7 @@ func (t *terms) doubts() []refusal {
 	return nil
 }
 
-// order gives the order that terms ask for that were checked.
+// order returns the order that terms ask for that were checked.
 func (t *terms) order() Order {
 	o := Order{
 		ProxyType:      t.proxyType,
@@ -146,43 +144,4 @@ func (t *terms) order() Order {
 		o.PromoCode = *t.promoCode
 	}
 	return o
-}
-
-// price is what an order or an extension costs.
-type price struct {
-	total           decimal.Decimal
-	discount        int // percent
-	promoCode       *promoCode
-	promoCodeStatus *string
-}
-
-// price reckons what a quantity of proxies costs for a period.
-func (a *account) price(t youproxy.ProxyType, quantity, days int, promoCode *string) price {
-	var p price
-	p.promoCode, p.promoCodeStatus = a.redeem(promoCode)
-	if p.promoCode != nil {
-		p.discount = p.promoCode.Percent
-	}
-	units := decimal.NewFromInt(int64(quantity * days * (100 - p.discount)))
-	p.total = tariffs[t].price.Mul(units).Shift(-2)
-	p.total = roundUp(p.total, decimal.NewFromInt(30))
-	return p
-}
-
-// doubts tells whether the money does not suffice, which is only a warning where
-// the price is asked.
-func (a *account) doubts(p price) []refusal {
-	if p.total.GreaterThan(a.balance.Amount) {
-		return []refusal{*refusalOf(16)}
-	}
-	return nil
-}
-
-// roundUp divides exactly and rounds up to cents.
-func roundUp(d, by decimal.Decimal) decimal.Decimal {
-	quotient, rest := d.QuoRem(by, 2)
-	if rest.IsPositive() {
-		quotient = quotient.Add(decimal.New(1, -2))
-	}
-	return quotient
 }

@@ -1,0 +1,74 @@
+package youproxytest
+
+import (
+	"github.com/shopspring/decimal"
+
+	"github.com/youproxy-go/youproxy"
+)
+
+// WithPricePerProxy makes the "price" of a quote the price of one proxy, rounded up to
+// cents, while an order or an extension is charged that price for each proxy. The
+// service does not document which of the two a price is.
+func WithPricePerProxy() Option {
+	return func(s *Server) { s.account.pricePerProxy = true }
+}
+
+// WithTotalBesidePrice charges a tax of 20 percent, rounded up to cents, that the
+// "price" of a quote does not include. The quote has a member "total" beside it, which
+// is what all proxies cost, tax included. The service does not document such a member.
+func WithTotalBesidePrice() Option {
+	return func(s *Server) { s.account.totalBesidePrice = true }
+}
+
+// taxed is what [WithTotalBesidePrice] makes of 100.
+const taxed = 120
+
+// price is what an order or an extension costs.
+type price struct {
+	total           decimal.Decimal // what is charged
+	quoted          decimal.Decimal // what a quote has as "price"
+	discount        int             // percent
+	promoCode       *promoCode
+	promoCodeStatus *string
+}
+
+// price calculates what a quantity of proxies costs for a period.
+func (a *account) price(t youproxy.ProxyType, quantity, days int, promoCode *string) price {
+	var p price
+	p.promoCode, p.promoCodeStatus = a.redeem(promoCode)
+	if p.promoCode != nil {
+		p.discount = p.promoCode.Percent
+	}
+	net := func(quantity int) decimal.Decimal {
+		units := decimal.NewFromInt(int64(quantity * days * (100 - p.discount)))
+		return roundUp(tariffs[t].price.Mul(units).Shift(-2), 30)
+	}
+	p.quoted = net(quantity)
+	p.total = p.quoted
+	if a.pricePerProxy {
+		p.quoted = net(1)
+		p.total = p.quoted.Mul(decimal.NewFromInt(int64(quantity)))
+	}
+	if a.totalBesidePrice {
+		p.total = roundUp(p.total.Mul(decimal.NewFromInt(taxed)), 100)
+	}
+	return p
+}
+
+// doubts tells whether the money does not suffice, which is only a warning where
+// the price is asked.
+func (a *account) doubts(p price) []refusal {
+	if p.total.GreaterThan(a.balance.Amount) {
+		return []refusal{*refusalOf(16)}
+	}
+	return nil
+}
+
+// roundUp divides exactly and rounds up to cents.
+func roundUp(d decimal.Decimal, by int64) decimal.Decimal {
+	quotient, rest := d.QuoRem(decimal.NewFromInt(by), 2)
+	if rest.IsPositive() {
+		quotient = quotient.Add(decimal.New(1, -2))
+	}
+	return quotient
+}
