@@ -235,12 +235,15 @@ func TestClosedIdleConnections(t *testing.T) {
 	for _, w := range wires {
 		t.Run(w.name, func(t *testing.T) {
 			g := serveOn(t, w, func(_ *guarded, rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, orderedReply) })
-			closed := make(chan struct{}, 1)
+			var dialed, gone int32
+			var open atomic.Int32 // it may dial one more than it uses
+			closed := make(chan struct{}, 2*200)
 			g.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 				if err != nil {
 					return nil, err
 				}
+				open.Add(1)
 				return &closeNotice{Conn: conn, closed: closed}, nil
 			}
 			c := g.client(t, g.transport)
@@ -249,7 +252,9 @@ func TestClosedIdleConnections(t *testing.T) {
 				_, err := c.CreateOrder(t.Context(), guardOrder)
 				require.NoError(t, err)
 				g.CloseClientConnections()
-				<-closed
+				for dialed = open.Load(); gone < dialed; gone++ {
+					<-closed
+				}
 			}
 			assert.EqualValues(t, orders, g.orders.Load())
 		})

@@ -102,7 +102,11 @@ func TestClientTimeout(t *testing.T) {
 			w := newWorld(t)
 			_, urls := w.proxies("http", 2)
 			asked := make(chan struct{})
-			to := target(t, proto, func(_ http.ResponseWriter, r *http.Request) { close(asked); <-r.Context().Done() })
+			to := target(t, proto, func(_ http.ResponseWriter, r *http.Request) {
+				close(asked)
+				<-r.Context().Done()
+				panic(http.ErrAbortHandler)
+			})
 			pool := w.pool(urls)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
