@@ -11,13 +11,14 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// attemptVersion is the form of [Attempt] that this package writes.
-const attemptVersion = 1
+// attemptVersion is the form of [Attempt] that this package writes. It reads version 1
+// as well.
+const attemptVersion = 2
 
-// Attempt is a purchase or a renewal that was about to be sent, with what the
-// account held before. It is plain JSON without secrets: written down by
-// [WithAttemptRecorder], it lets [Client.Reconcile] find out what became of it,
-// also in another process, or after a crash.
+// Attempt is a call that spends, as it stands in the [Journal] before it is sent, with
+// what the account held until then. It is plain JSON without secrets. It lets
+// [Client.Recover] and [Client.Reconcile] find out what became of it, also in another
+// process, or after a crash.
 type Attempt struct {
 	Version        int             `json:"version"`
 	ID             string          `json:"id"`                // this package's own; the service does not see it
@@ -56,27 +57,39 @@ type Attempt struct {
 // Holdings is what the account held before an attempt, as far as that matters to
 // it.
 type Holdings struct {
-	Balance Money `json:"balance"`
-	// Orders is what was in the list already, of the proxy type that is ordered.
+	Balance Money `json:"balance,omitzero"`
+	// Date is the service's clock when it sent the list; zero where it told none.
+	Date time.Time `json:"date,omitzero"`
+	// Orders is, of an order, all that the list showed of its proxy type; of an
+	// extension, the orders of its proxies.
 	Orders []OrderID `json:"orders,omitempty"`
-	// Unseen is what this client had ordered of that type without having seen it in
-	// the list.
-	Unseen []OrderNumber `json:"unseen,omitempty"`
 	// Ends is when the proxies end that are to be extended.
 	Ends map[IPAddressID]time.Time `json:"ends,omitempty"`
+	// Beside is the other proxies of the orders of an extension.
+	Beside []IPAddressID `json:"beside,omitempty"`
 	// Renewing is which of them the service may extend by itself meanwhile.
 	Renewing []IPAddressID `json:"renewing,omitempty"`
-	// Disturbed tells that an earlier extension of them, of unknown outcome, might
-	// still be executed.
-	Disturbed bool `json:"disturbed,omitempty"`
+
+	// Of version 1: orders that were not in the list yet, with an empty number for each
+	// that was not known; and whether an earlier extension could still be executed.
+	Unseen    []OrderNumber `json:"unseen,omitempty"`
+	Disturbed bool          `json:"disturbed,omitempty"`
 }
 
-// clone gives a copy that shares nothing.
+// clone returns a copy that shares nothing.
 func (a Attempt) clone() Attempt {
+	a.IPAddressIDs, a.OrderIDs = slices.Clone(a.IPAddressIDs), slices.Clone(a.OrderIDs)
 	b := &a.Before
-	b.Orders, b.Unseen, b.Ends, b.Renewing = slices.Clone(b.Orders), slices.Clone(b.Unseen), maps.Clone(b.Ends), slices.Clone(b.Renewing)
+	b.Orders, b.Unseen, b.Ends = slices.Clone(b.Orders), slices.Clone(b.Unseen), maps.Clone(b.Ends)
+	b.Beside, b.Renewing = slices.Clone(b.Beside), slices.Clone(b.Renewing)
 	return a
 }
+
+func (a *Attempt) period() time.Duration { return time.Duration(a.RentPeriodDays) * 24 * time.Hour }
+
+// isPlain reports whether it is a call without a guard, such as [Client.CreateOrder]:
+// nothing is known of what the account held before.
+func (a *Attempt) isPlain() bool { return a.Before.Balance.IsZero() }
 
 // isOrder reports whether it is an order, and not an extension.
 func (a *Attempt) isOrder() bool { return a.Op == opOrder }
@@ -84,14 +97,16 @@ func (a *Attempt) isOrder() bool { return a.Op == opOrder }
 // check tells what is wrong with an attempt that was read from somewhere.
 func (a *Attempt) check() error {
 	switch {
-	case a.Version != attemptVersion:
-		return fmt.Errorf("the attempt is of version %d, and this package reads %d", a.Version, attemptVersion)
+	case a.Version != 1 && a.Version != attemptVersion:
+		return fmt.Errorf("the attempt is of version %d, and this package reads 1 and %d", a.Version, attemptVersion)
 	case a.ID == "" || a.At.IsZero():
 		return errors.New("the attempt has no id or no time")
 	case !a.ProxyType.Valid():
 		return fmt.Errorf("the attempt is of the proxy type %s, which is none", shortQuote(string(a.ProxyType)))
 	case a.Quantity < 1 || a.RentPeriodDays < 1:
 		return errors.New("the attempt tells no quantity or no period")
+	case a.isPlain():
+		return errors.New("the attempt does not tell what the account held before")
 	case a.isOrder():
 		return nil
 	case a.Op != opExtend && a.Op != opExtendOrders:
@@ -102,23 +117,30 @@ func (a *Attempt) check() error {
 	return nil
 }
 
-// String tells what was attempted.
+// String tells what was attempted, and when.
 func (a Attempt) String() string {
 	if a.ID == "" {
 		return "an attempt without an id"
 	}
-	what := fmt.Sprintf("%d x %s for %d days at %s", a.Quantity, plainText(string(a.ProxyType)), a.RentPeriodDays, a.Price)
-	if a.isOrder() {
-		return fmt.Sprintf("order of %s, attempt %s at %s", what, plainText(a.ID), a.At.UTC().Format(time.RFC3339))
+	kind, what := "extension of", fmt.Sprintf("%d x %s for %d days", a.Quantity, plainText(string(a.ProxyType)), a.RentPeriodDays)
+	switch {
+	case a.isOrder():
+		kind = "order of"
+	case a.isPlain():
+		kind, what = "call", plainText(a.Op)
 	}
-	return fmt.Sprintf("extension of %s, attempt %s at %s", what, plainText(a.ID), a.At.UTC().Format(time.RFC3339))
+	if !a.Price.IsZero() {
+		what += " at " + a.Price.String()
+	}
+	return fmt.Sprintf("%s %s, attempt %s at %s", kind, what, plainText(a.ID), a.At.UTC().Format(time.RFC3339))
 }
 
-// LogValue gives slog the fields but for what the account held.
+// LogValue gives slog the fields that tell what was attempted.
 func (a Attempt) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("id", a.ID),
 		slog.Time("at", a.At),
+		slog.String("key", a.Key),
 		slog.String("op", a.Op),
 		slog.String("type", string(a.ProxyType)),
 		slog.Int("quantity", a.Quantity),

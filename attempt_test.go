@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -20,24 +21,28 @@ import (
 
 func anAttempt() youproxy.Attempt {
 	return youproxy.Attempt{
-		Version: 1, ID: "ATTEMPT1", At: time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC), Op: "POST /order",
+		Version: 2, ID: "ATTEMPT1", Key: "job 7", Request: "0f1e", Account: "89abcdef", At: time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC), Op: "POST /order",
 		ProxyType: youproxy.ProxyTypeISP, RentPeriodDays: 30, Price: youproxy.MustMoney("7.2 USD"), Limit: youproxy.MustMoney("10 USD"),
-		PromoCode: "CLIENT-PROMO", Country: "GBR", Quantity: 3,
+		PriceIfEach: youproxy.MustMoney("21.6 USD"), Discount: decimal.RequireFromString("12.5"),
+		PromoCode: "CLIENT-PROMO", Country: "GBR", Quantity: 3, Goal: "ad checks", MobileOperator: "verizon", RotationTime: 300,
+		SpendMillis: 120000, PatienceMillis: 60000,
 		Before: youproxy.Holdings{
 			Balance: youproxy.MustMoney("100 USD"),
+			Date:    time.Date(2026, 1, 2, 3, 4, 4, 0, time.UTC),
 			Orders:  []youproxy.OrderID{"11122233342", "11122233343"},
-			Unseen:  []youproxy.OrderNumber{"NUMBER-1"},
 		},
 	}
 }
 
 func anAttemptToExtend() youproxy.Attempt {
 	return youproxy.Attempt{
-		Version: 1, ID: "ATTEMPT2", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Op: "POST /extend",
+		Version: 2, ID: "ATTEMPT2", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Op: "POST /extend",
 		ProxyType: youproxy.ProxyTypeIPv4, RentPeriodDays: 60, Price: youproxy.MustMoney("5.24 USD"), Limit: youproxy.MustMoney("5.24 USD"),
-		Quantity: 2,
+		Quantity: 2, IPAddressIDs: []youproxy.IPAddressID{"1", "2"}, OrderIDs: []youproxy.OrderID{"7"},
 		Before: youproxy.Holdings{
 			Balance: youproxy.MustMoney("5.24 USD"),
+			Orders:  []youproxy.OrderID{"7"},
+			Beside:  []youproxy.IPAddressID{"3"},
 			Ends: map[youproxy.IPAddressID]time.Time{
 				"1": time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC), "2": time.Date(2026, 2, 1, 0, 0, 0, 5e6, time.UTC),
 			},
@@ -46,14 +51,25 @@ func anAttemptToExtend() youproxy.Attempt {
 	}
 }
 
-// The form of version 1, which every later version of the package must read.
+// The form of version 2, which every later version of the package must read.
 const (
-	attemptJSON = `{"version":1,"id":"ATTEMPT1","at":"2026-01-02T03:04:05.678901234Z","op":"POST /order","proxyType":"ISP","rentPeriodDays":30,` +
+	attemptJSON = `{"version":2,"id":"ATTEMPT1","key":"job 7","request":"0f1e","account":"89abcdef","at":"2026-01-02T03:04:05.678901234Z","op":"POST /order",` +
+		`"proxyType":"ISP","rentPeriodDays":30,"price":"7.2 USD","priceIfEach":"21.6 USD","discount":"12.5","limit":"10 USD","promoCode":"CLIENT-PROMO",` +
+		`"quantity":3,"country":"GBR","goal":"ad checks","mobileOperator":"verizon","rotationTime":300,"spendMillis":120000,"patienceMillis":60000,` +
+		`"before":{"balance":"100 USD","date":"2026-01-02T03:04:04Z","orders":["11122233342","11122233343"]}}`
+	attemptToExtendJSON = `{"version":2,"id":"ATTEMPT2","at":"2026-01-02T03:04:05Z","op":"POST /extend","proxyType":"IPv4","rentPeriodDays":60,` +
+		`"price":"5.24 USD","limit":"5.24 USD","quantity":2,"ipAddressIds":["1","2"],"orderIds":["7"],` +
+		`"before":{"balance":"5.24 USD","orders":["7"],"ends":{"1":"2026-02-01T00:00:00Z","2":"2026-02-01T00:00:00.005Z"},"beside":["3"],"renewing":["2"]}}`
+)
+
+// The form of version 1, which is read as well.
+const (
+	firstAttemptJSON = `{"version":1,"id":"ATTEMPT1","at":"2026-01-02T03:04:05.678901234Z","op":"POST /order","proxyType":"ISP","rentPeriodDays":30,` +
 		`"price":"7.2 USD","limit":"10 USD","promoCode":"CLIENT-PROMO","country":"GBR","quantity":3,` +
 		`"before":{"balance":"100 USD","orders":["11122233342","11122233343"],"unseen":["NUMBER-1"]}}`
-	attemptToExtendJSON = `{"version":1,"id":"ATTEMPT2","at":"2026-01-02T03:04:05Z","op":"POST /extend","proxyType":"IPv4","rentPeriodDays":60,` +
+	firstAttemptToExtendJSON = `{"version":1,"id":"ATTEMPT2","at":"2026-01-02T03:04:05Z","op":"POST /extend","proxyType":"IPv4","rentPeriodDays":60,` +
 		`"price":"5.24 USD","limit":"5.24 USD","quantity":2,` +
-		`"before":{"balance":"5.24 USD","ends":{"1":"2026-02-01T00:00:00Z","2":"2026-02-01T00:00:00.005Z"},"renewing":["2"]}}`
+		`"before":{"balance":"5.24 USD","ends":{"1":"2026-02-01T00:00:00Z","2":"2026-02-01T00:00:00.005Z"},"renewing":["2"],"disturbed":true}}`
 )
 
 func TestAttemptJSON(t *testing.T) {
@@ -86,6 +102,12 @@ func TestAttemptIsReconciledFromItsJSON(t *testing.T) {
 			var saved []byte
 			forEachBuying(t, func(t *testing.T, m *market, b buying) {
 				saved = nil
+				m.journal.onRecord = func(_ context.Context, e youproxy.Entry) (err error) {
+					if e.State == youproxy.EntryOpen {
+						saved, err = json.Marshal(e.Attempt)
+					}
+					return err
+				}
 				m.Inject(b.op, fault)
 				got, err := b.buy(t.Context(), m, m.client)
 				var a youproxy.Attempt
@@ -113,10 +135,7 @@ func TestAttemptIsReconciledFromItsJSON(t *testing.T) {
 				for _, ip := range m.IPAddresses() {
 					assert.True(t, ip.Password == "" || !bytes.Contains(saved, []byte(ip.Password)))
 				}
-			}, youproxy.WithAttemptRecorder(func(_ context.Context, a youproxy.Attempt) (err error) {
-				saved, err = json.Marshal(a)
-				return err
-			}))
+			})
 		})
 	}
 }
@@ -128,8 +147,8 @@ func TestAttemptsThatAreNone(t *testing.T) {
 		text   string
 	}{
 		{"empty", func(a *youproxy.Attempt) { *a = youproxy.Attempt{} }, "version 0"},
-		{"an earlier version", func(a *youproxy.Attempt) { a.Version = 0 }, "the attempt is of version 0, and this package reads 1"},
-		{"a later version", func(a *youproxy.Attempt) { a.Version = 2 }, "the attempt is of version 2, and this package reads 1"},
+		{"an earlier version", func(a *youproxy.Attempt) { a.Version = 0 }, "the attempt is of version 0, and this package reads 1 and 2"},
+		{"a later version", func(a *youproxy.Attempt) { a.Version = 3 }, "the attempt is of version 3, and this package reads 1 and 2"},
 		{"no id", func(a *youproxy.Attempt) { a.ID = "" }, "no id"},
 		{"no time", func(a *youproxy.Attempt) { a.At = time.Time{} }, "no time"},
 		{"no proxy type", func(a *youproxy.Attempt) { a.ProxyType = "" }, "type"},
@@ -137,6 +156,7 @@ func TestAttemptsThatAreNone(t *testing.T) {
 		{"no quantity", func(a *youproxy.Attempt) { a.Quantity = 0 }, "no quantity"},
 		{"negative quantity", func(a *youproxy.Attempt) { a.Quantity = -1 }, "no quantity"},
 		{"no period", func(a *youproxy.Attempt) { a.RentPeriodDays = 0 }, "period"},
+		{"no balance", func(a *youproxy.Attempt) { a.Before.Balance = youproxy.Money{} }, "does not tell what the account held before"},
 		{"no op", func(a *youproxy.Attempt) { a.Op = "" }, `the attempt is at "", which is no purchase`},
 		{"another op", func(a *youproxy.Attempt) { a.Op = "GET /balance" }, `"GET /balance", which is no purchase`},
 		{"an op that spends nothing", func(a *youproxy.Attempt) { a.Op = "POST /extend/auto" }, "no purchase"},
@@ -188,10 +208,10 @@ func TestAttemptInLogs(t *testing.T) {
 		value any
 		want  string
 	}{
-		"attempt": {anAttempt(), `"what":{"id":"ATTEMPT1","at":"2026-01-02T03:04:05.678901234Z","op":"POST /order","type":"ISP","quantity":3,"days":30,"price":"7.2 USD","limit":"10 USD"}`},
+		"attempt": {anAttempt(), `"what":{"id":"ATTEMPT1","at":"2026-01-02T03:04:05.678901234Z","key":"job 7","op":"POST /order","type":"ISP","quantity":3,"days":30,"price":"7.2 USD","limit":"10 USD"}`},
 		"error": {
 			&youproxy.SpendError{Attempt: anAttempt(), Verdict: youproxy.VerdictNotExecuted, Err: io.ErrUnexpectedEOF},
-			`"what":{"attempt":{"id":"ATTEMPT1","at":"2026-01-02T03:04:05.678901234Z","op":"POST /order","type":"ISP","quantity":3,"days":30,"price":"7.2 USD","limit":"10 USD"},"verdict":"not executed","outcome":"not sent","error":"unexpected EOF"}`,
+			`"what":{"attempt":{"id":"ATTEMPT1","at":"2026-01-02T03:04:05.678901234Z","key":"job 7","op":"POST /order","type":"ISP","quantity":3,"days":30,"price":"7.2 USD","limit":"10 USD"},"verdict":"not executed","outcome":"not sent","error":"unexpected EOF"}`,
 		},
 		"error without a cause": {
 			&youproxy.SpendError{Attempt: anAttempt()},
@@ -208,14 +228,63 @@ func TestAttemptInLogs(t *testing.T) {
 
 func TestGuardOptionsThatAreNone(t *testing.T) {
 	for name, opt := range map[string]youproxy.Option{
-		"nil recorder":      youproxy.WithAttemptRecorder(nil),
-		"negative patience": youproxy.WithReconcilePatience(-1),
-		"nil lock":          youproxy.WithSpendLock(nil),
+		"nil journal":              youproxy.WithJournal(nil),
+		"nil pointer to a journal": youproxy.WithJournal((*testJournal)(nil)),
+		"a journal of slices":      youproxy.WithJournal(uncomparableJournal{}),
+		"negative patience":        youproxy.WithReconcilePatience(-1),
+		"budget of nothing known":  youproxy.WithBudget(youproxy.Money{}, time.Hour),
+		"negative budget":          youproxy.WithBudget(less(youproxy.MustMoney("1 USD"), "2"), time.Hour),
+		"budget for no time":       youproxy.WithBudget(youproxy.MustMoney("1 USD"), 0),
+		"budget for years":         youproxy.WithBudget(youproxy.MustMoney("1 USD"), 401*24*time.Hour),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := youproxy.New(cannedKey, opt)
 			require.Error(t, err)
 			assert.True(t, strings.HasPrefix(err.Error(), "youproxy: the "), "%v", err)
+		})
+	}
+}
+
+// uncomparableJournal is a journal that cannot be told from another.
+type uncomparableJournal struct {
+	*testJournal
+
+	_ []int
+}
+
+// Attempts of version 1 are told apart by what they hold, as those of this version are.
+func TestAttemptsOfVersion1(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"order": firstAttemptJSON, "extension": firstAttemptToExtendJSON} {
+		t.Run(name, func(t *testing.T) {
+			var a youproxy.Attempt
+			require.NoError(t, json.Unmarshal([]byte(text), &a))
+			again, err := json.Marshal(a)
+			require.NoError(t, err)
+			assert.JSONEq(t, text, string(again))
+		})
+	}
+	for fault, want := range map[youproxytest.Fault]youproxy.Verdict{
+		youproxytest.DropAfterCommit:  youproxy.VerdictExecuted,
+		youproxytest.DropBeforeCommit: youproxy.VerdictNotExecuted,
+	} {
+		t.Run(fault.String(), func(t *testing.T) {
+			forEachBuying(t, func(t *testing.T, m *market, b buying) {
+				m.Inject(b.op, fault)
+				_, _ = b.buy(t.Context(), m, m.client)
+				a := m.recorded[0]
+				first := youproxy.Attempt{
+					Version: 1, ID: a.ID, At: a.At, Op: a.Op, ProxyType: a.ProxyType, RentPeriodDays: a.RentPeriodDays,
+					Price: a.Price, Limit: a.Limit, PromoCode: a.PromoCode, Country: a.Country, Quantity: a.Quantity,
+					Before: youproxy.Holdings{Balance: a.Before.Balance, Ends: a.Before.Ends},
+				}
+				if b.isOrder() {
+					first.Before.Orders = a.Before.Orders
+				}
+				found, err := m.anotherClient(t).Reconcile(t.Context(), first)
+				require.NoError(t, err)
+				assert.Equal(t, want, found.Verdict)
+			})
 		})
 	}
 }
@@ -234,7 +303,7 @@ func (c closing) Close() error {
 // FuzzAttempt reads attempts that anybody may have written.
 func FuzzAttempt(f *testing.F) {
 	for _, text := range []string{
-		attemptJSON, attemptToExtendJSON, `{}`, `null`, `[]`, `{"version":1}`,
+		attemptJSON, attemptToExtendJSON, firstAttemptJSON, firstAttemptToExtendJSON, `{}`, `null`, `[]`, `{"version":1}`,
 		`{"version":1,"id":"x","at":"9999-12-31T23:59:59Z","op":"POST /order","proxyType":"ISP","rentPeriodDays":9223372036854775807,"quantity":9223372036854775807,"price":"1e100","limit":"-1e-100 EUR","before":{"balance":"1e-100"}}`,
 		`{"version":1,"id":"x","at":"0001-01-01T00:00:01Z","op":"POST /extend/order","proxyType":"IPv4","rentPeriodDays":1000000000,"quantity":1,"before":{"ends":{"1":"9999-12-31T23:59:59Z","":"0001-01-01T00:00:00Z"},"renewing":["3"]}}`,
 		`{"version":1,"id":"x","at":"2026-01-02T03:04:05Z","op":"POST /order","proxyType":"ISP","rentPeriodDays":1,"quantity":1,"price":"50 USD","country":"GBR","before":{"balance":"100 USD","orders":[""],"unseen":[""]}}`,

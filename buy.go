@@ -1,229 +1,331 @@
 package youproxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/shopspring/decimal"
 )
 
-// Errors of [Client.Buy], [Client.Renew] and [Client.Reconcile]. Of the guards,
-// which send nothing, more are codes of the service: [ErrInsufficientFunds] for
-// a balance that is too small, and [ErrWholeOrderRequired] for a part of an IPv6
-// order. [ErrCurrencyMismatch] is a limit in another currency than the price.
-var (
-	// ErrPriceAboveLimit: the quote is above the limit. Nothing was sent.
-	ErrPriceAboveLimit = errors.New("youproxy: the price is above the limit")
-	// ErrPromoCodeNotValid: the service would not accept the promo code, and would
-	// charge the full price. Nothing was sent.
-	ErrPromoCodeNotValid = errors.New("youproxy: the promo code is not valid")
-	// ErrQuoteWarning: the quote came with warnings. The error matches their codes
-	// as well. Nothing was sent.
-	ErrQuoteWarning = errors.New("youproxy: the service would not execute what was quoted")
-	// ErrNotExecuted: the purchase was not sent, was refused, or the account shows
-	// that nothing was bought. Repeating is safe.
-	ErrNotExecuted = errors.New("youproxy: the purchase was not executed")
-	// ErrUndetermined: the account does not show what became of the purchase.
-	// Look at it before buying again.
-	ErrUndetermined = errors.New("youproxy: it is not known whether the purchase was executed")
-	// ErrChargedAboveLimit: the purchase was made, and the balance fell by more than
-	// the limit. That is its price, unless others spent from the account meanwhile.
-	ErrChargedAboveLimit = errors.New("youproxy: more than the limit was charged")
-)
-
-// Verdict says what the account shows of a purchase whose outcome was not heard
-// of.
-type Verdict uint8
-
-const (
-	// VerdictUndetermined means that the account does not show what became of it.
-	VerdictUndetermined Verdict = iota
-	// VerdictExecuted means that exactly what was asked for has appeared.
-	VerdictExecuted
-	// VerdictNotExecuted means that it was not sent, or refused, or that the account
-	// stayed as it was for the whole patience.
-	VerdictNotExecuted
-)
-
-// String gives "undetermined", "executed" or "not executed".
-func (v Verdict) String() string {
-	switch v {
-	case VerdictExecuted:
-		return "executed"
-	case VerdictNotExecuted:
-		return "not executed"
-	}
-	return "undetermined"
-}
-
 // Purchase is an order that was placed.
 type Purchase struct {
-	Order     *Order  // the reply; nil where the purchase was recovered
-	OrderID   OrderID // empty until it is known: the reply does not tell it
-	Quote     Quote
-	Attempt   Attempt
-	Recovered bool   // the reply was lost, and the account shows the order
-	Charged   *Money // what the balance fell by since before; nil where that is not known
+	OrderNumber     OrderNumber // empty where the purchase was recovered: the list may not tell it
+	OrderID         OrderID     // empty until it is known: the reply does not tell it
+	PromoCodeStatus PromoCodeStatus
+	Quote           Quote
+	Attempt         Attempt
+	Recovered       bool   // the reply was lost, and the account shows the order
+	Charged         *Money // what the balance fell by; nil where that is not known
 }
 
-// Renewal is an extension that was made.
-type Renewal struct {
-	Extension *Extension // the reply; nil where the renewal was recovered
-	Quote     Quote
-	Attempt   Attempt
-	Recovered bool   // the reply was lost, and the account shows the new ends
-	Charged   *Money // what the balance fell by since before; nil where that is not known
-}
+// AboveLimit reports whether more than the limit was charged, as far as that is known.
+// The service takes no limit: a price that rises between the quote and the order is
+// seen only then.
+func (p *Purchase) AboveLimit() bool { return isAbove(p.Charged, p.Attempt.Limit) }
 
-// SpendError is a purchase that did not end well after its attempt was recorded.
-// It matches [ErrNotExecuted] or [ErrUndetermined] by its verdict. Beside a
-// purchase that is returned, it tells that more than the limit was charged.
-type SpendError struct {
-	Attempt  Attempt
-	Verdict  Verdict
-	Evidence Evidence // what the account showed, if it was looked at
-	Err      error    // what went wrong first
-}
-
-// Error tells what went wrong, what became of the money, and what to look at.
-func (e *SpendError) Error() string {
-	text := "youproxy: " + e.Attempt.String()
-	if e.Err != nil {
-		text += ": " + reasonOf(e.Err)
+func isAbove(charged *Money, limit Money) bool {
+	if charged == nil {
+		return false
 	}
-	if evidence := e.Evidence.String(); evidence != "" {
-		text += "; " + evidence
-	}
-	switch e.Verdict {
-	case VerdictExecuted:
-		return text + "; it was executed"
-	case VerdictNotExecuted:
-		return text + "; it was not executed, nothing was spent"
-	}
-	return text + "; money may have been spent: look at the account, or reconcile the attempt, before buying again"
+	above, err := charged.Cmp(limit)
+	return err == nil && above > 0
 }
 
-// Is matches the sentinel of the verdict, and of the outcome.
-func (e *SpendError) Is(target error) bool {
-	switch target {
-	case ErrNotExecuted:
-		return e.Verdict == VerdictNotExecuted
-	case ErrUndetermined:
-		return e.Verdict == VerdictUndetermined
-	}
-	return isOutcome(target, e.outcome())
-}
+// SpendOption sets one thing about a [Client.Buy] or a [Client.Renew].
+type SpendOption func(*spending) error
 
-// Unwrap gives what went wrong first.
-func (e *SpendError) Unwrap() error {
-	if e.Err == nil {
+// IdempotencyKey names a purchase: with the same key it is made at most once, for as long
+// as the journal lasts. Where it was made before, that purchase is returned; nothing is
+// spent. Where its outcome is not known, the account is looked at first. Where it was not
+// executed, it is made. The same key with another request is [ErrKeyReused].
+//
+// A key is 1 to 255 bytes of UTF-8 without NUL, such as the id of a job. The journal in
+// memory remembers the last 100,000 keys, until the process ends; a journal that lasts,
+// such as that of package filejournal, remembers all.
+func IdempotencyKey(key string) SpendOption {
+	return func(s *spending) error {
+		if key == "" || len(key) > 255 || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
+			return &ValidationError{Request: "IdempotencyKey", Fields: []FieldError{{
+				Field: "key", Rule: ruleFormat, Message: "must be 1 to 255 bytes of UTF-8 without NUL, such as the id of a job",
+			}}}
+		}
+		s.entry.Attempt.Key = key
 		return nil
 	}
-	return settled{e.Err}
 }
 
-func (e *SpendError) outcome() Outcome {
-	switch e.Verdict {
-	case VerdictExecuted:
-		return OutcomeDone
-	case VerdictNotExecuted:
-		if o, ok := outcomeIn(e.Err); ok && o == OutcomeRejected {
-			return OutcomeRejected
+// Buy places an order for no more than limit, once. The error is nil exactly when it was
+// bought.
+//
+// It locks the journal of the client, which is in memory unless [WithJournal] sets
+// another. It asks for the quote, and stops where that is above the limit, in another
+// currency, above the balance, comes with warnings, or does not honor the promo code. It
+// notes what the account holds, records the attempt as open, and sends the order, once.
+// Where no reply tells what became of it, or it is rejected otherwise than by a documented
+// code beside a balance that did not fall, it finds out by what the account holds. That can
+// take as long as [Timeouts.Spend] and the patience of [WithReconcilePatience] together,
+// two minutes each unless they are set.
+//
+// An error with [OutcomeNotSent] spent nothing. One that came after the attempt was
+// recorded is a [*SpendError], which matches [ErrNotExecuted] where repeating is safe, and
+// [ErrUndetermined] where the outcome is not known. Then the attempt stays open in the
+// journal, and stops other orders of its proxy type with a [*PendingError]: to call Buy
+// again does not buy twice. [Client.Recover] finds out later; with [IdempotencyKey], Buy
+// does so by itself.
+//
+// The quote may tell the price of one proxy (it is not documented). So for more than one,
+// Buy asks for the price of one as well; where both are equal, the limit must allow that
+// price for each.
+//
+// To cancel ctx after the order was sent only destroys the knowledge of what became of it.
+// In a request handler, buy with [context.WithoutCancel]:
+//
+//	purchase, err := client.Buy(context.WithoutCancel(r.Context()), order, limit)
+func (c *Client) Buy(ctx context.Context, req OrderRequest, limit Money, opts ...SpendOption) (*Purchase, error) {
+	o, err := checkedOrder(req)
+	if err != nil {
+		return nil, err
+	}
+	reply := &orderReply{asked: o.ProxyType}
+	s := &spending{c: c, body: o, reply: reply, quoteOp: "POST /calculate/order", terms: &o.orderTerms, entry: *o.spent()}
+	if o.Quantity > 1 {
+		one := o.orderTerms
+		one.Quantity = 1
+		s.one = &one
+	}
+	if err := s.run(ctx, limit, opts); err != nil {
+		return nil, err
+	}
+	return s.entry.purchase(s.quote), nil
+}
+
+// purchase returns the order of an entry that was executed. The quote is nil where it was
+// not asked for now.
+func (e *Entry) purchase(q *Quote) *Purchase {
+	return &Purchase{
+		OrderNumber: e.OrderNumber, OrderID: e.OrderID, PromoCodeStatus: e.PromoCodeStatus,
+		Quote: e.quote(q), Attempt: e.Attempt.clone(), Recovered: e.Recovered, Charged: e.charged(),
+	}
+}
+
+func (e *Entry) quote(q *Quote) Quote {
+	if q != nil {
+		return *q
+	}
+	a := &e.Attempt
+	kept := Quote{ProxyType: a.ProxyType, Price: a.Price, Balance: a.Before.Balance, Discount: a.Discount}
+	if a.PromoCode != "" {
+		kept.PromoCodeStatus = PromoCodeValid // else it had been stopped
+	}
+	return kept
+}
+
+// spending is a Buy or a Renew under way.
+type spending struct {
+	c         *Client
+	turn      *turn
+	body      any // of the call that spends
+	payload   []byte
+	reply     spendReply
+	selection *selection // of an extension
+	quoteOp   string
+	terms     any // what is quoted
+	one       any // the same for one; nil where it is for one already
+	quote     *Quote
+	ofOne     *Quote // nil where one is not quoted
+	quotedAt  time.Time
+	entry     Entry
+	open      []Entry // that the journal had open, and those with the same key
+}
+
+// spendReply is the reply of a call that spends. It adds what it tells to an entry.
+type spendReply interface{ tell(e *Entry) }
+
+// run makes the purchase. Where it returns nil, the entry was executed.
+func (s *spending) run(ctx context.Context, limit Money, opts []SpendOption) error {
+	a := &s.entry.Attempt
+	if err := s.begin(ctx, limit, opts); err != nil {
+		return err
+	}
+	t, err := s.c.core().takeTurn(ctx, a.Op)
+	if err != nil {
+		return err
+	}
+	defer t.leave()
+	s.turn = t
+	if done, err := s.earlier(); done || err != nil {
+		return err
+	}
+	if err := s.ask(); err != nil {
+		return err
+	}
+	if err := s.snapshot(); err != nil {
+		return err
+	}
+	if elapsed(s.quotedAt) > time.Minute {
+		if err := s.ask(); err != nil {
+			return err
 		}
-		return OutcomeNotSent
-	}
-	return OutcomeUnknown
-}
-
-// LogValue gives slog the attempt, the verdict and the cause.
-func (e *SpendError) LogValue() slog.Value {
-	attrs := []slog.Attr{
-		slog.Any("attempt", e.Attempt),
-		slog.String("verdict", e.Verdict.String()),
-		slog.String("outcome", e.outcome().String()),
-	}
-	if e.Err != nil {
-		attrs = append(attrs, slog.String("error", e.Err.Error()))
-	}
-	return slog.GroupValue(attrs...)
-}
-
-// notFoundOut is a context that ended before the account showed what became of a
-// call that failed. The evidence tells of the context.
-type notFoundOut struct{ first, over error }
-
-func (e *notFoundOut) Error() string   { return reasonOf(e.first) }
-func (e *notFoundOut) Unwrap() []error { return []error{e.first, e.over} }
-
-// settled is an error whose outcome is known better by now: it matches all that
-// it did but the sentinels of outcomes.
-type settled struct{ err error }
-
-func (e settled) Error() string      { return e.err.Error() }
-func (e settled) As(target any) bool { return errors.As(e.err, target) }
-func (e settled) Is(target error) bool {
-	return !isVerdict(target) && errors.Is(e.err, target)
-}
-
-// isVerdict reports whether an error tells what became of a call.
-func isVerdict(err error) bool {
-	return slices.Contains([]error{ErrNotSent, ErrOutcomeUnknown, ErrNotExecuted, ErrUndetermined}, err)
-}
-
-// guardError is a purchase that was stopped before anything was sent.
-type guardError struct {
-	op     string
-	text   string
-	causes []error
-}
-
-func stopped(op, text string, causes ...error) error {
-	return &guardError{op: op, text: text, causes: causes}
-}
-
-func (e *guardError) Error() string {
-	return "youproxy: " + e.op + ": " + e.reason() + "; " + moneyAfter(e.op, OutcomeNotSent)
-}
-func (e *guardError) reason() string       { return e.text }
-func (e *guardError) Is(target error) bool { return isOutcome(target, OutcomeNotSent) }
-func (e *guardError) Unwrap() []error      { return e.causes }
-func (e *guardError) outcome() Outcome     { return OutcomeNotSent }
-
-// checkQuote stops a purchase that is not what the caller is ready to pay for.
-func checkQuote(op string, q *Quote, promoCode string, limit Money) error {
-	switch above, err := q.Price.Cmp(limit); {
-	case err != nil:
-		return stopped(op, fmt.Sprintf("the price is %s, and the limit %s", q.Price, limit), err)
-	case above > 0:
-		return stopped(op, fmt.Sprintf("the price of %s is above the limit of %s", q.Price, limit), ErrPriceAboveLimit)
-	case q.Price.Amount.IsNegative():
-		return stopped(op, fmt.Sprintf("the price of %s is negative", q.Price), ErrQuoteWarning)
-	case q.Price.Amount.IsZero() && q.Discount.LessThan(decimal.NewFromInt(100)):
-		return stopped(op, fmt.Sprintf("the price is %s without a full discount", q.Price), ErrQuoteWarning)
-	case promoCode != "" && q.PromoCodeStatus != PromoCodeValid:
-		return stopped(op, fmt.Sprintf("the promo code is not valid: the full price of %s would be charged", q.Price), ErrPromoCodeNotValid)
-	}
-	if len(q.Warnings) > 0 {
-		causes := []error{ErrQuoteWarning}
-		var texts []string
-		for _, w := range q.Warnings {
-			causes = append(causes, w.Code)
-			texts = append(texts, fmt.Sprintf("%s (code %d)", shortQuote(w.Message), int(w.Code)))
+		if elapsed(s.quotedAt) > time.Minute {
+			return stopped(a.Op, "the quote was more than a minute old when it came")
 		}
-		return stopped(op, "the service would not execute it: "+strings.Join(texts, ", "), causes...)
 	}
-	if q.Balance.IsZero() {
-		return nil // the reply may leave it out: the balance is asked for before anything is sent
+	if err := s.checkLast(); err != nil {
+		return err
 	}
-	return checkFunds(op, q.Price, q.Balance)
+	if t.broken {
+		return notSent(a.Op, errBroken)
+	}
+	method, path, _ := strings.Cut(a.Op, " ")
+	call := &apiCall{op: a.Op, effect: spend, method: method, path: path, body: s.payload, reply: s.reply}
+	r := s.c.core().spend(t, call, &s.entry)
+	if call.recorded.IsZero() {
+		return r.err
+	}
+	return s.settle(r)
+}
+
+// begin checks what needs no other look, and completes the attempt.
+func (s *spending) begin(ctx context.Context, limit Money, opts []SpendOption) error {
+	a := &s.entry.Attempt
+	if err := s.c.check(ctx); err != nil {
+		return notSent(a.Op, err)
+	}
+	if !isCurrency(limit.Currency) {
+		return stopped(a.Op, fmt.Sprintf("the limit is %s, where a currency must be named in capital letters, without blanks: write it such as ParseMoney(\"10 USD\")", limit), ErrCurrencyMismatch)
+	}
+	a.Limit = limit
+	for i, opt := range opts {
+		if opt == nil {
+			return notSent(a.Op, fmt.Errorf("option %d is nil: leave it out", i+1))
+		}
+		if err := opt(s); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.payload, err = json.Marshal(s.body); err != nil {
+		return notSent(a.Op, fmt.Errorf("the request cannot be written as JSON: %w", err))
+	}
+	request := s.payload
+	if x, ok := s.body.(*extension); ok { // the order of ids does not count
+		sorted := *x
+		sorted.IPAddressIDs, sorted.OrderIDs = slices.Sorted(slices.Values(x.IPAddressIDs)), slices.Sorted(slices.Values(x.OrderIDs))
+		request, _ = json.Marshal(&sorted)
+	}
+	s.c.core().complete(a, request)
+	return nil
+}
+
+// complete gives an attempt its id, and what tells its request and its account.
+func (c *core) complete(a *Attempt, payload []byte) {
+	var room [1024]byte
+	var text [idLength + 2*sha256.Size + accountLength]byte
+	_, _ = rand.Read(room[:idLength]) // it never fails
+	id := text[:idLength]
+	for i := range id {
+		id[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[room[i]%32]
+	}
+	request := sha256.Sum256(append(append(append(room[:0], a.Op...), '\n'), payload...))
+	account := c.accountOf(id)
+	hex.Encode(text[idLength:], request[:])
+	copy(text[len(text)-accountLength:], account[:])
+	all := string(text[:]) // one string for all three
+	a.Version, a.ID = attemptVersion, all[:idLength]
+	a.Request, a.Account = all[idLength:len(all)-accountLength], all[len(all)-accountLength:]
+	a.SpendMillis, a.PatienceMillis = c.config.timeouts.Spend.Milliseconds(), c.config.patience.Milliseconds()
+}
+
+const (
+	idLength      = 26
+	accountLength = 8
+)
+
+// accountOf tells whether two attempts were made with the same key, and nothing of the key.
+func (c *core) accountOf(id []byte) (account [accountLength]byte) {
+	var room [256]byte
+	sum := sha256.Sum256(append(append(append(room[:0], id...), '\n'), c.key()...))
+	hex.Encode(account[:], sum[:accountLength/2])
+	return account
+}
+
+// ask asks for the price of all, and for that of one, and stops what is not as it should
+// be.
+func (s *spending) ask() error {
+	a := &s.entry.Attempt
+	s.quotedAt = time.Now()
+	ctx, cancel := context.WithTimeoutCause(s.turn, quoteBound, errSlowQuote)
+	defer cancel()
+	quote := func(terms any) (*Quote, error) { return s.c.quote(ctx, s.quoteOp, terms, a.ProxyType) }
+	var err error
+	if s.quote, err = quote(s.terms); err != nil {
+		return stopped(a.Op, "the price could not be asked: "+reasonOf(err), settled{err: err})
+	}
+	if s.quote.aged {
+		return stopped(a.Op, "the price could not be asked: "+errAged.Error())
+	}
+	a.Price, a.Discount, a.Before.Balance = s.quote.Price, s.quote.Discount, s.quote.Balance
+	if err := s.checkQuote(); err != nil || s.one == nil {
+		return err
+	}
+	s.ofOne, err = quote(s.one)
+	var refused *APIError
+	if err != nil && (!errors.As(err, &refused) || !refused.Code.Known() || refused.Code == ErrServiceFault) {
+		return stopped(a.Op, "the price of one could not be asked: "+reasonOf(err), settled{err: err})
+	}
+	if err != nil || len(s.ofOne.Warnings) > 0 {
+		s.ofOne = nil
+		s.c.core().log(ctx, slog.LevelInfo, "youproxy: one alone cannot be quoted: the price counts as that of all", slog.Any("attempt", *a))
+	}
+	return nil
+}
+
+var (
+	errSlowQuote = fmt.Errorf("the price was not told within %s: %w", quoteBound, context.DeadlineExceeded)
+	errSlowList  = fmt.Errorf("the list did not end within %s: %w", listBound, context.DeadlineExceeded)
+)
+
+// checkLast checks what is known only with the quantity, and the budget.
+func (s *spending) checkLast() error {
+	a := &s.entry.Attempt
+	a.PriceIfEach = Money{}
+	if s.ofOne != nil && a.Quantity > 1 {
+		if order, err := a.Price.Cmp(s.ofOne.Price); err == nil && order <= 0 {
+			a.PriceIfEach = Money{Amount: a.Price.Amount.Mul(decimal.NewFromInt(int64(a.Quantity))), Currency: a.Price.Currency}
+		}
+	}
+	largest := s.entry.cost()
+	if isAbove(&largest, a.Limit) {
+		return stopped(a.Op, fmt.Sprintf("the price of %s is within the limit of %s, but one alone costs as much, so the price may be per proxy: allow %d times as much, %s",
+			a.Price, a.Limit, a.Quantity, largest), ErrPriceAboveLimit)
+	}
+	if a.Before.Balance.IsZero() { // the quote may leave it out
+		ctx, cancel := context.WithTimeoutCause(s.turn, quoteBound, errSlowQuote)
+		defer cancel()
+		balance, aged, err := s.c.balance(ctx)
+		if aged {
+			err = errAged
+		}
+		if err != nil {
+			return stopped(a.Op, "what the account holds could not be read: "+reasonOf(err), settled{err: err})
+		}
+		a.Before.Balance = balance
+	}
+	if err := checkFunds(a.Op, largest, a.Before.Balance); err != nil {
+		return err
+	}
+	return s.checkBudget(largest)
 }
 
 func checkFunds(op string, price, balance Money) error {
@@ -236,298 +338,140 @@ func checkFunds(op string, price, balance Money) error {
 	return nil
 }
 
-// Buy places an order for no more than maxPrice, once. It asks for the quote, and
-// stops where that is above the limit, in another currency, above the balance,
-// comes with warnings, or does not honour the promo code. It notes what the
-// account holds, lets the recorder of [WithAttemptRecorder] write the attempt
-// down, and sends the order. Where no reply tells what became of it, or it is rejected
-// otherwise than by a documented code beside a balance that did not fall, it finds out
-// by what the account holds afterwards, as [Client.Reconcile] does. That can take
-// as long as [Timeouts.Spend] and the patience of [WithReconcilePatience] together,
-// two minutes each unless they are set.
-//
-// An error before the attempt was recorded has [OutcomeNotSent]. One after that is
-// a [*SpendError], which matches [ErrNotExecuted] where repeating is safe, and
-// [ErrUndetermined] where it is not. Where the purchase is returned as well, it
-// was made, and the error is [ErrChargedAboveLimit]: the service takes no limit,
-// so a price that rose after the quote is seen only then.
-//
-// To cancel ctx after the order left only destroys the knowledge of what became
-// of it. In a request handler, buy with [context.WithoutCancel]:
-//
-//	purchase, err := client.Buy(context.WithoutCancel(r.Context()), order, limit)
-func (c *Client) Buy(ctx context.Context, req OrderRequest, maxPrice Money) (*Purchase, error) {
-	o, err := checkedOrder(req)
-	if err != nil {
-		return nil, err
+// checkQuote stops a purchase that is not what the caller is ready to pay for.
+func (s *spending) checkQuote() error {
+	a, q := &s.entry.Attempt, s.quote
+	switch above, err := q.Price.Cmp(a.Limit); {
+	case err != nil:
+		return stopped(a.Op, fmt.Sprintf("the price is %s, and the limit %s", q.Price, a.Limit), err)
+	case above > 0:
+		return stopped(a.Op, fmt.Sprintf("the price of %s is above the limit of %s", q.Price, a.Limit), ErrPriceAboveLimit)
+	case q.Price.Amount.IsNegative():
+		return stopped(a.Op, fmt.Sprintf("the price of %s is negative", q.Price), ErrQuoteWarning)
+	case q.Price.Amount.IsZero() && q.Discount.LessThan(decimal.NewFromInt(100)):
+		return stopped(a.Op, fmt.Sprintf("the price is %s without a full discount", q.Price), ErrQuoteWarning)
+	case a.PromoCode != "" && q.PromoCodeStatus != PromoCodeValid:
+		return stopped(a.Op, fmt.Sprintf("the promo code is not valid: the full price of %s would be charged", q.Price), ErrPromoCodeNotValid)
 	}
-	ctx, s, err := c.beginSpend(ctx, opOrder, maxPrice)
-	if err != nil {
-		return nil, err
+	if len(q.Warnings) > 0 {
+		causes := []error{ErrQuoteWarning}
+		var texts []string
+		for _, w := range q.Warnings {
+			causes = append(causes, w.Code)
+			texts = append(texts, fmt.Sprintf("%s (code %d)", shortQuote(w.Message), int(w.Code)))
+		}
+		return stopped(a.Op, "the service would not execute it: "+strings.Join(texts, ", "), causes...)
 	}
-	defer s.leave()
-	s.quote, err = c.quote(ctx, "POST /calculate/order", &o.orderTerms, o.ProxyType)
-	if err := s.guard(o.PromoCode, err); err != nil {
-		return nil, err
+	if q.Balance.IsZero() {
+		return nil // it is asked for before anything is sent
 	}
-	a := &s.attempt
-	a.ProxyType, a.RentPeriodDays, a.Quantity, a.Country = o.ProxyType, o.RentPeriodDays, o.Quantity, o.Country
-	if err := s.snapshot(ctx); err != nil {
-		return nil, err
-	}
-
-	reply := orderReply{asked: o.ProxyType}
-	e, err := s.send(ctx, o, &reply)
-	purchase := &Purchase{Quote: *s.quote, Attempt: s.attempt}
-	if err == nil {
-		purchase.Order = reply.order(e)
-		purchase.Charged, err = s.charged(e)
-		return purchase, err
-	}
-	seen, err := s.settle(ctx, err)
-	if seen == nil || seen.Verdict != VerdictExecuted {
-		return nil, err
-	}
-	seen.Purchase.Quote = *s.quote
-	return seen.Purchase, err
+	return checkFunds(a.Op, q.Price, q.Balance)
 }
 
-// Renew extends proxies for no more than maxPrice, once, as [Client.Buy] orders
-// them. Where no reply tells, the ends of the proxies and the balance do. It
-// refuses a part of an IPv6 order with [ErrWholeOrderRequired], and proxies that
-// are not in the account.
-func (c *Client) Renew(ctx context.Context, req ExtendRequest, maxPrice Money) (*Renewal, error) {
-	x, err := checkedExtension(req)
-	if err != nil {
-		return nil, err
-	}
-	ctx, s, err := c.beginSpend(ctx, opExtend+x.suffix, maxPrice)
-	if err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	s.quote, err = c.quote(ctx, "POST /calculate/extend"+x.suffix, x, x.ProxyType)
-	if err := s.guard(x.PromoCode, err); err != nil {
-		return nil, err
-	}
-	a := &s.attempt
-	a.ProxyType, a.RentPeriodDays = x.ProxyType, x.RentPeriodDays
-	s.selection = &x.selection
-	if err := s.snapshot(ctx); err != nil {
-		return nil, err
-	}
-
-	reply := extendReply{asked: &x.selection}
-	e, err := s.send(ctx, x, &reply)
-	renewal := &Renewal{Quote: *s.quote, Attempt: s.attempt}
-	if err == nil {
-		renewal.Extension = reply.extension(e)
-		renewal.Charged, err = s.charged(e)
-		return renewal, err
-	}
-	seen, err := s.settle(ctx, err)
-	if seen == nil || seen.Verdict != VerdictExecuted {
-		return nil, err
-	}
-	seen.Renewal.Quote = *s.quote
-	return seen.Renewal, err
-}
-
-// guardedSpend is a purchase under way.
-type guardedSpend struct {
-	c         *Client
-	leave     func()
-	quote     *Quote
-	selection *selection // of an extension
-	attempt   Attempt
-	own       ownSpend
-}
-
-// beginSpend waits for the turn. All that the purchase does is done with the
-// context that it returns.
-func (c *Client) beginSpend(ctx context.Context, op string, limit Money) (context.Context, *guardedSpend, error) {
-	if err := c.check(ctx); err != nil {
-		return nil, nil, notSent(op, err)
-	}
-	if err := checkLimit(op, limit); err != nil {
-		return nil, nil, err
-	}
-	turn, leave, err := c.core().takeTurn(ctx, op)
-	if err != nil {
-		return nil, nil, err
-	}
-	s := &guardedSpend{c: c, leave: leave, attempt: Attempt{Version: attemptVersion, ID: rand.Text(), Op: op, Limit: limit}}
-	return turn, s, nil
-}
-
-// checkLimit stops a purchase whose limit could be in any currency.
-func checkLimit(op string, limit Money) error {
-	if isCurrency(limit.Currency) {
+// checkBudget stops a purchase that would exceed the budget of all processes.
+func (s *spending) checkBudget(price Money) error {
+	budget, per, op := s.c.core().config.budget, s.c.core().config.budgetPer, s.entry.Attempt.Op
+	if per == 0 {
 		return nil
 	}
-	return stopped(op, fmt.Sprintf("the limit is %s, where a currency must be named in capital letters, without blanks: write it such as ParseMoney(\"10 USD\")", limit), ErrCurrencyMismatch)
-}
-
-// guard stops what was quoted, or could not be.
-func (s *guardedSpend) guard(promoCode string, quoteErr error) error {
-	if quoteErr != nil {
-		return stopped(s.attempt.Op, "the price could not be asked: "+reasonOf(quoteErr), settled{quoteErr})
+	spent, err := s.turn.spent(time.Now().Add(-per), budget.Currency)
+	if err != nil && !errors.Is(err, ErrCurrencyMismatch) {
+		err = fmt.Errorf("the journal could not be read: %w", outside(s.c.core().redact, err))
+		return stopped(op, err.Error(), err)
 	}
-	s.attempt.PromoCode, s.attempt.Price = promoCode, s.quote.Price
-	return checkQuote(s.attempt.Op, s.quote, promoCode, s.attempt.Limit)
-}
-
-// snapshot notes what the account holds.
-func (s *guardedSpend) snapshot(ctx context.Context) error {
-	a := &s.attempt
-	fail := func(err error) error {
-		return stopped(a.Op, "what the account holds could not be read: "+reasonOf(err), settled{err})
+	total := Money{}
+	if err == nil {
+		total, err = spent.Add(price)
 	}
-	if s.selection != nil {
-		if err := s.noteEnds(ctx); err != nil {
-			if _, ok := err.(*guardError); ok { //nolint:errorlint // it is never wrapped
-				return err
-			}
-			return fail(err)
-		}
-	} else if err := s.noteOrders(ctx); err != nil {
-		return fail(err)
+	switch over, cmpErr := total.Cmp(budget); {
+	case err != nil || cmpErr != nil:
+		return stopped(op, fmt.Sprintf("the budget is %s, and something is paid in another currency", budget), cmp.Or(err, cmpErr))
+	case over > 0:
+		return stopped(op, fmt.Sprintf("with the price of %s, %s would be spent within %s, where the budget is %s", price, total, per, budget), ErrOverBudget)
 	}
-	balance, aged, err := s.c.balance(ctx)
-	switch {
-	case err != nil:
-		return fail(err)
-	case aged:
-		return fail(errAged)
-	}
-	a.Before.Balance = balance
-	return checkFunds(a.Op, a.Price, balance)
-}
-
-func (s *guardedSpend) noteOrders(ctx context.Context) error {
-	a := &s.attempt
-	numbers := make(map[OrderNumber]bool)
-	seen := make(map[OrderID]bool)
-	for p, err := range s.c.fresh(ctx, a.ProxyType) {
-		if err != nil {
-			return err
-		}
-		numbers[p.OrderNumber] = true
-		if id := redactID(s.c, p.OrderID); !seen[id] {
-			seen[id] = true
-			a.Before.Orders = append(a.Before.Orders, id)
-		}
-	}
-	a.Before.Unseen = s.c.core().spends.unseen(a.ProxyType, numbers, s.c.core().config.patience+2*clockTolerance)
 	return nil
 }
 
-func (s *guardedSpend) noteEnds(ctx context.Context) error {
-	a, x := &s.attempt, s.selection
-	wanted := make(map[string]bool)
-	for _, id := range x.IPAddressIDs {
-		wanted[string(id)] = true
+// spend records a call that spends as open, and sends it, once.
+func (c *core) spend(t *turn, call *apiCall, e *Entry) result {
+	a := &e.Attempt
+	call.recorded = time.Now() // it may be there from now on
+	e.State, a.At = EntryOpen, call.recorded.UTC()
+	if err := t.record(e); err != nil {
+		unsent := *e // though it may have been recorded all the same
+		unsent.settle(EntryNotExecuted)
+		t.ledger.owe(&unsent)
+		call.recorded = time.Time{}
+		return result{err: notSent(a.Op, fmt.Errorf("the attempt could not be recorded: %w", outside(c.redact, err)))}
 	}
-	for _, id := range x.OrderIDs {
-		wanted[string(id)] = true
-	}
-	found := make(map[string]bool)
-	a.Before.Ends = make(map[IPAddressID]time.Time)
-	left := make(map[OrderID]bool)     // orders of which some proxy is not chosen
-	selected := make(map[OrderID]bool) // orders of which some proxy is
-	for p, err := range s.c.fresh(ctx, a.ProxyType) {
-		if err != nil {
-			return err
-		}
-		id := string(p.ID)
-		if x.suffix != "" {
-			id = string(p.OrderID)
-		}
-		if !wanted[id] {
-			left[p.OrderID] = true
-			continue
-		}
-		found[id] = true
-		selected[p.OrderID] = true
-		a.Before.Ends[p.ID] = p.End
-		if p.AutoExtend {
-			a.Before.Renewing = append(a.Before.Renewing, p.ID)
-		}
-	}
-	for id := range wanted {
-		if !found[id] {
-			cause := ErrIncorrectIPAddresses
-			if x.suffix != "" {
-				cause = ErrIncorrectOrderIDs
-			}
-			return stopped(a.Op, plainText(id)+" is not among the account's proxies of that type", cause)
-		}
-	}
-	for id := range selected {
-		if a.ProxyType == ProxyTypeIPv6 && x.suffix == "" && left[id] {
-			return stopped(a.Op, "only a part of the IPv6 order "+plainText(string(id))+" is to be extended, which the service does not do: extend all of it", ErrWholeOrderRequired)
-		}
-	}
-	a.Quantity = len(a.Before.Ends)
-	return nil
+	return c.try(t, call, 1)
 }
 
-// send lets the recorder write the attempt down and sends the request, once.
-func (s *guardedSpend) send(ctx context.Context, body interface{ own() ownSpend }, reply any) (*envelope, error) {
-	core, a := s.c.core(), &s.attempt
-	payload, err := json.Marshal(body)
-	if err != nil {
-		return nil, notSent(a.Op, fmt.Errorf("the request cannot be written as JSON: %w", err))
+// tell adds what a reply tells to an entry, without the key.
+func (c *core) tell(reply spendReply, e *Entry) {
+	reply.tell(e)
+	e.OrderNumber, e.PromoCodeStatus = OrderNumber(c.redact(string(e.OrderNumber))), PromoCodeStatus(c.redact(string(e.PromoCodeStatus)))
+	for i, id := range e.IPAddressIDs {
+		e.IPAddressIDs[i] = IPAddressID(c.redact(string(id)))
 	}
-	a.At = time.Now().UTC()
-	a.Before.Disturbed = core.spends.extended(a, core.config.patience+2*clockTolerance)
-	if core.config.recorder != nil {
-		if err := core.config.recorder(ctx, a.clone()); err != nil {
-			return nil, notSent(a.Op, fmt.Errorf("the attempt could not be recorded: %w", outside(core.redact, err)))
-		}
-		if took := time.Since(a.At); took > core.config.timeouts.Spend { // what is reconciled counts from then
-			return nil, notSent(a.Op, fmt.Errorf("to record the attempt took %s, which is longer than the call may take", took.Round(time.Second)))
-		}
+	for i, id := range e.OrderIDs {
+		e.OrderIDs[i] = OrderID(c.redact(string(id)))
 	}
-	method, path, _ := strings.Cut(a.Op, " ")
-	s.own = body.own()
-	s.own.attempt = a.ID
-	if len(a.Before.Ends) > 0 {
-		s.own.proxies = slices.Collect(maps.Keys(a.Before.Ends))
-	}
-	r := core.spend(ctx, &apiCall{op: a.Op, effect: spend, method: method, path: path, body: payload, reply: reply, own: s.own})
-	return r.envelope, r.err
 }
 
-// settle finds out what became of an attempt that gave an error.
-func (s *guardedSpend) settle(ctx context.Context, err error) (*Reconciliation, error) {
-	failed := &SpendError{Attempt: s.attempt, Err: err}
-	switch OutcomeOf(err) {
+// settle records what became of what was sent, and finds it out where the reply does not
+// tell.
+func (s *spending) settle(r result) error {
+	core, e, a := s.c.core(), &s.entry, &s.entry.Attempt
+	if x, ok := s.reply.(*extendReply); ok && r.err == nil && !x.names(a) {
+		r.err = &CallError{Op: a.Op, HTTPStatus: r.status, Err: errors.New("the reply names other proxies than those that were to be extended")}
+	}
+	failed := &SpendError{Attempt: a.clone(), Err: r.err}
+	switch OutcomeOf(r.err) {
+	case OutcomeDone:
+		if core.tell(s.reply, e); r.balance.given {
+			e.Charged = a.fell(r.money(r.balance))
+		}
+		return core.close(s.turn, e, EntryExecuted, nil)
 	case OutcomeNotSent:
 		failed.Verdict = VerdictNotExecuted
-		return nil, failed
 	case OutcomeRejected:
-		if s.attempt.refused(err) {
+		if a.refused(r.err) {
 			failed.Verdict = VerdictNotExecuted
-			return nil, failed
 		}
-		s.c.core().spends.begin(s.own) // it may have been executed all the same
 	}
-	seen, lookErr := s.c.reconcile(ctx, &s.attempt, time.Now().Add(s.c.core().config.patience))
-	failed.Verdict, failed.Evidence = seen.Verdict, seen.Evidence
-	if lookErr != nil {
-		failed.Err = &notFoundOut{first: err, over: lookErr}
+	if failed.Verdict == VerdictNotExecuted {
+		_ = core.close(s.turn, e, EntryNotExecuted, nil)
+		return failed
 	}
-	switch seen.Verdict {
-	case VerdictExecuted:
-		s.c.core().spends.recovered()
-		return seen, nil // for the price of the quote, else it would not be known
-	case VerdictNotExecuted:
-		s.c.core().spends.end(OutcomeNotSent, nil)
-	default:
-		s.c.core().spends.end(OutcomeUnknown, nil)
+	s.turn.ledger.sendingEnded(a)
+	seen, err := s.c.lookUntil(s.turn, []*Entry{e})
+	if seen[0].Verdict == VerdictExecuted {
+		return nil
 	}
-	return seen, failed
+	failed.Verdict, failed.Evidence = seen[0].Verdict, seen[0].Evidence
+	if err != nil {
+		failed.Err = &notFoundOut{first: r.err, over: err}
+	}
+	return failed
+}
+
+// settle records an entry that is settled. The caller is told of the purchase whether that
+// succeeds or not: it is recorded at the next turn then.
+func (c *core) settle(t *turn, e *Entry, known *seenEntries) error {
+	err := t.settle(e, known)
+	switch {
+	case err == errLockLost: //nolint:errorlint // it is never wrapped
+		return err
+	case err != nil:
+		c.log(t, slog.LevelError, "youproxy: what became of a purchase could not be recorded: it is tried again at the next one",
+			slog.Any("attempt", e.Attempt), slog.String("state", string(e.State)), slog.String("error", outside(c.redact, err).Error()))
+	}
+	if e.State == EntryExecuted && isAbove(e.Charged, e.Attempt.Limit) && !e.Attempt.isPlain() {
+		c.log(t, slog.LevelWarn, "youproxy: more than the limit was charged",
+			slog.Any("attempt", e.Attempt), slog.String("charged", e.Charged.String()))
+	}
+	return nil
 }
 
 // refused reports whether a rejection is the service's own word: a documented code in
@@ -535,43 +479,21 @@ func (s *guardedSpend) settle(ctx context.Context, err error) (*Reconciliation, 
 // service, or answers for it, may reject what was executed.
 func (a *Attempt) refused(err error) bool {
 	var no *APIError
-	if !errors.As(err, &no) || !no.Code.Known() {
+	if !errors.As(err, &no) || !no.Code.Known() || no.aged {
 		return false
 	}
-	if no.Balance == nil {
+	if no.Balance == nil || a.isPlain() {
 		return true
 	}
 	fell := a.fell(*no.Balance)
 	return fell != nil && !fell.Amount.IsPositive()
 }
 
-// charged tells what the balance of a reply fell by.
-func (s *guardedSpend) charged(e *envelope) (*Money, error) {
-	if !e.balance.given {
-		return nil, nil
-	}
-	charged := s.attempt.fell(e.money(e.balance))
-	return charged, s.checkCharged(charged)
-}
-
-func (s *guardedSpend) checkCharged(charged *Money) error {
-	if charged == nil {
-		return nil
-	}
-	if above, err := charged.Cmp(s.attempt.Limit); err != nil || above <= 0 {
-		return nil //nolint:nilerr // the currencies are those that the quote was checked with
-	}
-	return &SpendError{
-		Attempt: s.attempt, Verdict: VerdictExecuted,
-		Err: fmt.Errorf("%w: %s, where the limit was %s", ErrChargedAboveLimit, charged, s.attempt.Limit),
-	}
-}
-
-// fell gives by how much the balance fell since the attempt, or nil where it is
+// fell returns by how much the balance fell since the attempt, or nil where it is
 // in another currency.
 func (a *Attempt) fell(now Money) *Money {
 	fell, err := a.Before.Balance.Sub(now)
-	if err != nil || now.IsZero() || a.Before.Balance.IsZero() {
+	if err != nil {
 		return nil
 	}
 	return &fell

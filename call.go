@@ -70,7 +70,9 @@ type apiCall struct {
 	query  string // encoded
 	body   []byte // nil for none
 	reply  any    // a pointer to a struct for readEnvelope, a *rawReply, or nil
-	own    ownSpend
+
+	entry    *Entry    // of a plain call that spends
+	recorded time.Time // when the attempt was, or zero
 }
 
 // The pauses between the attempts of a call that spends nothing.
@@ -86,14 +88,14 @@ func (c *Client) get(ctx context.Context, op string, query, reply any) (*envelop
 	if err != nil {
 		return nil, notSent(op, fmt.Errorf("the query cannot be written: %w", err))
 	}
-	return c.call(ctx, op, values.Encode(), nil, reply, ownSpend{})
+	return c.call(ctx, op, values.Encode(), nil, reply, nil)
 }
 
 // call makes a call of the table and reads its reply.
-func (c *Client) call(ctx context.Context, op, query string, body []byte, reply any, own ownSpend) (*envelope, error) {
+func (c *Client) call(ctx context.Context, op, query string, body []byte, reply any, entry *Entry) (*envelope, error) {
 	method, path, _ := strings.Cut(op, " ")
 	return c.do(ctx, &apiCall{
-		op: op, effect: effectOf(op), method: method, path: path, query: query, body: body, reply: reply, own: own,
+		op: op, effect: effectOf(op), method: method, path: path, query: query, body: body, reply: reply, entry: entry,
 	})
 }
 
@@ -103,11 +105,11 @@ func (c *Client) post(ctx context.Context, op string, body, reply any) (*envelop
 	if err != nil {
 		return nil, notSent(op, fmt.Errorf("the request cannot be written as JSON: %w", err))
 	}
-	var own ownSpend
-	if b, ok := body.(interface{ own() ownSpend }); ok {
-		own = b.own()
+	var entry *Entry
+	if b, ok := body.(interface{ spent() *Entry }); ok && effectOf(op) == spend {
+		entry = b.spent()
 	}
-	return c.call(ctx, op, "", payload, reply, own)
+	return c.call(ctx, op, "", payload, reply, entry)
 }
 
 // do is the one way every call takes.
@@ -119,13 +121,45 @@ func (c *Client) do(ctx context.Context, call *apiCall) (*envelope, error) {
 	if call.effect != spend {
 		return core.repeat(ctx, call)
 	}
-	ctx, leave, err := core.takeTurn(ctx, call.op)
+	t, err := core.takeTurn(ctx, call.op)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
-	r := core.spend(ctx, call)
+	defer t.leave()
+	r := core.spendPlainly(t, call)
 	return r.envelope, r.err
+}
+
+// spendPlainly makes a call that spends without a guard. It is in the journal as well, so
+// that no look takes what it did for what another call did.
+func (c *core) spendPlainly(t *turn, call *apiCall) result {
+	e := call.entry
+	c.complete(&e.Attempt, call.body)
+	if c.config.budgetPer > 0 {
+		c.log(t, slog.LevelWarn, "youproxy: a plain call spends without the budget", slog.Any("attempt", e.Attempt))
+	}
+	r := c.spend(t, call, e)
+	if call.recorded.IsZero() {
+		return r
+	}
+	switch OutcomeOf(r.err) {
+	case OutcomeDone:
+		if reply, ok := call.reply.(spendReply); ok {
+			c.tell(reply, e)
+		}
+		e.settle(EntryExecuted)
+	case OutcomeNotSent:
+		e.settle(EntryNotExecuted)
+	case OutcomeRejected:
+		if e.settle(EntryNotExecuted); !e.Attempt.refused(r.err) {
+			e.State, e.Note = EntryDismissed, "rejected by what may not be the service"
+		}
+	default:
+		t.ledger.watch(&e.Attempt).since = call.recorded
+		return r // it stays open until its patience is over
+	}
+	_ = c.settle(t, e, nil)
+	return r
 }
 
 // check tells where a call cannot even begin.
@@ -137,15 +171,6 @@ func (c *Client) check(ctx context.Context) error {
 		return errNilContext
 	}
 	return nil
-}
-
-// spend makes a call that spends, and remembers what became of it. The caller has
-// the turn.
-func (c *core) spend(ctx context.Context, call *apiCall) result {
-	c.spends.begin(call.own)
-	r := c.try(ctx, call, 1)
-	c.spends.end(OutcomeOf(r.err), call.reply)
-	return r
 }
 
 var (
@@ -233,6 +258,13 @@ func (c *core) try(ctx context.Context, call *apiCall, number int) result {
 	return r
 }
 
+// log tells the logger, if there is one, of what concerns a purchase.
+func (c *core) log(ctx context.Context, level slog.Level, message string, attrs ...slog.Attr) {
+	if c.config.logger != nil {
+		c.config.logger.LogAttrs(ctx, level, message, attrs...)
+	}
+}
+
 func (c *core) report(ctx context.Context, e CallEvent) {
 	if c.config.observer != nil {
 		c.config.observer(ctx, e)
@@ -269,9 +301,13 @@ func (c *core) send(ctx context.Context, call *apiCall, again bool) result {
 	patience := c.config.timeouts.Read
 	if call.effect == spend {
 		patience = c.config.timeouts.Spend
+		if !call.recorded.IsZero() { // others count from then
+			patience -= time.Since(call.recorded)
+		}
 	}
 	list, _ := call.reply.(*proxyList)
 	s := newSending(ctx, patience, call.effect == spend, list != nil)
+	s.recorded = call.recorded
 	defer s.cancel(nil)
 	defer s.end()
 	resp, err := c.exchange(s, call)
@@ -363,6 +399,9 @@ func (c *core) open(ctx context.Context, s *sending, resp *http.Response, call *
 	}
 	e, err := c.read(s, resp, call.reply)
 	e.aged = strings.Trim(resp.Header.Get("Age"), "0 ") != ""
+	if _, ok := call.reply.(*proxyList); ok {
+		e.date, _ = http.ParseTime(resp.Header.Get("Date"))
+	}
 	e.currency = text(c.redact(string(e.currency)))
 	r.envelope = e
 	if err == errStopped { //nolint:errorlint // it is never wrapped
@@ -406,7 +445,7 @@ func (c *core) open(ctx context.Context, s *sending, resp *http.Response, call *
 
 // refusal makes the service's no an error.
 func (c *core) refusal(op string, status int, e *envelope) *APIError {
-	refused := &APIError{Op: op, HTTPStatus: status}
+	refused := &APIError{Op: op, HTTPStatus: status, aged: e.aged}
 	if e.balance.given {
 		balance := e.money(e.balance)
 		refused.Balance = &balance

@@ -41,16 +41,14 @@ type Client struct {
 
 // core is what a client and its copies share.
 type core struct {
-	config    config
-	key       func() string
-	redact    func(string) string
-	own       *http.Transport // the package's own, if it has one
-	inner     *keyTransport
-	chain     http.RoundTripper // inner, within the middleware
-	blank     *http.Request     // what requests are made of
-	lane      *lane
-	spends    *ownSpends
-	leaveLane func() // made once
+	config config
+	key    func() string
+	redact func(string) string
+	own    *http.Transport // the package's own, if it has one
+	inner  *keyTransport
+	chain  http.RoundTripper // inner, within the middleware
+	blank  *http.Request     // what requests are made of
+	ledger *ledger
 }
 
 // New makes a client for an API key, which stands in the service's account page.
@@ -70,11 +68,8 @@ func New(apiKey string, opts ...Option) (*Client, error) {
 	c := &core{
 		key:    func() string { return apiKey },
 		redact: newRedactor(apiKey),
-		lane:   newLane(),
-		spends: new(ownSpends),
 		blank:  new(http.Request),
 	}
-	c.leaveLane = c.lane.leave
 	if err := c.configure(cfg, opts); err != nil {
 		return nil, err
 	}
@@ -97,8 +92,8 @@ func NewFromEnv(opts ...Option) (*Client, error) {
 	return New(key, opts...)
 }
 
-// With makes a variant of the client. Both share connections, and the turns that
-// calls which spend take.
+// With makes a variant of the client. Both share connections and, unless
+// [WithJournal] sets another, the journal.
 func (c *Client) With(opts ...Option) (*Client, error) {
 	if c == nil || c.core == nil {
 		return nil, errors.New("youproxy: the client is empty: make one with New")
@@ -125,12 +120,27 @@ func (c *core) configure(cfg config, opts []Option) error {
 	if err := cfg.checkBase(c.key()); err != nil {
 		return err
 	}
-	if c.chain != nil && !cfg.transportChanged && *c.config.base == *cfg.base {
-		c.config = cfg
+	same := c.chain != nil && !cfg.transportChanged && *c.config.base == *cfg.base
+	c.config = cfg
+	c.openJournal()
+	if same {
 		return nil
 	}
-	c.config = cfg
 	return c.connect()
+}
+
+// openJournal makes the client's side of its journal, unless it has it already.
+func (c *core) openJournal() {
+	cfg := &c.config
+	switch {
+	case c.ledger == nil && cfg.journal == nil:
+		c.ledger = newLedger(newMemoryJournal())
+	case cfg.journal != nil && (c.ledger == nil || c.ledger.journal != cfg.journal):
+		c.ledger = newLedger(cfg.journal)
+	}
+	if m, ok := c.ledger.journal.(*memoryJournal); ok {
+		m.keep(cfg.budgetPer)
+	}
 }
 
 // connect builds the chain of round tripper: middleware, key, transport.
@@ -262,7 +272,7 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 	if !strings.HasPrefix(path, "/") || strings.Contains(path, "..") || strings.ContainsAny(path, "?#") {
 		return notSent(op, errors.New(`the path must begin with a slash and hold no "..", "?" or "#"`))
 	}
-	call := &apiCall{op: op, effect: spend, method: method, path: path, query: query.Encode(), own: anySpend}
+	call := &apiCall{op: op, effect: spend, method: method, path: path, query: query.Encode(), entry: &Entry{Attempt: Attempt{Op: op}}}
 	if method == http.MethodGet {
 		call.effect = read
 	}

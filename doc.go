@@ -11,15 +11,18 @@
 //		Country: "USA", Quantity: 5, RentPeriodDays: 30,
 //		Goal: "price monitoring", AuthType: youproxy.AuthTypeLogin,
 //	}
-//	purchase, err := client.Buy(ctx, request, youproxy.MustMoney("10 USD"))
-//	if purchase == nil {
+//	purchase, err := client.Buy(ctx, request, youproxy.MustMoney("10 USD"), youproxy.IdempotencyKey(job))
+//	if err != nil {
 //		return err // it tells what became of the money
 //	}
 //	proxies, err := client.WaitForProxies(ctx, purchase)
 //
 // [Client.Buy] asks for the quote, stops where it is not what the caller is ready
-// to pay for, sends the order once, and finds out what became of it where no
-// reply tells. [Client.QuoteOrder] and [Client.CreateOrder] are the steps by
+// to pay for, writes the attempt into a [Journal], sends the order once, and finds out
+// what became of it where no reply tells. An attempt whose outcome is not known stands in
+// the way of the next one, and with the same key a purchase is made once: code that
+// repeats whatever failed does not buy twice. [WithJournal] takes a journal that lasts, in
+// a file or a database. [Client.QuoteOrder] and [Client.CreateOrder] are the steps by
 // themselves; [Client.Renew] and [Client.Extend] do the same for what was bought.
 // [Client.ProxyTypes] and its neighbours tell what is on sale.
 //
@@ -59,8 +62,8 @@
 // GET, is sent at most once: neither the package nor a retrying
 // transport below it repeats it, and redirects are not followed. Calls that
 // spend nothing are repeated where that may help. Where the outcome is unknown,
-// look at the account before ordering again, or give the [Attempt] that
-// [WithAttemptRecorder] wrote down to [Client.Reconcile], also after a crash.
+// look at the account before ordering again, or let [Client.Recover] do so, also after a
+// crash.
 //
 // # The API key
 //

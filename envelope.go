@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/go-json-experiment/json"
@@ -27,10 +28,11 @@ type envelope struct {
 	fault    fault // what "error" holds
 	faults   fault // what "errors" holds
 	balance  amount
-	currency text  // of the balance and of a price
-	odd      error // what spoils a success, though not a refusal
-	aged     bool  // it comes from a cache
-	claims   bool  // it says success somewhere, be it that it cannot be read
+	currency text      // of the balance and of a price
+	odd      error     // what spoils a success, though not a refusal
+	aged     bool      // it comes from a cache
+	date     time.Time // the service's clock, of a list of proxies
+	claims   bool      // it says success somewhere, be it that it cannot be read
 
 	reply any // takes the members that the envelope does not know
 }
@@ -61,6 +63,11 @@ const (
 type memberReader interface {
 	readMember(e *envelope, name string, dec *jsontext.Decoder) error
 	reset() // forgets what was read
+}
+
+// moreReader is a reply that reads more members than its JSON tags name.
+type moreReader interface {
+	readMore(name string, dec *jsontext.Decoder) error
 }
 
 // rawReply takes a whole reply as it came.
@@ -273,9 +280,12 @@ func (e *envelope) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		case known != "":
 			return oddity(fmt.Sprintf("it has %q in other letter case", known))
 		default:
-			if others, ok := e.reply.(memberReader); ok {
-				err = e.tolerate(others.readMember(e, string(name), dec))
-			} else {
+			switch reply := e.reply.(type) {
+			case memberReader:
+				err = e.tolerate(reply.readMember(e, string(name), dec))
+			case moreReader:
+				err = e.tolerate(reply.readMore(string(name), dec))
+			default:
 				err = dec.SkipValue()
 			}
 		}

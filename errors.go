@@ -195,6 +195,8 @@ type APIError struct {
 	Code       ErrorCode // 0 where the service gave none
 	Message    string    // the service's words
 	Balance    *Money    // what the account holds, where the service said so
+
+	aged bool // a cache told it
 }
 
 // Error tells what was refused, why, and what became of the money.

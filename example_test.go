@@ -47,15 +47,14 @@ func ExampleClient_Buy() {
 	// true not sent
 }
 
-func ExampleClient_Reconcile() {
+func ExampleClient_Recover() {
 	server := youproxytest.NewServer()
 	defer server.Close()
-	var journal []youproxy.Attempt // a file, in a real program
-	client, err := server.Client(youproxy.WithReconcilePatience(0), youproxy.WithReadRetries(0), youproxy.WithAttemptRecorder(
-		func(_ context.Context, a youproxy.Attempt) error {
-			journal = append(journal, a)
-			server.Inject("GET /ipAddress", youproxytest.BadGateway) // from now on
-			return nil
+	client, err := server.Client(youproxy.WithReconcilePatience(0), youproxy.WithReadRetries(0), youproxy.WithObserver(
+		func(_ context.Context, e youproxy.CallEvent) {
+			if e.Op == "POST /order" {
+				server.Inject("GET /ipAddress", youproxytest.BadGateway) // from now on
+			}
 		}))
 	if err != nil {
 		panic(err)
@@ -65,10 +64,14 @@ func ExampleClient_Reconcile() {
 	_, err = client.Buy(context.Background(), request, youproxy.MustMoney("10 USD"))
 	fmt.Println("at once:", errors.Is(err, youproxy.ErrUndetermined), youproxy.OutcomeOf(err))
 
-	found, err := client.Reconcile(context.Background(), journal[0])
-	fmt.Println("later:", found.Verdict, "for", found.Purchase.Charged, err)
+	_, err = client.Buy(context.Background(), request, youproxy.MustMoney("10 USD"))
+	fmt.Println("again:", errors.Is(err, youproxy.ErrPending), youproxy.OutcomeOf(err))
+
+	found, err := client.Recover(context.Background())
+	fmt.Println("later:", found[0].Verdict, "for", found[0].Purchase.Charged, err)
 	// Output:
 	// at once: true unknown
+	// again: true not sent
 	// later: executed for 2.62 USD <nil>
 }
 

@@ -262,6 +262,23 @@ type extendReply struct {
 	PromoCodeStatus text       `json:"promoCodeStatus"`
 }
 
+// spent returns the entry of an extension that is to be made.
+func (e *extension) spent() *Entry {
+	return &Entry{Attempt: Attempt{
+		Op: opExtend + e.suffix, ProxyType: e.ProxyType, RentPeriodDays: e.RentPeriodDays, PromoCode: e.PromoCode,
+		IPAddressIDs: slices.Clone(e.IPAddressIDs), OrderIDs: slices.Clone(e.OrderIDs),
+	}}
+}
+
+// tell adds what the reply tells to the entry of the extension.
+func (r *extendReply) tell(e *Entry) {
+	done := r.extension(&envelope{})
+	e.IPAddressIDs, e.OrderIDs, e.PromoCodeStatus = done.IPAddressIDs, done.OrderIDs, done.PromoCodeStatus
+	if len(e.OrderIDs) == 0 {
+		e.OrderIDs = slices.Clone(e.Attempt.OrderIDs)
+	}
+}
+
 func (c *Client) extend(ctx context.Context, op string, body any, reply extendReply) (*Extension, error) {
 	e, err := c.post(ctx, op, body, &reply)
 	if err != nil {
@@ -301,6 +318,12 @@ func (r *extendReply) problem(*envelope) string {
 		return `"quantity"` + isAnother
 	}
 	return ""
+}
+
+// names reports whether the reply names the proxies that were to be extended, or none. By
+// orders that is known only with what the account held before.
+func (r *extendReply) names(a *Attempt) bool {
+	return len(r.IPAddressIDs) == 0 || sameIDs(r.IPAddressIDs, slices.Collect(maps.Keys(a.Before.Ends)))
 }
 
 // sameIDs reports whether both hold the same ids, in any order.

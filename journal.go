@@ -3,6 +3,7 @@ package youproxy
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -64,3 +65,57 @@ type Entry struct {
 	Charged         *Money          `json:"charged,omitempty"`      // nil where it is not known
 	Note            string          `json:"note,omitempty"`         // why it was dismissed
 }
+
+// clone returns a copy that shares nothing.
+func (e *Entry) clone() Entry {
+	c := *e
+	c.Attempt = e.Attempt.clone()
+	c.IPAddressIDs, c.OrderIDs = slices.Clone(e.IPAddressIDs), slices.Clone(e.OrderIDs)
+	c.Charged = e.charged()
+	return c
+}
+
+// charged returns a copy of what was charged.
+func (e *Entry) charged() *Money {
+	if e.Charged == nil {
+		return nil
+	}
+	charged := *e.Charged
+	return &charged
+}
+
+// settle gives an entry its last state.
+func (e *Entry) settle(s EntryState) {
+	e.State, e.SettledAt = s, time.Now().UTC()
+	e.trim()
+}
+
+// trim drops what tells the purchase from others, once nobody has to any more.
+func (e *Entry) trim() (trimmed bool) {
+	b := &e.Attempt.Before
+	kept := b.Orders != nil || b.Ends != nil || b.Beside != nil
+	waits := e.State == EntryExecuted && e.Attempt.isOrder() && e.OrderID == "" && time.Since(e.SettledAt) < 24*time.Hour
+	if e.State == EntryOpen || waits || !kept {
+		return false
+	}
+	b.Orders, b.Ends, b.Beside, b.Renewing = nil, nil, nil, nil
+	return true
+}
+
+// cost is what an entry counts with in a budget: the greater of its price, be it for each
+// proxy, and of what was charged.
+func (e *Entry) cost() Money {
+	cost := e.Attempt.Price
+	for _, other := range []*Money{&e.Attempt.PriceIfEach, e.Charged} {
+		if other == nil {
+			continue
+		}
+		if more, err := other.Cmp(cost); err == nil && more > 0 {
+			cost = *other
+		}
+	}
+	return cost
+}
+
+// counts reports whether an entry counts in a budget.
+func (e *Entry) counts() bool { return e.State != EntryNotExecuted && !e.Attempt.isPlain() }

@@ -3,11 +3,13 @@ package youproxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -25,9 +27,10 @@ type config struct {
 	maxReply    int64 // 0: the default
 	logger      *slog.Logger
 	observer    func(context.Context, CallEvent)
-	recorder    func(context.Context, Attempt) error
 	patience    time.Duration
-	spendLock   func(context.Context) (unlock func(), err error)
+	journal     Journal // nil: in memory
+	budget      Money
+	budgetPer   time.Duration // 0: no budget
 
 	transportChanged bool
 }
@@ -246,23 +249,9 @@ func WithObserver(f func(ctx context.Context, e CallEvent)) Option {
 	}
 }
 
-// WithAttemptRecorder calls f in [Client.Buy] and [Client.Renew] just before
-// money is sent, with all that [Client.Reconcile] needs to find out what became
-// of it, be it in another process. An error stops the purchase; nothing is sent.
-func WithAttemptRecorder(f func(ctx context.Context, a Attempt) error) Option {
-	return func(cfg *config) error {
-		if f == nil {
-			return errors.New("youproxy: the attempt recorder is nil: leave WithAttemptRecorder out to record nothing")
-		}
-		cfg.recorder = f
-		return nil
-	}
-}
-
 // WithReconcilePatience sets how long the account is looked at before an attempt
-// counts as not executed; 2 minutes by default, from when no reply can come any
-// more. It must be longer than the service may take to execute a request after
-// the client gave up.
+// counts as not executed; 2 minutes by default, from when its sending ended. It must be
+// longer than the service may take to execute a request after the client gave up.
 func WithReconcilePatience(d time.Duration) Option {
 	return func(cfg *config) error {
 		if d < 0 {
@@ -273,21 +262,46 @@ func WithReconcilePatience(d time.Duration) Option {
 	}
 }
 
-// WithSpendLock takes a lock around everything that may spend, reconciling
-// included. The calls of one client take turns without it; it is for several
-// processes with one account, as a distributed lock that all of them take. What
-// one of them ordered, and is not in the list yet when the lock is given back, the
-// next one still sees appear.
+// WithJournal sets where purchases are written down before they are sent: what is open in
+// the journal stands in the way of the next purchase. Let all processes that spend from an
+// account use one journal, such as that of package filejournal on one machine, or that of
+// package sqljournal on many. By default it is in the client's memory, and shared with its
+// variants: it ends with the process, and then nothing tells of a purchase whose reply was
+// lost.
 //
-// The functions of [WithAttemptRecorder] and [WithObserver], and f, are called
-// within such a turn: with the context that they get, nothing of this client can
-// spend. One that takes longer to record than [Timeouts.Spend] stops the purchase.
-func WithSpendLock(f func(ctx context.Context) (unlock func(), err error)) Option {
+// Calls that spend take turns with the journal's lock. A function that is called meanwhile,
+// such as that of [WithObserver], cannot spend by the same journal with the context that it
+// was given.
+func WithJournal(j Journal) Option {
 	return func(cfg *config) error {
-		if f == nil {
-			return errors.New("youproxy: the spend lock is nil: leave WithSpendLock out to take none")
+		switch v := reflect.ValueOf(j); {
+		case j == nil || v.Kind() == reflect.Pointer && v.IsNil():
+			return errors.New("youproxy: the journal is nil: leave WithJournal out to keep it in memory")
+		case !v.Comparable():
+			return fmt.Errorf("youproxy: the journal is a %T, which cannot be compared: give a pointer to it", j)
 		}
-		cfg.spendLock = f
+		cfg.journal = j
 		return nil
 	}
 }
+
+// WithBudget bounds what [Client.Buy] and [Client.Renew] may spend in any time as long as
+// per, in all processes that share the journal: a purchase that would exceed it is stopped
+// with [ErrOverBudget]. An attempt counts with its price, or what was charged if that is
+// more; one whose outcome is not known counts as well. The time is 400 days at most. Plain
+// calls, such as [Client.CreateOrder], and the service's automatic extensions do not count;
+// a client with a budget logs plain calls at Warn.
+func WithBudget(limit Money, per time.Duration) Option {
+	return func(cfg *config) error {
+		switch {
+		case !isCurrency(limit.Currency) || limit.Amount.IsNegative():
+			return fmt.Errorf("youproxy: the budget is %s: give an amount and its currency, such as 100 USD", limit)
+		case per <= 0 || per > longestBudget:
+			return fmt.Errorf("youproxy: the time of the budget is %s: give more than 0 and at most 400 days", per)
+		}
+		cfg.budget, cfg.budgetPer = limit, per
+		return nil
+	}
+}
+
+const longestBudget = 400 * 24 * time.Hour

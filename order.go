@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"reflect"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -113,6 +114,7 @@ type order struct {
 
 	request string // the name of the request's type
 	authIP  netip.Addr
+	entry   Entry // in the journal, where it is placed
 }
 
 type orderTerms struct {
@@ -287,11 +289,13 @@ func (r brokenRules) asError(request string) error {
 // Quote is what an order or an extension would cost now.
 type Quote struct {
 	ProxyType       ProxyType
-	Price           Money
+	Price           Money           // or a larger total, where the service tells one beside it
 	Balance         Money           // what the account holds; nothing was taken from it
 	Discount        decimal.Decimal // percent
 	PromoCodeStatus PromoCodeStatus
 	Warnings        []Warning // reasons for which the service would not execute it
+
+	aged bool // a cache told it
 }
 
 // Warning is a reason for which the service would not execute what was quoted.
@@ -361,6 +365,20 @@ func (r *orderReply) order(e *envelope) *Order {
 	}
 }
 
+// spent returns the entry of an order that is to be placed.
+func (o *order) spent() *Entry {
+	o.entry.Attempt = Attempt{
+		Op: opOrder, ProxyType: o.ProxyType, RentPeriodDays: o.RentPeriodDays, PromoCode: o.PromoCode, Quantity: o.Quantity,
+		Country: o.Country, Goal: o.Goal, MobileOperator: o.MobileOperator, RotationTime: o.RotationTime,
+	}
+	return &o.entry
+}
+
+// tell adds what the reply tells to the entry of the order.
+func (r *orderReply) tell(e *Entry) {
+	e.OrderNumber, e.PromoCodeStatus = OrderNumber(r.OrderNumber), PromoCodeStatus(r.PromoCodeStatus)
+}
+
 func (r *orderReply) problem(*envelope) string {
 	switch {
 	case strings.TrimSpace(string(r.OrderNumber)) == "":
@@ -385,6 +403,33 @@ type quoteReply struct {
 	Discount        amount   `json:"discount"`
 	PromoCodeStatus text     `json:"promoCodeStatus"`
 	Warnings        warnings `json:"warnings"`
+	Total           amount   // the largest that stands beside the price
+}
+
+// readMore takes a total beside the price, by whatever name: which of the two is charged
+// is not documented.
+func (r *quoteReply) readMore(name string, dec *jsontext.Decoder) error {
+	plain := strings.ToLower(strings.ReplaceAll(name, "_", ""))
+	if !totalName.MatchString(plain) {
+		return dec.SkipValue()
+	}
+	var total amount
+	err := total.UnmarshalJSONFrom(dec)
+	if total.given && total.value.GreaterThan(r.Total.value) {
+		r.Total = total
+	}
+	return err
+}
+
+// totalName matches names of a total, but not of a count or a balance.
+var totalName = regexp.MustCompile(`^(?:(?:full|final|grand|order|sub)?total(?:price|cost|sum|amount)?|(?:price|cost|sum|amount)total|sum|amount)$`)
+
+// price is what is to be reckoned with: the price, or a larger total beside it.
+func (r *quoteReply) price() amount {
+	if r.Total.given && r.Total.value.GreaterThan(r.Price.value) {
+		return r.Total
+	}
+	return r.Price
 }
 
 func (r *quoteReply) problem(*envelope) string {
@@ -421,10 +466,11 @@ func (c *Client) quote(ctx context.Context, op string, terms any, asked ProxyTyp
 	}
 	q := &Quote{
 		ProxyType:       ProxyType(reply.ProxyType),
-		Price:           e.money(reply.Price),
+		Price:           e.money(reply.price()),
 		Balance:         e.money(e.balance),
 		Discount:        reply.Discount.value,
 		PromoCodeStatus: PromoCodeStatus(reply.PromoCodeStatus),
+		aged:            e.aged,
 	}
 	for _, w := range reply.Warnings {
 		q.Warnings = append(q.Warnings, Warning{Code: w.code, Message: c.core().redact(w.message)})

@@ -98,14 +98,14 @@ func (c *Client) Proxies(ctx context.Context, q ProxyQuery) iter.Seq2[Proxy, err
 	return func(yield func(Proxy, error) bool) { _ = c.list(ctx, q, yield) }
 }
 
-// list yields the proxies of the account, and reports whether a cache told them.
-func (c *Client) list(ctx context.Context, q ProxyQuery, yield func(Proxy, error) bool) (aged bool) {
+// list yields the proxies of the account, and returns what the reply has beside them.
+func (c *Client) list(ctx context.Context, q ProxyQuery, yield func(Proxy, error) bool) *envelope {
 	var query *proxyTypeQuery
 	if q.ProxyType != "" {
 		var err error
 		if query, err = forProxyType("ProxyQuery", q.ProxyType); err != nil {
 			yield(Proxy{}, err)
-			return false
+			return nil
 		}
 	}
 	list := &proxyList{ctx: ctx, asked: q.ProxyType, yield: yield}
@@ -113,25 +113,11 @@ func (c *Client) list(ctx context.Context, q ProxyQuery, yield func(Proxy, error
 	if err != nil {
 		yield(Proxy{}, err)
 	}
-	return e != nil && e.aged
+	return e
 }
 
 // errAged tells that a cache answered, so that the account was not looked at.
 var errAged = errors.New("the reply comes from a cache (its Age is above 0)")
-
-// fresh yields the proxies of the account as they are now.
-func (c *Client) fresh(ctx context.Context, t ProxyType) iter.Seq2[Proxy, error] {
-	return func(yield func(Proxy, error) bool) {
-		ended := false
-		aged := c.list(ctx, ProxyQuery{t}, func(p Proxy, err error) bool {
-			ended = !yield(p, err) || err != nil
-			return !ended
-		})
-		if aged && !ended {
-			yield(Proxy{}, errAged)
-		}
-	}
-}
 
 // ListProxies gives the proxies of the account: all of them, or an error.
 func (c *Client) ListProxies(ctx context.Context, q ProxyQuery) ([]Proxy, error) {

@@ -1,9 +1,11 @@
 package youproxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 
 // Reconciliation is what the account shows of an attempt.
 type Reconciliation struct {
+	Attempt  Attempt
 	Verdict  Verdict
 	Purchase *Purchase // of an order that was executed
 	Renewal  *Renewal  // of an extension that was executed
@@ -22,6 +25,7 @@ type Evidence struct {
 	At        time.Time   // of that look; zero where none succeeded
 	Looks     int         // that succeeded
 	Balance   *Money      // nil where it was not read
+	Quoted    *Money      // the balance as a quote told it, which no cache answers; nil where it did not
 	Fell      *Money      // by what the balance fell since the attempt; nil where that is not known
 	NewOrders []SeenOrder // of the proxy type that were not there before
 	Vanished  bool        // none of the orders that were there before is there any more
@@ -81,396 +85,381 @@ const (
 	longestLookPause = 15 * time.Second
 )
 
-// clockTolerance is how much the clocks of the service and of this machine may
-// differ. The more it is, the likelier an order that somebody else placed just
-// before is taken for the attempt's.
-const clockTolerance = 10 * time.Second
-
-// Reconcile finds out what became of an attempt whose outcome was not heard of,
-// by what the account holds now: whether exactly what was asked for has appeared
-// and the balance fell by its price, or nothing has changed for the whole patience
-// of [WithReconcilePatience]. Where the attempt is older than that and twice
-// [Timeouts.Spend] together, one look is enough. It spends nothing, and takes its
-// turn among the calls that do.
+// Reconcile finds out what became of one attempt, by what the account holds now: whether
+// exactly what was asked for has appeared that no other entry of the journal accounts for
+// and the balance fell by its price, or nothing has changed for the whole patience of
+// [WithReconcilePatience], by looks that no cache answered. It spends nothing, and locks
+// the journal as the calls that spend do. Where the journal has the attempt open, it is
+// settled; where it is settled already, that verdict is returned.
 //
-// It compares with what the account held before the attempt. Where others buy for
-// the account at the same time, other processes or people, that mostly makes it
-// undetermined; what they buy of the very same kind at that moment cannot be told
-// from the attempt, nor, after a restart, an extension of the same proxies that was
-// made since: reconcile before extending them again. Let processes that share an
-// account share a lock with [WithSpendLock]. Money that is paid in meanwhile, and is
-// just as much as the price, hides that the price was paid: as long as what was
-// bought does not show, that looks like nothing was.
+// The patience begins when the sending has ended. Of an attempt that another process sent
+// that is not known: then it begins with the first look, and "not executed" needs
+// [Timeouts.Spend] more. Where the attempt is more than an hour old, two looks are enough.
 //
-// The clock of this machine must be right to within ten seconds, when the attempt
-// was made and now: else no order counts as executed, and one look may be too few
-// to say that it was not. The client must be one of the same account, with the
-// same [Timeouts] and patience as the one that made the attempt. Of automatic
-// extension it is assumed that it happens when a proxy ends.
+// Orders that were there before are told by their ids, and starts by the service's own
+// clock. What others buy for the account at the same time, without the journal, mostly
+// makes an attempt undetermined; what they buy of the very same kind at that moment cannot
+// be told from it. Money that is paid in meanwhile, and is just as much as the price, hides
+// that the price was paid. A cache that answers POST requests and tells no Age cannot be
+// noticed.
 //
-// An error is a [*SpendError] of an undetermined attempt, and the reconciliation
-// that is returned beside it holds the evidence: ctx was over before the account
-// showed it, or the attempt is not one that this package wrote.
+// An error is a [*SpendError] of an undetermined attempt, and the reconciliation that is
+// returned beside it holds the evidence: ctx was over before the account showed it, or the
+// attempt is not one that this package wrote.
 func (c *Client) Reconcile(ctx context.Context, a Attempt) (*Reconciliation, error) {
 	unseen := func(err error) (*Reconciliation, error) {
-		return &Reconciliation{Evidence: Evidence{Err: err}}, &SpendError{Attempt: a, Err: err}
+		return &Reconciliation{Attempt: a, Evidence: Evidence{Err: err}}, &SpendError{Attempt: a, Err: err}
 	}
-	switch err := a.check(); {
-	case err != nil:
+	if err := errors.Join(a.check(), c.check(ctx)); err != nil {
 		return unseen(err)
-	case c == nil || c.core == nil:
-		return unseen(errEmptyClient)
-	case ctx == nil:
-		return unseen(errNilContext)
 	}
-	ctx, leave, err := c.core().takeTurn(ctx, a.Op)
-	if err != nil {
-		// Nothing was sent by this call. Of the attempt that is not known.
+	t, err := c.core().takeTurn(ctx, a.Op)
+	if err != nil { // nothing was sent by this call; of the attempt that is not known
 		return unseen(errors.Unwrap(err))
 	}
-	defer leave()
-	// The process that made the attempt may have written it down, and waited for the
-	// reply, until now.
-	latest := a.At.Add(2*c.core().config.timeouts.Spend + c.core().config.patience)
-	until := time.Now().Add(c.core().config.patience)
-	if until.After(latest) {
-		until = latest
-	}
-	seen, err := c.reconcile(ctx, &a, until)
+	defer t.leave()
+	entries, err := t.entries(EntryQuery{Since: a.horizon(), Key: a.Key})
 	if err != nil {
-		err = &SpendError{Attempt: a, Evidence: seen.Evidence, Err: err}
+		return unseen(fmt.Errorf("the journal could not be read: %w", outside(c.core().redact, err)))
+	}
+	e := &Entry{Attempt: a.clone(), State: EntryOpen}
+	i := slices.IndexFunc(entries, func(e Entry) bool { return e.Attempt.ID == a.ID })
+	if m, ok := t.ledger.journal.(*memoryJournal); ok && i < 0 && m.forgot(a.At) {
+		return unseen(errors.New("the journal in memory has forgotten what was bought since"))
+	}
+	if i >= 0 {
+		e = &entries[i]
+	}
+	if e.State != EntryOpen {
+		if e.State == EntryExecuted && a.isOrder() {
+			c.identify(t, e, a.Before.Orders, entries)
+		}
+		e.Attempt.Before = a.clone().Before // which the journal may have dropped
+		return e.reconciliation(Evidence{}), nil
+	}
+	seen, err := c.lookUntil(t, []*Entry{e})
+	if err != nil {
+		err = &SpendError{Attempt: a, Evidence: seen[0].Evidence, Err: err}
+	}
+	return seen[0], err
+}
+
+// Recover finds out what became of all that the journal has open, as [Client.Reconcile]
+// does for one attempt, and settles it. It spends nothing. It returns what it found of
+// each, oldest first: a purchase or a renewal that was executed is handed out once, and by
+// its Attempt.Key the caller knows whose it is; what was not executed may be bought again;
+// what is undetermined stays open, until it is looked for again or dismissed. Plain calls,
+// such as [Client.CreateOrder], are not among them: nothing shows what became of one.
+//
+// It waits until the patience for the youngest is over, and holds the journal's lock
+// meanwhile; ctx bounds that. Where it returns an error, what is returned beside it is
+// settled all the same, as far as it has a verdict.
+func (c *Client) Recover(ctx context.Context) ([]*Reconciliation, error) {
+	const op = "Recover"
+	if err := c.check(ctx); err != nil {
+		return nil, notSent(op, err)
+	}
+	t, err := c.core().takeTurn(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	defer t.leave()
+	entries, err := t.entries(EntryQuery{})
+	if err != nil {
+		return nil, notSent(op, fmt.Errorf("the journal could not be read: %w", outside(c.core().redact, err)))
+	}
+	var open []*Entry
+	for i := range entries {
+		switch e := &entries[i]; {
+		case e.State != EntryOpen:
+		case !e.Attempt.isPlain():
+			open = append(open, e)
+		case t.ledger.watch(&e.Attempt).isOver(&e.Attempt, &c.core().config):
+			c.core().dismissPlain(t, e)
+		}
+	}
+	seen, err := c.lookUntil(t, open)
+	if err != nil {
+		err = notSent(op, fmt.Errorf("%w before all was found out", err))
 	}
 	return seen, err
 }
 
-// reconcile looks at the account until it shows what became of a, or until the
-// latest moment at which it can have been executed.
-func (c *Client) reconcile(ctx context.Context, a *Attempt, until time.Time) (*Reconciliation, error) {
-	latest := until
-	own := func(number OrderNumber) bool {
-		if !a.isOrder() {
-			return c.core().spends.extended(a, 0)
-		}
-		return c.core().spends.ordered(a, number)
+// Dismiss settles an open attempt by hand: somebody looked at the account, and it is not to
+// stand in the way of other purchases any more. It counts in a budget as if it had been
+// executed, and its idempotency key cannot be used again. The note says why. An attempt
+// that the journal does not have, or has settled, is an error.
+func (c *Client) Dismiss(ctx context.Context, attemptID, note string) error {
+	const op = "Dismiss"
+	if err := c.check(ctx); err != nil {
+		return notSent(op, err)
 	}
-	var evidence Evidence
-	stayed := true // as it was, at each look
-	for pause := firstLookPause; ; pause = min(2*pause, longestLookPause) {
-		last := !time.Now().Before(until)
-		seen, err := c.look(ctx, a)
-		if err != nil {
-			evidence.Err = err
-		} else {
-			seen.Looks = evidence.Looks + 1
-			evidence = *seen
-			switch verdict := a.judge(seen, latest, own, last); {
-			case verdict == VerdictExecuted:
-				return a.executed(seen, latest), nil
-			case verdict != VerdictNotExecuted:
-				stayed = false
-			case last && stayed:
-				return &Reconciliation{Verdict: VerdictNotExecuted, Evidence: evidence}, nil
-			}
-		}
-		if err := contextError(ctx, nil); err != nil {
-			evidence.Err = outside(c.core().redact, err)
-			return &Reconciliation{Evidence: evidence}, evidence.Err
-		}
-		if last {
-			return &Reconciliation{Evidence: evidence}, nil
-		}
-		wait(ctx, min(pause, time.Until(until)))
-	}
-}
-
-// wait waits for d, or until ctx is over.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// look reads what the account holds of what a is about: the list first, so that
-// what is executed meanwhile shows in the balance at least.
-func (c *Client) look(ctx context.Context, a *Attempt) (*Evidence, error) {
-	seen := new(Evidence)
-	var err error
-	if a.isOrder() {
-		err = c.newOrders(ctx, a, seen)
-	} else {
-		err = c.ends(ctx, a, seen)
-	}
+	t, err := c.core().takeTurn(ctx, op)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	balance, aged, err := c.balance(ctx)
-	switch {
-	case err != nil:
-		return nil, err
-	case aged:
-		return nil, errAged
+	defer t.leave()
+	entries, err := t.entries(EntryQuery{})
+	if err != nil {
+		return notSent(op, fmt.Errorf("the journal could not be read: %w", outside(c.core().redact, err)))
 	}
-	seen.At, seen.Balance, seen.Fell = time.Now().UTC(), &balance, a.fell(balance)
-	seen.Renewed = seen.Renewed || a.mayRenewItself(a.Before.Renewing, seen.At)
-	return seen, nil
+	for i := range entries {
+		if e := &entries[i]; e.Attempt.ID == attemptID && e.State == EntryOpen {
+			e.Note = note
+			e.settle(EntryDismissed)
+			if err := t.record(e); err != nil {
+				return notSent(op, fmt.Errorf("the journal could not be written: %w", outside(c.core().redact, err)))
+			}
+			t.ledger.forget(attemptID)
+			return nil
+		}
+	}
+	return notSent(op, fmt.Errorf("the journal has no open attempt %s", shortQuote(attemptID)))
 }
 
-// newOrders notes the orders of the type of a that were not there before. A list
-// may show the same proxy more than once.
-func (c *Client) newOrders(ctx context.Context, a *Attempt, seen *Evidence) error {
-	before := make(map[OrderID]bool, len(a.Before.Orders))
-	for _, id := range a.Before.Orders {
-		before[id] = true
-	}
-	seen.Vanished = len(before) > 0
-	at := make(map[OrderID]int)
-	shown := make(map[IPAddressID]bool)
-	for p, err := range c.fresh(ctx, a.ProxyType) {
-		if err != nil {
-			return err
+// reconciliation returns what is known of an entry.
+func (e *Entry) reconciliation(seen Evidence) *Reconciliation {
+	r := &Reconciliation{Attempt: e.Attempt.clone(), Evidence: seen}
+	switch e.State {
+	case EntryExecuted:
+		r.Verdict = VerdictExecuted
+		if e.Attempt.isOrder() {
+			r.Purchase = e.purchase(nil)
+		} else {
+			r.Renewal = e.renewal(nil)
 		}
-		id := redactID(c, p.OrderID)
-		if before[id] {
-			seen.Vanished = false
-			continue
-		}
-		if shown[p.ID] {
-			continue
-		}
-		shown[p.ID] = true
-		i, known := at[id]
-		if !known {
-			i = len(seen.NewOrders)
-			at[id] = i
-			seen.NewOrders = append(seen.NewOrders, SeenOrder{ID: id, Number: redactID(c, p.OrderNumber), Country: c.core().redact(p.Country), Start: p.Start})
-		}
-		o := &seen.NewOrders[i]
-		o.Proxies++
-		if o.Start.IsZero() || !p.Start.IsZero() && p.Start.Before(o.Start) {
-			o.Start = p.Start
-		}
-	}
-	return nil
-}
-
-// redactID takes the key out of an id that is kept, or shown in errors.
-func redactID[ID ~string](c *Client, id ID) ID { return ID(c.core().redact(string(id))) }
-
-func (c *Client) ends(ctx context.Context, a *Attempt, seen *Evidence) error {
-	shown := make(map[IPAddressID]bool)
-	var renewing []IPAddressID
-	for p, err := range c.fresh(ctx, a.ProxyType) {
-		if err != nil {
-			return err
-		}
-		before, ours := a.Before.Ends[p.ID]
-		if !ours || shown[p.ID] {
-			continue
-		}
-		shown[p.ID] = true
-		if p.AutoExtend {
-			renewing = append(renewing, p.ID)
-		}
-		switch {
-		case before.IsZero() || p.End.IsZero():
-			seen.Otherwise++
-		case p.End.Equal(before):
-			seen.Unmoved++
-		case p.End.Equal(before.Add(a.period())):
-			seen.Moved++
-		default:
-			seen.Otherwise++
-		}
-	}
-	seen.Otherwise += len(a.Before.Ends) - len(shown)
-	seen.Renewed = a.mayRenewItself(renewing, time.Now())
-	return nil
-}
-
-func (a *Attempt) period() time.Duration { return time.Duration(a.RentPeriodDays) * 24 * time.Hour }
-
-// judge tells what one look shows: that a was executed, that nothing has changed,
-// or too little.
-func (a *Attempt) judge(seen *Evidence, latest time.Time, own func(OrderNumber) bool, last bool) Verdict {
-	paid := seen.Fell != nil && seen.Fell.Equal(a.Price)
-	if !a.isOrder() {
-		switch {
-		case seen.Moved == len(a.Before.Ends) && paid && !seen.Renewed && !a.Before.Disturbed && !own(""):
-			return VerdictExecuted
-		case seen.Unmoved == len(a.Before.Ends) && seen.Fell != nil && seen.Fell.Amount.IsZero():
-			return VerdictNotExecuted
-		}
-		return VerdictUndetermined
-	}
-	var fitting, others []SeenOrder
-	for _, o := range seen.NewOrders {
-		switch {
-		case o.Number != "" && slices.Contains(a.Before.Unseen, o.Number):
-			// It was placed before.
-		case a.fits(&o, latest) && !own(o.Number):
-			fitting = append(fitting, o)
-		default:
-			others = append(others, o)
-		}
-	}
-	switch {
-	case len(fitting) == 1 && len(others) == 0 && paid:
-		// The list tells milliseconds. One that began before may be another that shows
-		// only now: the attempt's may follow.
-		if start := fitting[0].Start; !last && !start.IsZero() && start.Before(a.At.Truncate(time.Millisecond)) {
-			return VerdictUndetermined
-		}
-		return VerdictExecuted
-	case len(fitting) == 0 && len(others) == 0 && !seen.Vanished && seen.Fell != nil && seen.Fell.Amount.IsZero() && !a.Price.Amount.IsZero():
-		return VerdictNotExecuted
-	}
-	return VerdictUndetermined
-}
-
-// fits reports whether an order is all that a asked for.
-func (a *Attempt) fits(o *SeenOrder, latest time.Time) bool {
-	switch {
-	case o.ID == "" || o.Proxies != a.Quantity:
-		return false
-	case o.Number == "" && len(a.Before.Unseen) > 0:
-		return false // it may be one of those
-	case slices.Contains(a.Before.Unseen, ""):
-		return false // it may be that one
-	case o.Country != a.Country && isCountryCode(o.Country):
-		return false
-	}
-	return o.Start.IsZero() || !o.Start.Before(a.At.Add(-clockTolerance)) && !o.Start.After(latest.Add(clockTolerance))
-}
-
-// mayRenewItself reports whether the service may have extended some of those
-// proxies by itself that are set so.
-func (a *Attempt) mayRenewItself(renewing []IPAddressID, now time.Time) bool {
-	return slices.ContainsFunc(renewing, func(id IPAddressID) bool {
-		return !a.Before.Ends[id].After(now.Add(clockTolerance))
-	})
-}
-
-func (a *Attempt) executed(seen *Evidence, latest time.Time) *Reconciliation {
-	r := &Reconciliation{Verdict: VerdictExecuted, Evidence: *seen}
-	quote := Quote{ProxyType: a.ProxyType, Price: a.Price, Balance: a.Before.Balance}
-	if !a.isOrder() {
-		r.Renewal = &Renewal{Quote: quote, Attempt: *a, Recovered: true, Charged: seen.Fell}
-		return r
-	}
-	r.Purchase = &Purchase{Quote: quote, Attempt: *a, Recovered: true, Charged: seen.Fell}
-	for _, o := range seen.NewOrders {
-		if a.fits(&o, latest) && (o.Number == "" || !slices.Contains(a.Before.Unseen, o.Number)) {
-			r.Purchase.OrderID = o.ID
-		}
+	case EntryNotExecuted:
+		r.Verdict = VerdictNotExecuted
 	}
 	return r
 }
 
-// WaitForProxies waits until the account's list shows all proxies of a purchase,
-// and gives them. It does not take those of another order: where it cannot tell
-// which order is the one, it waits on. Where the list carries no order numbers, it
-// tells by what was ordered and when. It looks again after growing pauses, until
-// ctx is over; the error then tells how many came. A call that fails is made again
-// then, too, unless the service does not accept the API key or the caller.
-//
-// It notes the OrderID in the purchase. So two must not wait for one purchase at
-// once. Its errors, and their outcomes, are of reading the list: the purchase
-// stands, and can be waited for again.
-func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, error) {
-	const op = "GET /ipAddress"
-	switch {
-	case c == nil || c.core == nil:
-		return nil, notSent(op, errEmptyClient)
-	case ctx == nil:
-		return nil, notSent(op, errNilContext)
-	case p == nil:
-		return nil, notSent(op, errors.New("the purchase is nil"))
-	case p.Attempt.check() != nil || !p.Attempt.isOrder():
-		return nil, notSent(op, errors.New("the purchase has no attempt: give one that Buy or Reconcile returned"))
+// lookUntil looks at the account until it shows what became of each of some open attempts,
+// or the patience for the youngest is over. It settles what it finds out. An error is that
+// the context was over, or that the journal could not be read.
+func (c *Client) lookUntil(t *turn, open []*Entry) ([]*Reconciliation, error) {
+	found := make([]*Reconciliation, len(open))
+	oldest := time.Now()
+	for i, e := range open {
+		oldest = minTime(oldest, e.Attempt.horizon())
+		found[i] = e.reconciliation(Evidence{})
 	}
-	came := 0
-	var problem error
-	for pause := firstLookPause; ; pause = min(2*pause, longestLookPause) {
-		proxies, err := c.proxiesOf(ctx, p)
-		switch {
-		case err == nil && len(proxies) >= p.Attempt.Quantity:
-			if p.Order != nil {
-				c.core().spends.see(p.Order.Number)
-			}
-			return proxies, nil
-		case errors.Is(err, ErrInvalidAPIKey), errors.Is(err, ErrCallerNotAllowed), errors.Is(err, ErrIncorrectProxyType):
-			return nil, err // to ask again would not help
-		case err == nil:
-			came = len(proxies)
+	known := &seenEntries{query: EntryQuery{Since: oldest}}
+	var err error
+	if known.entries, err = t.entries(known.query); err != nil {
+		err = fmt.Errorf("the journal could not be read: %w", outside(c.core().redact, err))
+	}
+	for pause := firstLookPause; err == nil; pause = min(2*pause, longestLookPause) {
+		pending, until := c.pending(t, open)
+		if len(pending) == 0 {
+			break
 		}
-		problem = err
-		wait(ctx, pause)
-		if over := contextError(ctx, nil); over != nil {
-			text := fmt.Sprintf("the order stands, %d of %d proxies came", came, p.Attempt.Quantity)
-			if problem != nil && !errors.Is(problem, ctx.Err()) {
-				text += ", and the last look failed: " + reasonOf(problem)
+		last := !time.Now().Before(until)
+		c.look(t, pending, known.entries)
+		left := false
+		for i, e := range open {
+			if e.State == EntryOpen && err == nil {
+				found[i], err = c.conclude(t, e, known)
+				left = left || e.State == EntryOpen
 			}
-			return nil, &CallError{Op: op, Err: fmt.Errorf("%s: %w", text, outside(c.core().redact, over))}
+		}
+		if t.broken && t.unlock == nil {
+			err = errLockLost
+		}
+		if err != nil {
+			break
+		}
+		if last || !left {
+			return found, nil
+		}
+		if err = contextError(t, nil); err == nil {
+			wait(t, min(pause, time.Until(until)))
+		}
+		err = outside(c.core().redact, contextError(t, err))
+	}
+	for i, e := range open {
+		if e.State == EntryOpen && err != nil {
+			evidence := t.ledger.watch(&e.Attempt).evidence
+			evidence.Err = err
+			found[i] = e.reconciliation(evidence)
 		}
 	}
+	return found, err
 }
 
-// proxiesOf gives the proxies of a purchase that are in the list so far.
-func (c *Client) proxiesOf(ctx context.Context, p *Purchase) ([]Proxy, error) {
-	a := &p.Attempt
-	before := make(map[OrderID]bool, len(a.Before.Orders))
-	for _, id := range a.Before.Orders {
-		before[id] = true
-	}
-	var list []Proxy
-	shown := make(map[IPAddressID]bool)
-	for proxy, err := range c.fresh(ctx, a.ProxyType) {
-		if err != nil {
-			return nil, err
-		}
-		id := redactID(c, proxy.OrderID)
-		if shown[proxy.ID] || p.OrderID != "" && id != p.OrderID || p.OrderID == "" && before[id] {
+// pending returns the attempts that are open still, and when the patience for the youngest
+// of them is over.
+func (c *Client) pending(t *turn, open []*Entry) (pending []*Entry, until time.Time) {
+	for _, e := range open {
+		if e.State != EntryOpen {
 			continue
 		}
-		shown[proxy.ID] = true
-		list = append(list, proxy)
+		pending = append(pending, e)
+		v := t.ledger.watch(&e.Attempt)
+		if over := v.over(&e.Attempt, &c.core().config); over.After(until) && (v.looks == 0 || !v.isOld(&e.Attempt, &c.core().config)) {
+			until = over
+		}
 	}
-	if p.OrderID != "" {
-		return list, nil
-	}
-	return a.only(p, list), nil
+	return pending, until
 }
 
-// only gives the proxies of the one order among them that is the purchase, or
-// none. The number of the order decides, where the list carries numbers.
-func (a *Attempt) only(p *Purchase, list []Proxy) []Proxy {
-	orders := make(map[OrderID][]Proxy)
-	for _, proxy := range list {
-		if proxy.OrderID != "" {
-			orders[proxy.OrderID] = append(orders[proxy.OrderID], proxy)
+// conclude settles an attempt where the last look showed what became of it, and returns
+// what is known of it. What the journal does not have is not recorded.
+func (c *Client) conclude(t *turn, e *Entry, known *seenEntries) (*Reconciliation, error) {
+	v := t.ledger.watch(&e.Attempt)
+	state := map[Verdict]EntryState{VerdictExecuted: EntryExecuted, VerdictNotExecuted: EntryNotExecuted}[v.verdict]
+	if state == "" {
+		return e.reconciliation(v.evidence), nil
+	}
+	was := *e
+	if state == EntryExecuted {
+		e.Recovered, e.Charged = true, v.charged
+		if e.Attempt.isOrder() {
+			e.OrderID, e.OrderNumber = v.order.ID, v.order.Number
+		} else {
+			e.IPAddressIDs, e.OrderIDs = slices.Sorted(maps.Keys(e.Attempt.Before.Ends)), slices.Clone(e.Attempt.OrderIDs)
 		}
 	}
-	var fitting []OrderID
-	incomplete := false
-	for id, proxies := range orders {
-		o := SeenOrder{ID: id, Number: proxies[0].OrderNumber, Country: proxies[0].Country, Proxies: len(proxies), Start: proxies[0].Start}
+	i := slices.IndexFunc(known.entries, func(other Entry) bool { return other.Attempt.ID == e.Attempt.ID })
+	if i < 0 {
+		e.State, e.SettledAt = state, time.Now().UTC()
+		t.ledger.forget(e.Attempt.ID)
+		return e.reconciliation(v.evidence), nil
+	}
+	if err := c.core().close(t, e, state, known); err != nil {
+		*e = was
+		return e.reconciliation(v.evidence), err
+	}
+	known.entries[i] = *e
+	return e.reconciliation(v.evidence), nil
+}
+
+// close settles an entry and records it. It keeps what the account held before for the
+// caller, though the journal drops it. An error is errLockLost.
+func (c *core) close(t *turn, e *Entry, state EntryState, known *seenEntries) error {
+	kept := e.Attempt
+	e.settle(state)
+	err := c.settle(t, e, known)
+	e.Attempt = kept
+	return err
+}
+
+// look takes one look at the account for some open attempts: a list for each proxy type,
+// and the balance twice, as it is told and in a fresh quote, which no cache answers. What
+// it shows of each is noted with its vigil.
+func (c *Client) look(t *turn, open []*Entry, entries []Entry) {
+	lists := make(map[ProxyType]*listing)
+	open = slices.DeleteFunc(slices.Clone(open), func(e *Entry) bool {
+		err := e.Attempt.check()
+		t.ledger.watch(&e.Attempt).evidence.Err = err
+		return err != nil
+	})
+	if len(open) == 0 {
+		return
+	}
+	for _, e := range open {
+		a := &e.Attempt
+		l := lists[a.ProxyType]
+		if l == nil {
+			l = newListing(c)
+			lists[a.ProxyType] = l
+		}
+		if !a.isOrder() {
+			l.extensions[a.ID] = &endings{attempt: a, now: make(map[IPAddressID]time.Time)}
+		}
+	}
+	for proxyType, l := range lists {
+		_, l.err = c.survey(t, proxyType, l.add)
+	}
+	balance, quoted, err := c.funds(t, &open[0].Attempt)
+	var seen []*Entry
+	for _, e := range open {
+		v := t.ledger.watch(&e.Attempt)
+		if err := cmp.Or(lists[e.Attempt.ProxyType].err, err); err != nil {
+			v.evidence.Err, v.verdict = err, VerdictUndetermined
+			continue
+		}
+		v.verdict = VerdictUndetermined
+		seen = append(seen, e)
+	}
+	entries = slices.Clone(entries)
+	for again := true; again; { // what one turns out to be accounts for what the others left open
+		again = false
+		for _, e := range seen {
+			a, v := &e.Attempt, t.ledger.watch(&e.Attempt)
+			if v.verdict == VerdictExecuted {
+				continue
+			}
+			shown := Evidence{At: time.Now().UTC(), Looks: v.looks + 1, Balance: &balance, Quoted: quoted}
+			shown.Fell = a.fell(*cmp.Or(quoted, &balance))
+			c.core().judge(e, v, &shown, lists[a.ProxyType], entries)
+			v.evidence = shown
+			if i := slices.IndexFunc(entries, func(o Entry) bool { return o.Attempt.ID == a.ID }); i >= 0 && v.verdict == VerdictExecuted {
+				entries[i].State, entries[i].Charged, entries[i].OrderID, entries[i].OrderNumber = EntryExecuted, v.charged, v.order.ID, v.order.Number
+				again = true
+			}
+		}
+	}
+	for _, e := range seen {
+		a, v := &e.Attempt, t.ledger.watch(&e.Attempt)
+		late := !time.Now().Before(v.over(a, &c.core().config)) || v.looks > 0 && v.isOld(a, &c.core().config)
+		v.at, v.looks = time.Now(), v.looks+1
 		switch {
-		case p.Order != nil && o.Number == p.Order.Number:
-			p.OrderID = id
-			return proxies
-		case o.Number == "" && a.fits(&o, time.Now()):
-			fitting = append(fitting, id)
-		case o.Number == "" && o.Proxies < a.Quantity:
-			o.Proxies = a.Quantity
-			incomplete = incomplete || a.fits(&o, time.Now()) // it may become the one
+		case v.verdict == VerdictNotExecuted && (!late || v.changed):
+			v.verdict = VerdictUndetermined
+		case v.verdict != VerdictNotExecuted && (quoted != nil || !c.core().isAsBefore(e, v.evidence, lists[a.ProxyType], entries)):
+			v.changed = true
 		}
 	}
-	if len(fitting) != 1 || incomplete {
-		return nil
+}
+
+// isAsBefore reports whether only a quote is missing to say that the account is as it was.
+func (c *core) isAsBefore(e *Entry, seen Evidence, l *listing, entries []Entry) bool {
+	var scratch vigil
+	seen.Quoted, seen.Moved, seen.Unmoved, seen.Otherwise = seen.Balance, 0, 0, 0
+	c.judge(e, &scratch, &seen, l, entries)
+	return scratch.verdict == VerdictNotExecuted
+}
+
+// funds returns the balance as it is told, and as a quote tells it, which may be nil.
+func (c *Client) funds(t *turn, a *Attempt) (balance Money, quoted *Money, err error) {
+	ctx, cancel := context.WithTimeoutCause(t, quoteBound, errSlowQuote)
+	defer cancel()
+	balance, aged, err := c.balance(ctx)
+	if aged && err == nil {
+		err = errAged
 	}
-	p.OrderID = fitting[0]
-	return orders[p.OrderID]
+	if err != nil {
+		return Money{}, nil, err
+	}
+	op, terms := a.requote()
+	q, err := c.quote(ctx, op, terms, a.ProxyType)
+	var refused *APIError
+	switch {
+	case err == nil && !q.aged && !q.Balance.IsZero():
+		quoted = &q.Balance
+	case errors.As(err, &refused) && !refused.aged:
+		quoted = refused.Balance
+	}
+	return balance, quoted, nil
+}
+
+// requote returns the question for the price of an attempt.
+func (a *Attempt) requote() (op string, terms any) {
+	if a.isOrder() {
+		return "POST /calculate/order", &orderTerms{
+			ProxyType: a.ProxyType, Quantity: a.Quantity, RentPeriodDays: a.RentPeriodDays, Country: a.Country,
+			Goal: cmp.Or(a.Goal, "price"), RotationTime: a.RotationTime, MobileOperator: a.MobileOperator,
+		}
+	}
+	x := &extension{selection: selection{
+		ProxyType: a.ProxyType, IPAddressIDs: a.IPAddressIDs, OrderIDs: a.OrderIDs, RentPeriodDays: a.RentPeriodDays,
+	}}
+	if len(a.OrderIDs) > 0 {
+		return "POST /calculate/extend/order", x
+	}
+	if len(a.IPAddressIDs) == 0 { // of version 1
+		x.IPAddressIDs = slices.Sorted(maps.Keys(a.Before.Ends))
+	}
+	return "POST /calculate/extend", x
 }

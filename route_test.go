@@ -92,7 +92,8 @@ func TestRoutes(t *testing.T) {
 func TestEveryCallHasARoute(t *testing.T) {
 	callsNothing := []string{
 		"CloseIdleConnections", "Format", "LogValue", "String", "With",
-		"Buy", "Reconcile", "Renew", "WaitForProxies", // which are made of other calls
+		"Buy", "Recover", "Reconcile", "Renew", "WaitForProxies", // which are made of other calls
+		"Dismiss", // which writes into the journal, and makes none
 	}
 	methods, ops := map[string]bool{}, map[string]bool{}
 	for _, r := range routetest.Routes() {

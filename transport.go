@@ -32,6 +32,7 @@ const keyPlaceholder = "REDACTED"
 var (
 	errSecondSend = errors.New("a second attempt to send it was stopped: what spends money is sent once")
 	errTooLate    = errors.New("the call had ended before it was sent")
+	errOutdated   = fmt.Errorf("more than %s had passed since the attempt was recorded: it was not sent", recordBound)
 	errOtherHost  = errors.New("the transport turned to another host, which must not see the API key: it was stopped")
 	errNotACall   = errors.New("a middleware changed the request's context, host or path: the API key is not sent that way")
 	errNoResponse = errors.New("the transport returned neither a response nor an error")
@@ -277,6 +278,7 @@ type sending struct {
 	patience time.Duration
 	until    time.Time // zero where there is only a bound for each wait
 	spend    bool
+	recorded time.Time // when the attempt was recorded: it is to be written soon after
 	stage    atomic.Uint32
 	http2    atomic.Bool // what it uses is known to be HTTP/2
 	mu       sync.Mutex
@@ -347,6 +349,8 @@ func (s *sending) hand(plain bool) error {
 		switch {
 		case at == over:
 			return errTooLate
+		case s.isOutdated():
+			return errOutdated
 		case at > made && s.spend:
 			return errSecondSend
 		case at > made || !plain:
@@ -372,6 +376,9 @@ func (s *sending) gotConn(info httptrace.GotConnInfo) {
 		case at == over:
 			s.stop(errTooLate, info.Conn)
 			return
+		case at < got && s.isOutdated():
+			s.stop(errOutdated, info.Conn)
+			return
 		case at == wrote && s.spend:
 			s.stop(errSecondSend, info.Conn)
 			return
@@ -379,6 +386,19 @@ func (s *sending) gotConn(info httptrace.GotConnInfo) {
 			return
 		}
 	}
+}
+
+// isOutdated reports whether the attempt was recorded so long ago, by the wall clock or
+// the monotonic one, that others may not wait for it any more.
+func (s *sending) isOutdated() bool {
+	return !s.recorded.IsZero() && elapsed(s.recorded) > recordBound
+}
+
+// elapsed returns how long ago it was, by the wall clock or the monotonic one, which stands
+// still while a machine sleeps.
+func elapsed(t time.Time) time.Duration {
+	now := time.Now()
+	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
 }
 
 // stop ends a sending that has a connection. On HTTP/1 cancelling alone comes too

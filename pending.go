@@ -1,0 +1,181 @@
+package youproxy
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// PendingError is a purchase that was stopped because an earlier one is not settled.
+// Nothing was sent: it matches [ErrPending] and [ErrNotSent]. To call again costs
+// nothing, and changes nothing until the earlier one is settled.
+type PendingError struct {
+	Attempt  Attempt  // the earlier one
+	Verdict  Verdict  // executed where the account shows it: Recover hands it out
+	Evidence Evidence // what the account showed, if it was looked at
+	Note     string   // why the earlier one was dismissed, if it was
+	op       string
+}
+
+// Error tells what stands in the way, and what to do.
+func (e *PendingError) Error() string {
+	text := "youproxy: " + e.op + ": stopped by an earlier purchase: " + e.Attempt.String()
+	if evidence := e.Evidence.String(); evidence != "" {
+		text += "; " + evidence
+	}
+	switch {
+	case e.Note != "":
+		text += "; it was dismissed (" + plainText(e.Note) + "): give a new idempotency key to buy again"
+	case e.Verdict == VerdictExecuted:
+		text += "; it was executed: Recover hands it out"
+	case e.Attempt.isPlain():
+		text += "; its outcome is not known yet: it stops others for the timeout and the patience of a spend"
+	default:
+		text += "; its outcome is not known: call Recover, or look at the account and call Dismiss"
+	}
+	return text + "; " + moneyAfter(e.op, OutcomeNotSent)
+}
+
+func (e *PendingError) outcome() Outcome { return OutcomeNotSent }
+
+// Is matches [ErrPending] and [ErrNotSent].
+func (e *PendingError) Is(target error) bool {
+	return target == ErrPending || isOutcome(target, OutcomeNotSent)
+}
+
+// LogValue gives slog the earlier attempt and what is known of it.
+func (e *PendingError) LogValue() slog.Value {
+	return slog.GroupValue(slog.Any("attempt", e.Attempt), slog.String("verdict", e.Verdict.String()), slog.String("note", e.Note))
+}
+
+// earlier looks at what the journal has open: at the attempt with the same key, and at
+// those that stand in the way. It reports whether the purchase was made already.
+func (s *spending) earlier() (done bool, err error) {
+	a := &s.entry.Attempt
+	if s.open, err = s.turn.entries(EntryQuery{Key: a.Key}); err != nil {
+		return false, notSent(a.Op, fmt.Errorf("the journal could not be read: %w", outside(s.c.core().redact, err)))
+	}
+	if a.Key != "" {
+		for i := range slices.Backward(s.open) {
+			if s.open[i].Attempt.Key == a.Key {
+				if done, err := s.sameKey(&s.open[i]); done || err != nil {
+					return done, err
+				}
+				break
+			}
+		}
+	}
+	return false, s.clear()
+}
+
+// sameKey decides by what became of the newest attempt with the same key.
+func (s *spending) sameKey(e *Entry) (done bool, err error) {
+	a := &s.entry.Attempt
+	if e.Attempt.Request != a.Request {
+		return false, stopped(a.Op, "the idempotency key belongs to another request: "+e.Attempt.String()+": give each purchase a key of its own", ErrKeyReused)
+	}
+	pending := &PendingError{op: a.Op, Attempt: e.Attempt.clone()}
+	switch e.State {
+	case EntryOpen:
+		seen, _ := s.c.lookUntil(s.turn, []*Entry{e})
+		pending.Verdict, pending.Evidence = seen[0].Verdict, seen[0].Evidence
+		if e.State == EntryOpen {
+			return false, pending
+		}
+	case EntryDismissed:
+		pending.Note = cmp.Or(e.Note, "without a note")
+		return false, pending
+	}
+	if e.State != EntryExecuted {
+		return false, nil
+	}
+	s.entry = *e
+	return true, nil
+}
+
+// clear stops a purchase in whose way an open attempt stands. Once the patience for that is
+// over, the account is looked at, once: what did not happen is settled.
+func (s *spending) clear() error {
+	for i := range s.open {
+		if e := &s.open[i]; e.State == EntryOpen && s.entry.Attempt.meets(&e.Attempt) {
+			if err := s.pass(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// meets reports whether an open attempt stands in the way of a: a plain call in that of all
+// of its type, an order in that of orders, and an extension in that of those that share a
+// proxy or an order with it.
+func (a *Attempt) meets(open *Attempt) bool {
+	switch {
+	case open.isPlain():
+		return open.ProxyType == "" || open.ProxyType == a.ProxyType
+	case a.isOrder() || open.isOrder():
+		return a.isOrder() == open.isOrder() && a.ProxyType == open.ProxyType
+	}
+	return a.shares(open)
+}
+
+// shares reports whether two extensions are of the same proxies or orders.
+func (a *Attempt) shares(b *Attempt) bool {
+	orders := append(slices.Clone(b.OrderIDs), b.Before.Orders...)
+	in := func(id OrderID) bool { return slices.Contains(orders, id) }
+	touches := func(id IPAddressID) bool {
+		_, ok := b.Before.Ends[id]
+		return ok || slices.Contains(b.IPAddressIDs, id)
+	}
+	for id := range a.Before.Ends {
+		if touches(id) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(a.IPAddressIDs, touches) || slices.ContainsFunc(a.OrderIDs, in) || slices.ContainsFunc(a.Before.Orders, in)
+}
+
+func (s *spending) pass(e *Entry) error {
+	core := s.c.core()
+	v := s.turn.ledger.watch(&e.Attempt)
+	running := !v.isOver(&e.Attempt, &core.config)
+	pending := func() error {
+		return &PendingError{op: s.entry.Attempt.Op, Attempt: e.Attempt.clone(), Verdict: v.verdict, Evidence: v.evidence}
+	}
+	switch {
+	case running:
+		return pending()
+	case e.Attempt.isPlain():
+		core.dismissPlain(s.turn, e)
+		return nil
+	case !v.at.IsZero() && time.Since(v.at) < longestLookPause:
+		if s.entry.Attempt.Key != "" {
+			return nil // its key says that it is another purchase
+		}
+		return pending()
+	}
+	known := &seenEntries{query: EntryQuery{Since: e.Attempt.horizon()}}
+	var err error
+	if known.entries, err = s.turn.entries(known.query); err == nil {
+		s.c.look(s.turn, []*Entry{e}, known.entries)
+	}
+	if err == nil && v.verdict == VerdictNotExecuted {
+		err = core.close(s.turn, e, EntryNotExecuted, known)
+	}
+	if s.entry.Attempt.Key == "" && e.State == EntryOpen || err != nil {
+		return pending()
+	}
+	return nil
+}
+
+// horizon is since when entries may matter to an attempt.
+func (a *Attempt) horizon() time.Time { return a.At.Add(-remainsFor) }
+
+// dismissPlain gives up on a plain call of which no reply came: nothing shows what became
+// of it.
+func (c *core) dismissPlain(t *turn, e *Entry) {
+	e.Note = "plain call, outcome not known"
+	_ = c.close(t, e, EntryDismissed, nil)
+}

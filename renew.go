@@ -1,0 +1,150 @@
+package youproxy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Renewal is an extension that was made.
+type Renewal struct {
+	IPAddressIDs    []IPAddressID // that were extended, as they were named before
+	OrderIDs        []OrderID
+	PromoCodeStatus PromoCodeStatus
+	Quote           Quote
+	Attempt         Attempt
+	Recovered       bool   // the reply was lost, and the account shows the new ends
+	Charged         *Money // what the balance fell by; nil where that is not known
+}
+
+// AboveLimit reports whether more than the limit was charged, as far as that is known.
+func (r *Renewal) AboveLimit() bool { return isAbove(r.Charged, r.Attempt.Limit) }
+
+// Renew extends proxies for no more than limit, once, as [Client.Buy] orders them: the
+// error is nil exactly when they were extended. Where no reply tells, the ends of the
+// proxies and the balance do. It refuses a part of an IPv6 order with
+// [ErrWholeOrderRequired], and proxies that are not in the account. An earlier extension
+// whose outcome is not known stops those that share a proxy or an order with it.
+//
+// The price of one is asked for as well, to tell a price per proxy. Where only one order
+// is extended that cannot be told: the price counts as that of all.
+func (c *Client) Renew(ctx context.Context, req ExtendRequest, limit Money, opts ...SpendOption) (*Renewal, error) {
+	x, err := checkedExtension(req)
+	if err != nil {
+		return nil, err
+	}
+	reply := &extendReply{asked: &x.selection}
+	s := &spending{
+		c: c, body: x, reply: reply, selection: &x.selection, quoteOp: "POST /calculate/extend" + x.suffix, terms: x,
+		entry: *x.spent(),
+	}
+	if one := *x; len(x.IPAddressIDs)+len(x.OrderIDs) > 1 {
+		one.IPAddressIDs, one.OrderIDs = one.IPAddressIDs[:min(1, len(one.IPAddressIDs))], one.OrderIDs[:min(1, len(one.OrderIDs))]
+		s.one = &one
+	}
+	if err := s.run(ctx, limit, opts); err != nil {
+		return nil, err
+	}
+	return s.entry.renewal(s.quote), nil
+}
+
+// renewal returns the extension of an entry that was executed. The quote is nil where it
+// was not asked for now.
+func (e *Entry) renewal(q *Quote) *Renewal {
+	return &Renewal{
+		IPAddressIDs: slices.Clone(e.IPAddressIDs), OrderIDs: slices.Clone(e.OrderIDs), PromoCodeStatus: e.PromoCodeStatus,
+		Quote: e.quote(q), Attempt: e.Attempt.clone(), Recovered: e.Recovered, Charged: e.charged(),
+	}
+}
+
+// snapshot notes what the account holds.
+func (s *spending) snapshot() error {
+	a := &s.entry.Attempt
+	numbers := make(map[OrderNumber]OrderID)
+	note := s.noteOrder(numbers)
+	var missing func() error
+	if s.selection != nil {
+		note, missing = s.noteEnds()
+	}
+	date, err := s.c.survey(s.turn, a.ProxyType, note)
+	if err != nil {
+		return stopped(a.Op, "what the account holds could not be read: "+reasonOf(err), settled{err: err})
+	}
+	a.Before.Date = date
+	if missing == nil {
+		if err := s.turn.name(a.ProxyType, numbers); err != nil {
+			return notSent(a.Op, fmt.Errorf("the journal could not be written: %w", outside(s.c.core().redact, err)))
+		}
+		return nil
+	}
+	if err := missing(); err != nil {
+		return err
+	}
+	return s.clear() // now that the orders are known
+}
+
+// noteOrder notes the orders that are in the list already, and the ids of numbers.
+func (s *spending) noteOrder(numbers map[OrderNumber]OrderID) func(*Proxy) {
+	b := &s.entry.Attempt.Before
+	seen := make(map[OrderID]bool)
+	return func(p *Proxy) {
+		if id := redactID(s.c, p.OrderID); !seen[id] {
+			seen[id] = true
+			b.Orders = append(b.Orders, id)
+			numbers[p.OrderNumber] = id
+		}
+	}
+}
+
+// noteEnds notes the proxies that are to be extended, and tells in the end what cannot be.
+func (s *spending) noteEnds() (note func(*Proxy), missing func() error) {
+	a, x := &s.entry.Attempt, s.selection
+	wanted := make(map[string]bool) // whether it was found
+	for _, id := range x.IPAddressIDs {
+		wanted[string(id)] = false
+	}
+	for _, id := range x.OrderIDs {
+		wanted[string(id)] = false
+	}
+	a.Before.Ends = make(map[IPAddressID]time.Time)
+	chosen, left := make(map[OrderID]bool), make(map[OrderID][]IPAddressID)
+	note = func(p *Proxy) {
+		id := string(p.ID)
+		if x.suffix != "" {
+			id = string(p.OrderID)
+		}
+		if _, ok := wanted[id]; !ok {
+			left[p.OrderID] = append(left[p.OrderID], p.ID)
+			return
+		}
+		wanted[id] = true
+		if !chosen[p.OrderID] && p.OrderID != "" {
+			a.Before.Orders = append(a.Before.Orders, p.OrderID)
+		}
+		chosen[p.OrderID] = true
+		a.Before.Ends[p.ID] = p.End
+		if p.AutoExtend {
+			a.Before.Renewing = append(a.Before.Renewing, p.ID)
+		}
+	}
+	return note, func() error {
+		for id, found := range wanted {
+			if !found {
+				cause := ErrIncorrectIPAddresses
+				if x.suffix != "" {
+					cause = ErrIncorrectOrderIDs
+				}
+				return stopped(a.Op, plainText(id)+" is not among the account's proxies of that type", cause)
+			}
+		}
+		for id := range chosen {
+			if len(left[id]) > 0 && a.ProxyType == ProxyTypeIPv6 {
+				return stopped(a.Op, "only a part of the IPv6 order "+plainText(string(id))+" is to be extended, which the service does not do: extend all of it", ErrWholeOrderRequired)
+			}
+			a.Before.Beside = append(a.Before.Beside, left[id]...)
+		}
+		a.Quantity = len(a.Before.Ends)
+		return nil
+	}
+}
