@@ -1,49 +1,10 @@
-// Buy buys proxies for no more than a limit, once, and prints them ready to use.
+// Command buy makes one purchase, once: run again after any crash and any error, with the
+// same job, it does not buy twice, and prints the proxies that were bought.
 //
-//	go run ./examples/buy
+//	go run ./examples/buy -job monday -max-price "10 USD"
 //
-// does it with a fake Youproxy in its own process: no account is needed and no
-// money is spent. With an API key in YOUPROXY_API_KEY it buys of the real service,
-// for no more than -max-price, once it was told yes:
-//
-//	go run ./examples/buy -type ISP -country DEU -max-price "3.50 USD" -journal buy.jsonl
-//
-// Without a key, YOUPROXY_BASE_URL may name an examples/sandbox on this machine.
-//
-// The last lines on stdout are the proxies, as login:password@host:port, escaped
-// as in a URL, or host:port where they are authorised by IP. To print the
-// passwords is what this program is for; it shows them nowhere else.
-//
-// # The journal
-//
-// With -journal each order is written down before it is sent, and what became of
-// it as soon as that is known. The program may end at any moment: when it is run
-// again with the same journal, it first finds out what became of an order that
-// was left open. If it was executed, its proxies are printed and nothing is bought.
-// If it was not, the program goes on to buy. If the account does not show it, the
-// program stops. So one may run it again until it succeeds, and buys once.
-//
-// A journal is for one account, and for one process at a time. There is no lock,
-// as a crash would leave it behind; a journal that another process has written
-// into meanwhile stops the purchase, but two that write at the very same moment
-// are not noticed.
-//
-// Ctrl-C stops a purchase until the order leaves. After that it only would hide
-// what became of it, so the program finds that out first; a second Ctrl-C ends it
-// at once, and the journal has the order.
-//
-// # Faults
-//
-// With -fault it shows what goes wrong at times:
-//
-//	drop-after-commit   the order is executed and its reply lost (built-in fake only)
-//	drop-before-commit  the order is lost (built-in fake only)
-//	crash-after-send    this program ends as soon as the order was answered
-//	                    (built-in fake, or anything on this machine)
-//
-// It exits with 0 if proxies were bought, now or by an earlier run, and printed;
-// 1 after an error, or if the answer was no; 2 if the flags are wrong; and 3 for
-// crash-after-send.
+// Without YOUPROXY_API_KEY it buys from a fake Youproxy inside this program, in whose way a
+// reply gets lost, and runs the same job twice.
 package main
 
 import (
@@ -54,83 +15,104 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/youproxy-go/youproxy"
+	"github.com/youproxy-go/youproxy/filejournal"
+	"github.com/youproxy-go/youproxy/youproxytest"
 )
+
+// buyProxies buys proxies for a job, and waits for them.
+func buyProxies(ctx context.Context, job, path string, request youproxy.OrderRequest, limit youproxy.Money) ([]youproxy.Proxy, error) {
+	journal, err := filejournal.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	client, err := youproxy.NewFromEnv(youproxy.WithJournal(journal)) // YOUPROXY_API_KEY
+	if err != nil {
+		return nil, err
+	}
+	purchase, err := client.Buy(ctx, request, limit, youproxy.IdempotencyKey(job))
+	if err != nil {
+		return nil, err // to call it again with the same job does not buy twice
+	}
+	return client.WaitForProxies(ctx, purchase)
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C is not held back
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
-	os.Exit(code)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	from := serviceFromEnv()
-	o, err := parse(args, from, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2 // parse said why
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("buy", flag.ContinueOnError)
+	job := flags.String("job", "", "the `name` of the purchase: with one name it is made once")
+	maxPrice := flags.String("max-price", "", "the `price` it may have at most, such as \"10 USD\"")
+	path := flags.String("journal", "purchases.jsonl", "the `file` that purchases are written down in")
+	country := flags.String("country", "USA", "the country, an ISO 3166-1 alpha-3 `code`")
+	quantity := flags.Int("quantity", 1, "how many proxies")
+	days := flags.Int("days", 30, "the rent period in days")
+	if err := flags.Parse(args); err != nil {
+		return err
 	}
-	b := &buyer{options: o, out: printer{stdout}, problems: printer{stderr}}
-	client, closeClient, err := from.connect(o)
+	if os.Getenv("YOUPROXY_API_KEY") == "" {
+		return tryOut(ctx, out)
+	}
+	if *job == "" || *maxPrice == "" {
+		return errors.New("give -job and -max-price: real money is spent")
+	}
+	limit, err := youproxy.ParseMoney(*maxPrice)
 	if err != nil {
-		return b.fail(err)
+		return err
 	}
-	defer closeClient()
-	b.client = client
-	if from.key == "" {
-		b.out.line("YOUPROXY_API_KEY is not set: this is %s, and no money is spent.", from)
-		b.out.line("")
+	request := youproxy.IPv4OrderRequest{
+		Country: *country, Quantity: *quantity, RentPeriodDays: *days,
+		Goal: "price monitoring", AuthType: youproxy.AuthTypeLogin,
 	}
-	if b.journal, err = openJournal(o.journal, from.name()); err != nil {
-		return b.fail(err)
-	}
-	if b.journal.torn > 0 {
-		b.problems.line("buy: the last line of %s was not written to its end: it is left out, as its order was never sent", o.journal)
-	}
-
-	made, err := b.settleEarlier(ctx)
-	switch {
-	case err != nil:
-		return b.fail(err)
-	case made:
-		return 0
-	}
-	limit, err := b.quote(ctx, from.asks() && !o.yes, stdin)
+	proxies, err := buyProxies(ctx, *job, *path, request, limit)
 	if err != nil {
-		return b.fail(fmt.Errorf("%w; nothing was bought", err))
+		return err
 	}
-	purchase, err := b.purchase(ctx, limit)
-	if purchase == nil {
-		return b.fail(err)
-	}
-	b.warn(err) // it has cost more than the limit
-	if err := b.deliver(ctx, purchase); err != nil {
-		return b.fail(err)
-	}
-	return 0
+	return youproxy.WriteProxies(out, youproxy.LayoutURL(youproxy.SchemeHTTP), slices.Values(proxies))
 }
 
-// buyer is a run of this program.
-type buyer struct {
-	*options
-
-	client        *youproxy.Client
-	journal       *journal
-	out, problems printer
+// tryOut runs one job twice against a fake service that loses the reply to the order.
+func tryOut(ctx context.Context, out io.Writer) error {
+	server := youproxytest.NewServer()
+	defer server.Close()
+	folder, err := os.MkdirTemp("", "buy")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	for name, value := range map[string]string{"YOUPROXY_API_KEY": server.APIKey(), "YOUPROXY_BASE_URL": server.URL()} {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+		defer func() { _ = os.Unsetenv(name) }()
+	}
+	var text strings.Builder
+	text.WriteString("YOUPROXY_API_KEY is not set: this is a fake Youproxy inside this program, and no money is spent.\n")
+	server.Inject("POST /order", youproxytest.DropAfterCommit)
+	request := youproxy.IPv4OrderRequest{Country: "USA", Quantity: 1, RentPeriodDays: 30, Goal: "price monitoring", AuthType: youproxy.AuthTypeLogin}
+	for _, when := range []string{"The job runs, and the reply to the order is lost:", "The job runs again:"} {
+		proxies, err := buyProxies(ctx, "monday", filepath.Join(folder, "purchases.jsonl"), request, youproxy.MustMoney("10 USD"))
+		if err != nil {
+			return err
+		}
+		text.WriteString("\n" + when + "\n")
+		if err := youproxy.WriteProxies(&text, youproxy.LayoutURL(youproxy.SchemeHTTP), slices.Values(proxies)); err != nil {
+			return err
+		}
+		fmt.Fprintf(&text, "%d order was placed, the balance is %s\n", len(server.Orders()), server.Balance())
+	}
+	_, err = io.WriteString(out, text.String())
+	return err
 }
-
-// fail tells of an error. Those of the SDK say what became of the money.
-func (b *buyer) fail(err error) int {
-	b.problems.line("buy: %v", err)
-	return 1
-}
-
-// printer writes lines for a person.
-type printer struct{ w io.Writer }
-
-func (p printer) line(format string, args ...any) { _, _ = fmt.Fprintf(p.w, format+"\n", args...) }

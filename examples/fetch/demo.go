@@ -70,5 +70,5 @@ func (d *demo) use(f *fetcher) {
 	if f.target == "" {
 		f.target = d.page
 	}
-	f.out.line("Bought %s for %s. Two of the account's proxies are meant to fail.", d.bought.Order.Number, d.bought.Charged)
+	f.out.line("Bought %s for %s. Two of the account's proxies are meant to fail.", d.bought.OrderNumber, d.bought.Charged)
 }
