@@ -22,8 +22,8 @@ import (
 // exampleRuns is with which arguments an example is run.
 var exampleRuns = map[string][][]string{
 	"buy": {
-		{"-max-price", "100 USD", "-yes"},
-		{"-type", "IPv6", "-quantity", "2", "-max-price", "100 USD", "-yes", "-journal", "journal"},
+		{"-job", "monday", "-max-price", "100 USD"},
+		{"-job", "monday", "-quantity", "2", "-country", "DEU", "-max-price", "100 USD", "-journal", "journal"},
 	},
 	"account": {
 		nil,
@@ -162,7 +162,7 @@ func TestExamplesKeepTheContract(t *testing.T) {
 				}
 				assert.NotContains(t, strings.ToLower(string(out)), strings.ToLower(key))
 				assert.NotEmpty(t, seen.all(), "it made no call:\n%s", out)
-				spends := slices.Contains(args, "-buy") || slices.Contains(args, "-yes")
+				spends := slices.Contains(args, "-buy") || slices.Contains(args, "-job")
 				assert.Equal(t, spends, !fake.Balance().Equal(before), "what it spent:\n%s", out)
 			})
 		}

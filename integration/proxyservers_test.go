@@ -214,7 +214,7 @@ func program(t *testing.T, name, debian string) string {
 			return path
 		}
 	}
-	require.Fail(t, name+" is not here", "install Debian's %s: .ci/install-proxies does", debian)
+	require.Fail(t, name+" is not here", "install Debian's %s: .ci/install-proxies and .ci/install-databases do", debian)
 	return ""
 }
 
