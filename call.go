@@ -72,6 +72,7 @@ type apiCall struct {
 	reply  any    // a pointer to a struct for readEnvelope, a *rawReply, or nil
 
 	entry    *Entry    // of a plain call that spends
+	turn     turn      // which it takes
 	recorded time.Time // when the attempt was, or zero
 }
 
@@ -121,7 +122,7 @@ func (c *Client) do(ctx context.Context, call *apiCall) (*envelope, error) {
 	if call.effect != spend {
 		return core.repeat(ctx, call)
 	}
-	t, err := core.takeTurn(ctx, call.op)
+	t, err := core.enter(&call.turn, ctx, call.op)
 	if err != nil {
 		return nil, err
 	}

@@ -115,6 +115,7 @@ type order struct {
 	request string // the name of the request's type
 	authIP  netip.Addr
 	entry   Entry // in the journal, where it is placed
+	reply   orderReply
 }
 
 type orderTerms struct {
@@ -339,12 +340,12 @@ func (c *Client) CreateOrder(ctx context.Context, req OrderRequest) (*Order, err
 	if err != nil {
 		return nil, err
 	}
-	reply := orderReply{asked: o.ProxyType}
-	e, err := c.post(ctx, opOrder, o, &reply)
+	o.reply.asked = o.ProxyType
+	e, err := c.post(ctx, opOrder, o, &o.reply)
 	if err != nil {
 		return nil, err
 	}
-	return reply.order(e), nil
+	return o.reply.order(e), nil
 }
 
 const opOrder = "POST /order"

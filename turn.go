@@ -79,6 +79,11 @@ var errWithinSpend = errors.New("called by a function that is called while the j
 // takeTurn locks the journal, and writes into it what is owed to it. All that the turn
 // is for is done with the turn as context.
 func (c *core) takeTurn(ctx context.Context, op string) (*turn, error) {
+	return c.enter(new(turn), ctx, op)
+}
+
+// enter is takeTurn with room for the turn.
+func (c *core) enter(t *turn, ctx context.Context, op string) (*turn, error) { //nolint:revive // the room comes first, as a receiver does
 	l := c.ledger
 	if err := contextError(ctx, nil); err != nil {
 		return nil, notSent(op, outside(c.redact, err))
@@ -86,7 +91,7 @@ func (c *core) takeTurn(ctx context.Context, op string) (*turn, error) {
 	if t, ok := ctx.Value(l.key).(*turn); ok && !t.over.Load() {
 		return nil, notSent(op, errWithinSpend)
 	}
-	t := &turn{Context: ctx, ledger: l}
+	t.Context, t.ledger = ctx, l
 	var err error
 	if m, ok := l.journal.(*memoryJournal); ok {
 		if err = m.lock(ctx); err == nil {
