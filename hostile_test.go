@@ -222,3 +222,55 @@ func TestPanicWhileOwedIsPaid(t *testing.T) {
 		assert.NoError(t, err)
 	})
 }
+
+// Where the lock was given up to record what became of an earlier attempt, nothing is sent
+// by what was read under it.
+func TestNothingIsSentAfterTheLockWasGivenUp(t *testing.T) {
+	forEachBuying(t, func(t *testing.T, m *market, b buying) {
+		b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
+		time.Sleep(thePatience)
+		failing := true
+		m.journal.onRecord = func(_ context.Context, e youproxy.Entry) error {
+			if failing && e.State == youproxy.EntryNotExecuted {
+				failing = false
+				return errors.New("the connection was lost")
+			}
+			return nil
+		}
+		_, err := b.buy(t.Context(), m, m.client)
+		require.ErrorIs(t, err, youproxy.ErrNotSent)
+		assert.ErrorContains(t, err, "others may have bought meanwhile")
+		assert.Len(t, m.sends(), 1)
+		_, err = b.buy(t.Context(), m, m.client)
+		require.NoError(t, err)
+		assert.Len(t, m.sends(), 2)
+	})
+}
+
+// A sending ends with its timeout, counted from when Record was called: others count the
+// patience from then.
+func TestTheTimeoutCountsFromTheRecord(t *testing.T) {
+	inMarket(t, func(t *testing.T, m *market) {
+		var recorded, ended time.Time
+		m.journal.onRecord = func(_ context.Context, e youproxy.Entry) error {
+			if e.State == youproxy.EntryOpen {
+				recorded = time.Now()
+				time.Sleep(8 * time.Second)
+			}
+			return nil
+		}
+		c := m.withJournal(t, youproxy.WithTimeouts(youproxy.Timeouts{Spend: 30 * time.Second}), youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
+			return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				if opOf(r) != buyISP.op {
+					return next.RoundTrip(r)
+				}
+				<-r.Context().Done()
+				ended = time.Now()
+				return nil, r.Context().Err()
+			})
+		}))
+		_, err := buyISP.buy(t.Context(), m, c)
+		require.Error(t, err)
+		assert.Equal(t, 30*time.Second, ended.Sub(recorded))
+	})
+}

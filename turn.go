@@ -230,7 +230,7 @@ func (t *turn) settle(e *Entry, known *seenEntries) error {
 		t.release()
 		t.broken = true
 		if unlock, lockErr := l.journal.Lock(ctx); lockErr == nil {
-			t.unlock, t.broken = unlock, true
+			t.unlock = unlock
 			if known != nil {
 				if !known.hold(ctx, l.journal, e) {
 					break
