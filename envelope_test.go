@@ -411,7 +411,7 @@ func FuzzEnvelope(f *testing.F) {
 		success, refusal, `{}`, `null`, `[]`, `"x"`, ``, `{"success":true}`, `{"success":"true","orderNumber":"N"}`,
 		`{"success":true,"success":false,"orderNumber":"N"}`, `{"Success":true,"orderNumber":1}`, `{"\u0073uccess":true,"orderNumber":" "}`,
 		`{"success":true,"error":{},"orderNumber":"N"}`, `{"success":true,"orderNumber":"N"} x`, `{"success":true,"orderNumber":"N"}{}`,
-		`{"success":false,"error":{"code":"14","message":"` + "\xff" + `"}}`, `{"success":false,"error":"no"}`, `{"success":false,"error":{"code":35}}`,
+		`{"success":false,"error":{"code":"14","message":"` + "\xff" + `"}}`, `{"success":false,"error":"no"}`, `{"success":false,"errors":{"code":14}}`, `{"success":false,"error":{"code":35}}`,
 		`{"success":true,"orderNumber":12e3,"balance":1e999999999,"currency":{}}`, `[[[[[[`, `<html>`, "\ufeff{}",
 	} {
 		f.Add(byte(0), reply)
@@ -468,6 +468,7 @@ func readPlainly(reply string) plainReading {
 		return plainReading{}
 	}
 	fault, given := members["error"]
+	_, many := members["errors"]
 	var number string
 	if json.Unmarshal(members["orderNumber"], &number) != nil {
 		var digits json.Number
@@ -476,7 +477,7 @@ func readPlainly(reply string) plainReading {
 	}
 	return plainReading{
 		placed:  string(members["success"]) == "true" && (!given || string(fault) == "null") && strings.TrimSpace(number) != "",
-		refused: string(members["success"]) == "false" && given,
+		refused: string(members["success"]) == "false" && (given || many),
 		number:  youproxy.OrderNumber(number),
 	}
 }
