@@ -112,7 +112,7 @@ func (c *core) read(s *sending, resp *http.Response, reply any) (*envelope, erro
 	if list, ok := reply.(*proxyList); ok {
 		reply = nil // nothing is handed out of what is no list
 		if resp.StatusCode/100 == 2 {
-			in := newListReader(s, body, c.config.maxReply, resp.ContentLength)
+			in := newListReader(s, body, limit)
 			if in.isObject() {
 				return in.read(list)
 			}
@@ -219,7 +219,7 @@ func malformed(err error) error {
 	var at *misplaced
 	var syntax *jsontext.SyntacticError
 	switch {
-	case errors.Is(err, ErrReplyTooLarge), errors.Is(err, errStopped):
+	case errors.Is(err, ErrReplyTooLarge), errors.Is(err, errStopped), errors.Is(err, errMisread):
 		return err
 	case errors.As(err, &at):
 		return fmt.Errorf("the reply is malformed: %w", at)
@@ -534,3 +534,44 @@ func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	}
 	return odd
 }
+
+// isHollow reports whether a value says nothing.
+func isHollow(v []byte) bool {
+	switch v[0] {
+	case 'n':
+		return true
+	case '"':
+		return len(v) == 2
+	case '{', '[':
+		return v[nextValue(v, 1)] == v[0]+2
+	}
+	return false
+}
+
+func nested(value []byte) bool { return value[0] == '{' || value[0] == '[' }
+
+// isText reports whether a JSON value is a string or a number.
+func isText(v []byte) bool {
+	return len(v) > 0 && (v[0] == '"' || v[0] == '-' || v[0] >= '0' && v[0] <= '9')
+}
+
+// unquote returns a JSON string without its quotes and escapes, or a number as it is
+// written; of anything else nothing.
+func unquote(v []byte) []byte {
+	switch {
+	case !isText(v):
+		return nil
+	case v[0] != '"':
+		return v
+	}
+	for _, c := range v {
+		if c == '\\' || c >= 0x80 {
+			text, _ := jsontext.AppendUnquote(nil, v)
+			return text
+		}
+	}
+	return v[1 : len(v)-1]
+}
+
+// textOf returns the same as a string.
+func textOf(v []byte) string { return string(unquote(v)) }

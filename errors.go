@@ -53,8 +53,8 @@ var (
 	// ErrOutcomeUnknown matches every error of this package whose outcome is
 	// [OutcomeUnknown].
 	ErrOutcomeUnknown = errors.New("youproxy: the outcome is unknown")
-	// ErrReplyTooLarge: a reply was longer than [WithMaxReplySize] allows or, as a
-	// list of proxies, held a record of more than 1 MiB.
+	// ErrReplyTooLarge: a reply, or an element of a list of proxies, was longer than
+	// [WithMaxReplySize] allows.
 	ErrReplyTooLarge = errors.New("the reply is too large")
 	// ErrRedirect: the service, or whatever answered in its place, sent a
 	// redirect. None is followed: it would hand the API key to another address.

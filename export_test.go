@@ -34,3 +34,6 @@ func SumOf(j Journal, since time.Time, currency string) (Money, error) {
 
 // KeepFor lets a journal in memory keep what a budget needs.
 func KeepFor(j Journal, per time.Duration) { j.(*memoryJournal).keep(per) }
+
+// ParseDate reads a date.
+func ParseDate(text string) (t time.Time, zoned bool) { return parseDate(text) }

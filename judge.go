@@ -13,12 +13,10 @@ import (
 func (c *Client) survey(ctx context.Context, t ProxyType, f func(*Proxy)) (date time.Time, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, listBound, errSlowList)
 	defer cancel()
-	e := c.list(ctx, ProxyQuery{t}, func(p Proxy, failed error) bool {
-		if err = failed; err == nil {
-			p.ID, p.OrderID, p.OrderNumber = redactID(c, p.ID), redactID(c, p.OrderID), redactID(c, p.OrderNumber)
-			f(&p)
-		}
-		return err == nil
+	e, err := c.list(ctx, ProxyQuery{t}, func(p *Proxy) bool {
+		p.ID, p.OrderID, p.OrderNumber = redactID(c, p.ID), redactID(c, p.OrderID), redactID(c, p.OrderNumber)
+		f(p)
+		return true
 	})
 	switch {
 	case err != nil:
@@ -39,7 +37,8 @@ type listing struct {
 	orders     []SeenOrder
 	at         map[OrderID]int
 	shown      map[IPAddressID]bool
-	extensions map[string]*endings // by attempt
+	extensions map[string]*endings    // by attempt
+	fields     map[string]recordField // by names in Extra
 	err        error
 }
 
@@ -57,17 +56,40 @@ func (l *listing) add(p *Proxy) {
 	if !known {
 		i = len(l.orders)
 		l.at[id] = i
-		l.orders = append(l.orders, SeenOrder{ID: id, Number: redactID(l.c, p.OrderNumber), Country: l.c.core().redact(p.Country), Start: p.Start})
+		l.orders = append(l.orders, SeenOrder{ID: id, Number: redactID(l.c, p.OrderNumber), Country: l.c.core().redact(p.Country)})
 	}
 	o := &l.orders[i]
 	o.Proxies++
-	if o.Start.IsZero() || !p.Start.IsZero() && p.Start.Before(o.Start) {
-		o.Start = p.Start
+	if !p.Start.IsZero() && (o.Start.IsZero() || p.Start.Before(o.Start)) {
+		o.Start, o.zoneless = p.Start, l.isZoneless(p, fieldStart)
 	}
 	for _, x := range l.extensions {
-		x.add(p)
+		x.add(p, l)
 	}
 }
+
+// isZoneless reports whether the list tells a date of a proxy without its time zone: its text
+// is in Extra then.
+func (l *listing) isZoneless(p *Proxy, date recordField) bool {
+	for name := range p.Extra {
+		f, known := l.fields[name]
+		if !known {
+			if l.fields == nil || len(l.fields) >= maxNames {
+				l.fields = make(map[string]recordField)
+			}
+			f = newListName(name).field
+			l.fields[name] = f
+		}
+		if f == date {
+			return true
+		}
+	}
+	return false
+}
+
+// zoneTolerance is how much a date without a time zone, which is taken for UTC, may differ
+// from the time that is meant.
+const zoneTolerance = 24 * time.Hour
 
 // since returns the orders that were not there before an attempt.
 func (l *listing) since(a *Attempt) (fresh []SeenOrder, vanished bool) {
@@ -97,18 +119,23 @@ type endings struct {
 	now      map[IPAddressID]time.Time
 	renewing []IPAddressID
 	fresh    []time.Time // of proxies of the same orders that were not there before
+	renews   bool        // the service may extend some of these by itself
+	zoneless bool        // the list tells some ends without their time zone
 }
 
-func (x *endings) add(p *Proxy) {
+func (x *endings) add(p *Proxy, l *listing) {
 	b := &x.attempt.Before
 	switch _, ours := b.Ends[p.ID]; {
 	case ours:
 		x.now[p.ID] = p.End
-		if p.AutoExtend {
+		x.zoneless = x.zoneless || l.isZoneless(p, fieldEnd)
+		if p.AutoExtend || p.AutoExtendUnknown {
 			x.renewing = append(x.renewing, p.ID)
 		}
 	case p.OrderID != "" && slices.Contains(b.Orders, p.OrderID) && !slices.Contains(b.Beside, p.ID):
 		x.fresh = append(x.fresh, p.End)
+		x.renews = x.renews || p.AutoExtend || p.AutoExtendUnknown
+		x.zoneless = x.zoneless || l.isZoneless(p, fieldEnd)
 	}
 }
 
@@ -144,9 +171,13 @@ func (x *endings) tell(seen *Evidence) {
 	} else {
 		seen.Otherwise += len(gone)
 	}
+	soon := seen.At.Add(clockTolerance)
+	if x.zoneless {
+		soon = soon.Add(zoneTolerance)
+	}
 	seen.Renewed = slices.ContainsFunc(append(x.renewing, a.Before.Renewing...), func(id IPAddressID) bool {
-		return !a.Before.Ends[id].After(seen.At.Add(clockTolerance))
-	})
+		return !a.Before.Ends[id].After(soon)
+	}) || x.renews && len(gone) > 0 && !gone[0].After(soon)
 }
 
 // clockTolerance is how much the clocks of the service and of this machine may differ
@@ -368,7 +399,7 @@ func (a *Attempt) placed(left []SeenOrder, rivals []Entry) (order SeenOrder, ass
 			fitting = append(fitting, o)
 		case !claimed:
 			return SeenOrder{}, nil, false // somebody else's, or one that is not complete
-		case a.isBefore(o.Start):
+		case a.isBefore(&o):
 			early = append(early, o)
 		}
 	}
@@ -416,22 +447,26 @@ func areAccounted(left []SeenOrder, rivals []Entry) bool {
 
 // fits reports whether an order is all that was asked for.
 func (a *Attempt) fits(o *SeenOrder) bool {
-	return o.ID != "" && o.Proxies == a.Quantity && (o.Country == a.Country || !isCountryCode(o.Country)) && !a.isBefore(o.Start)
+	return o.ID != "" && o.Proxies == a.Quantity && (o.Country == a.Country || !isCountryCode(o.Country)) && !a.isBefore(o)
 }
 
 // isBefore reports whether an order began before the attempt, by the service's own clock,
-// as precisely as the list tells it. A date alone may be of any time zone.
-func (a *Attempt) isBefore(start time.Time) bool {
+// as precisely as the list tells it. A start without a time zone, and a date alone, may be
+// of any.
+func (a *Attempt) isBefore(o *SeenOrder) bool {
 	date := a.Before.Date
-	if date.IsZero() || start.IsZero() {
+	if date.IsZero() || o.Start.IsZero() {
 		return false
 	}
-	precision := time.Second
+	precision, zoneless := time.Second, o.zoneless
 	switch {
-	case start.Truncate(24 * time.Hour).Equal(start):
-		precision, date = 24*time.Hour, date.Add(-24*time.Hour)
-	case start.Truncate(time.Minute).Equal(start):
+	case o.Start.Truncate(24 * time.Hour).Equal(o.Start):
+		precision, zoneless = 24*time.Hour, true
+	case o.Start.Truncate(time.Minute).Equal(o.Start):
 		precision = time.Minute
 	}
-	return start.Truncate(precision).Before(date.Truncate(precision))
+	if zoneless {
+		date = date.Add(-zoneTolerance)
+	}
+	return o.Start.Truncate(precision).Before(date.Truncate(precision))
 }

@@ -182,6 +182,36 @@ func TestHowEndsMove(t *testing.T) {
 	}
 }
 
+// Where the list does not tell the zone, the ends are off by as much before and after it.
+func TestEndsWithoutAZone(t *testing.T) {
+	t.Parallel()
+	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", time.DateOnly} {
+		for _, hours := range []int{0, 14, -12} {
+			for _, b := range buyings[4:] {
+				t.Run(fmt.Sprintf("%s in a zone of %+d hours, %s", layout, hours, b.name), func(t *testing.T) {
+					shape := youproxytest.ListShape{DateLayout: layout, Zone: time.FixedZone("", hours*3600)}
+					for _, renamed := range []bool{false, true} {
+						opts := []any{youproxytest.WithListShape(shape)}
+						if renamed {
+							opts = append(opts, youproxytest.WithRenewedIDs())
+						}
+						inMarket(t, func(t *testing.T, m *market) {
+							m.Inject(b.op, youproxytest.DropBeforeCommit)
+							_, err := b.buy(t.Context(), m, m.client)
+							assertFailed(t, m, err, youproxy.VerdictNotExecuted)
+						}, opts...)
+						inMarket(t, func(t *testing.T, m *market) {
+							m.Inject(b.op, youproxytest.DropAfterCommit)
+							got, err := b.buy(t.Context(), m, m.client)
+							assertRecovered(t, m, b, got, err)
+						}, opts...)
+					}
+				})
+			}
+		}
+	}
+}
+
 // A period that is shorter than that does not move an end that stays.
 func TestShortExtensionsThatWereNotMade(t *testing.T) {
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
@@ -279,6 +309,38 @@ func TestPartialExtensions(t *testing.T) {
 	}
 }
 
+// aboutToEnd adds an order that ends after d, and returns a function that switches on its
+// automatic extension.
+func (m *market) aboutToEnd(t *testing.T, d time.Duration) (o youproxytest.Order, switchOn func()) {
+	o = m.AddOrder(youproxytest.Order{
+		ProxyType: youproxy.ProxyTypeISP, Country: "USA", Quantity: 2,
+		RentPeriodDays: 30, CreatedAt: time.Now().Add(d - 30*24*time.Hour),
+	})
+	return o, func() {
+		_, err := m.anotherClient(t).SetAutoExtend(t.Context(), youproxy.AutoExtendOrdersRequest{
+			ProxyType: o.ProxyType, OrderIDs: []youproxy.OrderID{o.ID}, RentPeriodDays: 30, AutoExtend: true,
+		})
+		assert.NoError(t, err)
+	}
+}
+
+// extensionOf returns the request to extend an order by its id, or by those of its proxies.
+func extensionOf(m *market, o youproxytest.Order, byOrder bool) (op string, req youproxy.ExtendRequest) {
+	if byOrder {
+		return "POST /extend/order", youproxy.ExtendOrdersRequest{ProxyType: o.ProxyType, OrderIDs: []youproxy.OrderID{o.ID}, RentPeriodDays: 30}
+	}
+	return "POST /extend", youproxy.ExtendIPsRequest{ProxyType: o.ProxyType, IPAddressIDs: m.idsOf(o.ID), RentPeriodDays: 30}
+}
+
+// forEachExtension runs f for extensions by proxies and by orders, with ids that stay and
+// with others.
+func forEachExtension(t *testing.T, name string, f func(t *testing.T, byOrder bool, opts ...any)) {
+	for _, byOrder := range []bool{false, true} {
+		t.Run(fmt.Sprintf("%s, by order: %t", name, byOrder), func(t *testing.T) { f(t, byOrder) })
+		t.Run(fmt.Sprintf("%s, by order: %t, new ids", name, byOrder), func(t *testing.T) { f(t, byOrder, youproxytest.WithRenewedIDs()) })
+	}
+}
+
 // Where the service may have extended the proxies by itself, their ends do not tell
 // whether it was asked to.
 func TestAutomaticExtensionInBetween(t *testing.T) {
@@ -291,53 +353,93 @@ func TestAutomaticExtensionInBetween(t *testing.T) {
 		since bool          // it is switched on only after the attempt
 		want  youproxy.Verdict
 		moves [3]int // moved, unmoved, otherwise
+		zone  int    // that the list does not tell, in hours
 	}{
-		{"by itself only", kept, time.Minute, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}},
-		{"by itself only, switched on since", kept, time.Minute, true, youproxy.VerdictUndetermined, [3]int{2, 0, 0}},
-		{"by itself as well", youproxytest.CommitLate, 30 * time.Second, false, youproxy.VerdictUndetermined, [3]int{0, 0, 2}},
-		{"long before it was due", lost, time.Hour, false, youproxy.VerdictExecuted, [3]int{}},
-		{"long before it was due, and not extended", kept, time.Hour, false, youproxy.VerdictNotExecuted, [3]int{0, 2, 0}},
-		{"just about when it was due", lost, 5 * time.Second, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}},
+		{"by itself only", kept, time.Minute, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 0},
+		{"by itself only, switched on since", kept, time.Minute, true, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 0},
+		{"by itself as well", youproxytest.CommitLate, 30 * time.Second, false, youproxy.VerdictUndetermined, [3]int{0, 0, 2}, 0},
+		{"long before it was due", lost, time.Hour, false, youproxy.VerdictExecuted, [3]int{}, 0},
+		{"long before it was due, and not extended", kept, time.Hour, false, youproxy.VerdictNotExecuted, [3]int{0, 2, 0}, 0},
+		{"just about when it was due", lost, 5 * time.Second, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 0},
+		{"by itself only, in the east", kept, time.Minute, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 14},
+		{"by itself only, switched on since, in the east", kept, time.Minute, true, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 14},
+		{"by itself only, in the west", kept, time.Minute, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, -12},
+		{"long before it was due, in the east", lost, 25 * time.Hour, false, youproxy.VerdictExecuted, [3]int{}, 14},
+		{"long before it was due, in the west", lost, 37 * time.Hour, false, youproxy.VerdictExecuted, [3]int{}, -12},
 	} {
-		for _, byOrder := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, by order: %t", tc.name, byOrder), func(t *testing.T) {
-				inMarket(t, func(t *testing.T, m *market) {
-					o := m.AddOrder(youproxytest.Order{
-						ProxyType: youproxy.ProxyTypeISP, Country: "USA", Quantity: 2,
-						RentPeriodDays: 30, CreatedAt: time.Now().Add(tc.ends - 30*24*time.Hour),
-					})
-					switchOn := func() {
-						_, err := m.anotherClient(t).SetAutoExtend(t.Context(), youproxy.AutoExtendOrdersRequest{
-							ProxyType: o.ProxyType, OrderIDs: []youproxy.OrderID{o.ID}, RentPeriodDays: 30, AutoExtend: true,
-						})
-						assert.NoError(t, err)
-					}
-					var req youproxy.ExtendRequest = youproxy.ExtendIPsRequest{ProxyType: o.ProxyType, IPAddressIDs: m.idsOf(o.ID), RentPeriodDays: 30}
-					op := "POST /extend"
-					if byOrder {
-						req = youproxy.ExtendOrdersRequest{ProxyType: o.ProxyType, OrderIDs: []youproxy.OrderID{o.ID}, RentPeriodDays: 30}
-						op = "POST /extend/order"
-					}
-					if tc.since {
-						m.after[op] = switchOn
-					} else {
-						switchOn()
-					}
-					m.Inject(op, tc.fault)
-					renewal, err := m.client.Renew(t.Context(), req, youproxy.MustMoney("4.80 USD"))
-					if tc.want == youproxy.VerdictExecuted {
-						require.NoError(t, err)
-						assert.True(t, renewal.Recovered)
-						assertMoney(t, "4.8 USD", *renewal.Charged)
-						return
-					}
-					e := assertFailed(t, m, err, tc.want).Evidence
+		forEachExtension(t, tc.name, func(t *testing.T, byOrder bool, opts ...any) {
+			inMarket(t, func(t *testing.T, m *market) {
+				o, switchOn := m.aboutToEnd(t, tc.ends)
+				op, req := extensionOf(m, o, byOrder)
+				if tc.zone != 0 {
+					m.SetListShape(youproxytest.ListShape{DateLayout: time.DateTime, Zone: time.FixedZone("", tc.zone*3600)})
+				}
+				if tc.since {
+					m.after[op] = switchOn
+				} else {
+					switchOn()
+				}
+				m.Inject(op, tc.fault)
+				renewal, err := m.client.Renew(t.Context(), req, youproxy.MustMoney("4.80 USD"))
+				if tc.want == youproxy.VerdictExecuted {
+					require.NoError(t, err)
+					assert.True(t, renewal.Recovered)
+					assertMoney(t, "4.8 USD", *renewal.Charged)
+					return
+				}
+				e := assertFailed(t, m, err, tc.want).Evidence
+				if len(opts) == 0 {
 					want := tc.moves
 					assert.Equal(t, want, [3]int{e.Moved, e.Unmoved, e.Otherwise})
-					assert.Equal(t, tc.want == youproxy.VerdictUndetermined, e.Renewed)
-				})
-			})
-		}
+				}
+				assert.Equal(t, tc.want == youproxy.VerdictUndetermined, e.Renewed)
+			}, opts...)
+		})
+	}
+}
+
+// What cannot be read of an automatic extension may be one that is due.
+func TestAutomaticExtensionThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	const lost, kept = youproxytest.DropAfterCommit, youproxytest.DropBeforeCommit
+	says := func(something any) youproxytest.ListShape {
+		return youproxytest.ListShape{Extra: map[string]any{"extendInfo": map[string]any{"autoExtend": something}}}
+	}
+	for _, tc := range []struct {
+		name          string
+		before, after youproxytest.ListShape // the attempt
+		fault         youproxytest.Fault
+		ends          time.Duration
+		want          youproxy.Verdict
+	}{
+		{"by itself only", says("soon"), says("soon"), kept, time.Minute, youproxy.VerdictUndetermined},
+		{"by itself only, told before", says("soon"), says(false), kept, time.Minute, youproxy.VerdictUndetermined},
+		{"by itself only, told since", says(false), says("soon"), kept, time.Minute, youproxy.VerdictUndetermined},
+		{"just about when it was due", says("soon"), says("soon"), lost, 5 * time.Second, youproxy.VerdictUndetermined},
+		{"just about when it was due, told before", says([]any{1}), says(nil), lost, 5 * time.Second, youproxy.VerdictUndetermined},
+		{"just about when it was due, told since", says(nil), says(2.5), lost, 5 * time.Second, youproxy.VerdictUndetermined},
+		{"just about when the proxies end, and there is none", says(nil), says("off"), lost, 5 * time.Second, youproxy.VerdictExecuted},
+		{"long before it was due", says("soon"), says("soon"), lost, time.Hour, youproxy.VerdictExecuted},
+		{"long before it was due, and not extended", says("soon"), says("soon"), kept, time.Hour, youproxy.VerdictNotExecuted},
+	} {
+		forEachExtension(t, tc.name, func(t *testing.T, byOrder bool, opts ...any) {
+			inMarket(t, func(t *testing.T, m *market) {
+				o, switchOn := m.aboutToEnd(t, tc.ends)
+				op, req := extensionOf(m, o, byOrder)
+				switchOn()
+				m.SetListShape(tc.before)
+				m.after[op] = func() { m.SetListShape(tc.after) }
+				m.Inject(op, tc.fault)
+				renewal, err := m.client.Renew(t.Context(), req, youproxy.MustMoney("4.80 USD"))
+				if tc.want == youproxy.VerdictExecuted {
+					require.NoError(t, err)
+					assert.True(t, renewal.Recovered)
+					return
+				}
+				e := assertFailed(t, m, err, tc.want).Evidence
+				assert.Equal(t, tc.want == youproxy.VerdictUndetermined, e.Renewed)
+			}, opts...)
+		})
 	}
 }
 

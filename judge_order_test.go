@@ -268,7 +268,11 @@ func TestALostReplyWithinAMillisecond(t *testing.T) {
 	})
 }
 
-// Starts may be cut, or told in another zone, and the clocks may differ.
+// ownStarts is a list that tells the starts, and little else, under another name.
+const ownStarts = `{"success": true, "{group}": [{"proxy_id": "{ipAddressId}", "host": "{ipAddressIp}", "order_id": "{orderId}", "start_date": "{dateStart}"}]}`
+
+// Starts may be cut, told in another zone, or in one that the list does not tell, and the
+// clocks may differ.
 func TestStarts(t *testing.T) {
 	t.Parallel()
 	zone := func(hours int) *time.Location { return time.FixedZone("", hours*3600) }
@@ -282,6 +286,11 @@ func TestStarts(t *testing.T) {
 		"days in the west":        {DateLayout: time.DateOnly, Zone: zone(-12)},
 		"another zone":            {Zone: zone(5)},
 		"minutes in another zone": {DateLayout: "2006-01-02T15:04:00Z07:00", Zone: zone(-7)},
+		"no zone":                 {DateLayout: time.DateTime},
+		"no zone, in the east":    {DateLayout: time.DateTime, Zone: zone(14)},
+		"no zone, in the west":    {DateLayout: time.DateTime, Zone: zone(-12)},
+		"no zone, of the orders":  {DateLayout: "2006-01-02 15:04", Zone: zone(-12), Orders: true, ShortNames: true},
+		"no zone, another name":   {DateLayout: time.DateTime, Zone: zone(-12), Template: ownStarts},
 	} {
 		for _, skew := range []time.Duration{0, 7 * time.Minute, -7 * time.Minute} {
 			for _, at := range []time.Duration{1500 * time.Millisecond, 23*time.Hour + 59*time.Minute + 59*time.Second + 900*time.Millisecond} {
@@ -299,6 +308,12 @@ func TestStarts(t *testing.T) {
 						m.Inject("POST /order", youproxytest.DropBeforeCommit)
 						_, err = m.client.Buy(t.Context(), anISPOrder(), buyISP.limit())
 						assertFailed(t, m, err, youproxy.VerdictNotExecuted)
+
+						purchase, err = m.client.Buy(t.Context(), anISPOrder(), buyISP.limit())
+						require.NoError(t, err)
+						_, err = m.client.WaitForProxies(t.Context(), purchase)
+						require.NoError(t, err)
+						assert.Equal(t, m.lastOrder().ID, purchase.OrderID)
 					}, youproxytest.WithListShape(shape), youproxytest.WithClockSkew(skew))
 				})
 			}
@@ -325,8 +340,12 @@ func TestStartsFromBefore(t *testing.T) {
 		{name: "a minute before", before: time.Minute, shape: youproxytest.ListShape{DateLayout: "2006-01-02T15:04:00Z07:00"}},
 		{name: "an hour before, in another zone", before: time.Hour, shape: youproxytest.ListShape{Zone: time.FixedZone("", 8*3600)}},
 		{name: "three days before", before: 72 * time.Hour, shape: youproxytest.ListShape{DateLayout: "2006-01-02T00:00:00Z07:00"}},
+		{name: "a day before, without a zone", before: 24*time.Hour + time.Second, shape: youproxytest.ListShape{DateLayout: time.DateTime}},
+		{name: "two days before, without a zone, in the east", before: 38*time.Hour + time.Second, shape: youproxytest.ListShape{DateLayout: time.DateTime, Zone: time.FixedZone("", 14*3600)}},
+		{name: "half a day before, without a zone, in the west", before: 12*time.Hour + time.Second, shape: youproxytest.ListShape{DateLayout: time.DateTime, Zone: time.FixedZone("", -12*3600)}},
 		// What cannot be told from it is taken for it, as the documentation says.
 		{name: "a day before, where the zone is assumed", before: 24 * time.Hour, shape: youproxytest.ListShape{DateLayout: "2006-01-02T00:00:00Z07:00"}, want: youproxy.VerdictExecuted},
+		{name: "less than a day before, without a zone", before: 23 * time.Hour, shape: youproxytest.ListShape{DateLayout: time.DateTime}, want: youproxy.VerdictExecuted},
 		{name: "without a Date", before: 72 * time.Hour, options: []any{youproxytest.WithoutDate()}, want: youproxy.VerdictExecuted},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

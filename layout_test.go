@@ -521,6 +521,7 @@ func TestJSONLinesReadBack(t *testing.T) {
 	for i, line := range lines {
 		var got youproxy.Proxy
 		require.NoError(t, json.Unmarshal([]byte(line), &got), line)
+		got.Extra = nil // an extension that is not known stays so
 		assert.Equal(t, list[i], got, line)
 	}
 }
@@ -546,6 +547,7 @@ func FuzzJSONLines(f *testing.F) {
 		require.NoError(t, err)
 		require.NotContains(t, text, "\n")
 		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
+		got.Extra = nil
 		require.Equal(t, p, got, text)
 	})
 }

@@ -212,8 +212,8 @@ func WithReadRetries(n int) Option {
 }
 
 // WithMaxReplySize bounds what is read of a reply, in bytes. By default that is
-// 16 MiB; the list of [Client.Proxies] may be of any size, with no record longer
-// than 1 MiB. Replies with an HTTP status other than 2xx are read up to 1 MiB at the
+// 16 MiB. The list of [Client.Proxies] may be of any size: each element of it, a record
+// or an order with its records, is bounded instead. Replies with an HTTP status other than 2xx are read up to 1 MiB at the
 // most. A longer reply is an error that matches [ErrReplyTooLarge].
 func WithMaxReplySize(bytes int64) Option {
 	return func(cfg *config) error {

@@ -50,7 +50,12 @@ type IPv6OrderRequest struct {
 }
 
 // MobileOrderRequest orders mobile proxies. Every field is required but AuthIP,
-// which goes with [AuthTypeIP], and PromoCode.
+// which goes with [AuthTypeIP], PromoCode, and one of RotationTime and RotateByLink.
+//
+// RotateByLink sends a rotation time of 0. In a sibling service that is a rotation by
+// link: the address changes only when the proxy's link is opened, see
+// [Proxy.RebootURL]. That Youproxy takes 0 is not documented: order it where
+// [MobileOperator.RotationTimes] lists 0.
 type MobileOrderRequest struct {
 	Country        string     // ISO 3166-1 alpha-3, such as "USA"
 	Quantity       int        // proxies, 1 or more
@@ -60,6 +65,7 @@ type MobileOrderRequest struct {
 	AuthIP         netip.Addr // the address to authorise, with AuthTypeIP only
 	MobileOperator string     // the operator's tag, such as "verizon"
 	RotationTime   int        // seconds between changes of address, not 0
+	RotateByLink   bool       // a rotation time of 0, on purpose
 	PromoCode      string     // optional; one the service does not accept is no error to it
 }
 
@@ -112,10 +118,12 @@ type order struct {
 	AuthIP   string   `json:"authIp,omitzero"`
 	Protocol Protocol `json:"protocol,omitzero"`
 
-	request string // the name of the request's type
-	authIP  netip.Addr
-	entry   Entry // in the journal, where it is placed
-	reply   orderReply
+	request  string // the name of the request's type
+	authIP   netip.Addr
+	rotation int
+	byLink   bool
+	entry    Entry // in the journal, where it is placed
+	reply    orderReply
 }
 
 type orderTerms struct {
@@ -125,7 +133,7 @@ type orderTerms struct {
 	Country        string    `json:"country"`
 	Goal           string    `json:"goal"`
 	PromoCode      string    `json:"promoCode,omitzero"`
-	RotationTime   int       `json:"rotationTime,omitzero"` // never 0 where it is wanted
+	RotationTime   *int      `json:"rotationTime,omitzero"` // of mobile proxies, also where it is 0
 	MobileOperator string    `json:"mobileOperator,omitzero"`
 }
 
@@ -152,15 +160,16 @@ func (r IPv6OrderRequest) order() *order {
 }
 
 func (r MobileOrderRequest) order() *order {
-	return &order{
+	o := &order{
 		request: "MobileOrderRequest",
 		orderTerms: orderTerms{
 			ProxyType: ProxyTypeMobile, Quantity: r.Quantity, RentPeriodDays: r.RentPeriodDays,
-			Country: r.Country, Goal: r.Goal, PromoCode: r.PromoCode,
-			RotationTime: r.RotationTime, MobileOperator: r.MobileOperator,
+			Country: r.Country, Goal: r.Goal, PromoCode: r.PromoCode, MobileOperator: r.MobileOperator,
 		},
-		AuthType: r.AuthType, authIP: r.AuthIP,
+		AuthType: r.AuthType, authIP: r.AuthIP, rotation: r.RotationTime, byLink: r.RotateByLink,
 	}
+	o.RotationTime = &o.rotation
+	return o
 }
 
 func (r ISPOrderRequest) order() *order {
@@ -246,7 +255,10 @@ func (o *order) validate() error {
 		}
 	}
 	if o.ProxyType == ProxyTypeMobile {
-		if o.RotationTime == 0 {
+		switch {
+		case o.byLink && o.rotation != 0:
+			v.add("rotationTime", ruleConflict, "contradicts RotateByLink: leave one of them out")
+		case o.rotation == 0 && !o.byLink:
 			v.add("rotationTime", ruleRequired, "is missing: give the seconds between changes of address")
 		}
 		v.checkText("mobileOperator", o.MobileOperator, "give the operator's tag, such as verizon")
@@ -370,7 +382,7 @@ func (r *orderReply) order(e *envelope) *Order {
 func (o *order) spent() *Entry {
 	o.entry.Attempt = Attempt{
 		Op: opOrder, ProxyType: o.ProxyType, RentPeriodDays: o.RentPeriodDays, PromoCode: o.PromoCode, Quantity: o.Quantity,
-		Country: o.Country, Goal: o.Goal, MobileOperator: o.MobileOperator, RotationTime: o.RotationTime,
+		Country: o.Country, Goal: o.Goal, MobileOperator: o.MobileOperator, RotationTime: o.rotation,
 	}
 	return &o.entry
 }

@@ -436,6 +436,8 @@ func TestRequestBody(t *testing.T) {
 	}
 	sibling := aMobileOrder()
 	sibling.RotationTime, sibling.PromoCode = -1, ""
+	byLink := sibling
+	byLink.RotationTime, byLink.RotateByLink = 0, true
 	ipv6, mobile := anIPv6Order(), aMobileOrder()
 
 	const plain = `{"proxyType":"IPv4","quantity":1,"rentPeriodDays":30,"country":"USA","goal":"price monitoring"`
@@ -476,6 +478,11 @@ func TestRequestBody(t *testing.T) {
 		{
 			"a negative rotation time", sibling,
 			`{"proxyType":"MOBILE","quantity":2,"rentPeriodDays":30,"country":"USA","goal":"app tests","rotationTime":-1,"mobileOperator":"verizon"`,
+			`,"authType":"LOGIN"}`,
+		},
+		{
+			"a rotation by link", byLink,
+			`{"proxyType":"MOBILE","quantity":2,"rentPeriodDays":30,"country":"USA","goal":"app tests","rotationTime":0,"mobileOperator":"verizon"`,
 			`,"authType":"LOGIN"}`,
 		},
 		{
@@ -564,6 +571,7 @@ func TestOrderRequestRules(t *testing.T) {
 		{"no protocol", change(anIPv6Order(), func(r *ipv6Request) { r.Protocol = "" }), []string{"protocol required"}},
 		{"unknown protocol", change(anIPv6Order(), func(r *ipv6Request) { r.Protocol = "SOCKS5" }), []string{"protocol unknown"}},
 		{"no rotation time", change(aMobileOrder(), func(r *mobileRequest) { r.RotationTime = 0 }), []string{"rotationTime required"}},
+		{"a rotation time, and a rotation by link", change(aMobileOrder(), func(r *mobileRequest) { r.RotateByLink = true }), []string{"rotationTime conflict"}},
 		{"no operator", change(aMobileOrder(), func(r *mobileRequest) { r.MobileOperator = "" }), []string{"mobileOperator required"}},
 		{"blank operator", change(aMobileOrder(), func(r *mobileRequest) { r.MobileOperator = " " }), []string{"mobileOperator required"}},
 		{"operator that is not UTF-8", change(aMobileOrder(), func(r *mobileRequest) { r.MobileOperator = "\xc3" }), []string{"mobileOperator format"}},
@@ -657,6 +665,7 @@ func TestValidOrderRequests(t *testing.T) {
 		{"pointer to mobile", new(aMobileOrder()), youproxy.ProxyTypeMobile},
 		{"pointer to ISP", new(anISPOrder()), youproxy.ProxyTypeISP},
 		{"a negative rotation time", change(aMobileOrder(), func(r *mobileRequest) { r.RotationTime = -1 }), youproxy.ProxyTypeMobile},
+		{"a rotation by link", change(aMobileOrder(), func(r *mobileRequest) { r.RotationTime, r.RotateByLink = 0, true }), youproxy.ProxyTypeMobile},
 		{"a country that may not exist", change(anIPv4Order(), func(r *ipv4Request) { r.Country = "XXX" }), youproxy.ProxyTypeIPv4},
 		{"a period that may not be sold", change(anIPv4Order(), func(r *ipv4Request) { r.RentPeriodDays = 7 }), youproxy.ProxyTypeIPv4},
 		{"a promo code with a space inside", change(anIPv4Order(), func(r *ipv4Request) { r.PromoCode = "BLACK FRIDAY" }), youproxy.ProxyTypeIPv4},

@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,8 +22,9 @@ import (
 // Proxy is one proxy of the account.
 //
 // But for the ids, its form in the service's lists is not documented. What a
-// list leaves out is zero. A value in an odd form is zero as well, and its text
-// is in Extra.
+// list leaves out is zero. A value that cannot be read is zero as well, and stands
+// in Extra as it was written. So does a date that names no time zone: it is read
+// as UTC.
 //
 // It prints, logs and marshals without its password, its reboot link and the
 // values of Extra: [Proxy.URL], [Proxy.Format] and [WriteProxies] give the
@@ -33,32 +33,35 @@ import (
 // %t: it then shows what Extra holds, though neither password nor link unless the
 // service gave it in an odd form.
 type Proxy struct {
-	ID             IPAddressID // what [ExtendIPsRequest] takes
-	OrderID        OrderID     // what [ExtendOrdersRequest] takes
-	OrderNumber    OrderNumber
-	ProxyType      ProxyType
-	Host           string       // an address, or a host name; without a port
-	IP             netip.Addr   // Host, where that is an address
-	HTTPPort       int          // 0 where it speaks no HTTP
-	SOCKS5Port     int          // 0 where it speaks no SOCKS5
-	Protocol       Protocol     // of a proxy that speaks only one
-	Credentials    *Credentials // nil where it recognises its user by IP
-	Country        string
-	Start, End     time.Time // in UTC
-	AutoExtend     bool
-	AutoExtendDays int // how long each automatic extension is
-	MobileOperator string
-	RotationTime   int    // seconds between changes of address
-	RebootURL      Secret // changes the address of a mobile proxy when it is opened
+	ID          IPAddressID // what [ExtendIPsRequest] takes
+	OrderID     OrderID     // what [ExtendOrdersRequest] takes
+	OrderNumber OrderNumber
+	ProxyType   ProxyType
+	Host        string       // an address, or a host name; without a port
+	IP          netip.Addr   // Host, where that is an address
+	HTTPPort    int          // 0 where it speaks no HTTP
+	SOCKS5Port  int          // 0 where it speaks no SOCKS5
+	Protocol    Protocol     // of a proxy that speaks only one
+	Credentials *Credentials // nil where it recognises its user by IP, or Extra has a login that could not be read
+	Country     string
+	Start, End  time.Time // in UTC
+	AutoExtend  bool
+	// AutoExtendUnknown reports that the list says something of the automatic
+	// extension that cannot be read: the proxy may extend itself.
+	AutoExtendUnknown bool
+	AutoExtendDays    int // how long each automatic extension is
+	MobileOperator    string
+	RotationTime      int    // between changes of address, as the service writes it: probably seconds
+	RebootURL         Secret // changes the address of a mobile proxy when it is opened
 
-	// Extra is what this package has no field for, by its name in the list, and
-	// what it could not read. The values may be shared with other proxies: they
-	// must not be changed. They may be secrets.
+	// Extra is what the proxy's own record says beside that, by its name in the list,
+	// and what could not be read, be it that its order says it. The values may be shared
+	// with other proxies: they must not be changed. They may be secrets.
 	Extra Extra
 }
 
-// Extra is fields of a [Proxy] by their names. It prints and logs the names
-// alone: the values may be secrets.
+// Extra is fields of a [Proxy], a [Country] or a [MobileOperator] by their names. It
+// prints and logs the names alone: the values may be secrets.
 type Extra map[string]json.RawMessage
 
 // names gives the names in order.
@@ -81,7 +84,7 @@ type ProxyQuery struct {
 	ProxyType ProxyType
 }
 
-// Proxies gives the proxies of the account, while they arrive: a list of any
+// Proxies returns the proxies of the account while they arrive: a list of any
 // length is never held as a whole. The call is made when the iteration begins,
 // and each time anew.
 //
@@ -91,56 +94,53 @@ type ProxyQuery struct {
 // The time the loop takes between two proxies counts for no timeout, but the
 // connection is in use until the loop ends.
 //
-// A single record may be 1 MiB long, unless [WithMaxReplySize] bounds the whole
-// list. So may an order around records; in a longer one, what holds for its
-// records must come before them.
+// A list in a form that cannot be understood is an error: one that holds addresses
+// of which none could be read as a proxy, or an address without an id among
+// proxies. A list without addresses is empty.
+//
+// Each record, or an order with its records, may be as long as [WithMaxReplySize]
+// allows. What the reply says of all proxies, such as their type, counts for those
+// that come after it.
 func (c *Client) Proxies(ctx context.Context, q ProxyQuery) iter.Seq2[Proxy, error] {
-	return func(yield func(Proxy, error) bool) { _ = c.list(ctx, q, yield) }
+	return func(yield func(Proxy, error) bool) {
+		if _, err := c.list(ctx, q, func(p *Proxy) bool { return yield(*p, nil) }); err != nil {
+			yield(Proxy{}, err)
+		}
+	}
 }
 
 // list yields the proxies of the account, and returns what the reply has beside them.
-func (c *Client) list(ctx context.Context, q ProxyQuery, yield func(Proxy, error) bool) *envelope {
+func (c *Client) list(ctx context.Context, q ProxyQuery, yield func(*Proxy) bool) (*envelope, error) {
 	var query *proxyTypeQuery
 	if q.ProxyType != "" {
 		var err error
 		if query, err = forProxyType("ProxyQuery", q.ProxyType); err != nil {
-			yield(Proxy{}, err)
-			return nil
+			return nil, err
 		}
 	}
-	list := &proxyList{ctx: ctx, asked: q.ProxyType, yield: yield}
-	e, err := c.get(ctx, "GET /ipAddress", query, list)
-	if err != nil {
-		yield(Proxy{}, err)
-	}
-	return e
+	return c.get(ctx, "GET /ipAddress", query, &proxyList{ctx: ctx, asked: q.ProxyType, yield: yield})
 }
 
 // errAged tells that a cache answered, so that the account was not looked at.
 var errAged = errors.New("the reply comes from a cache (its Age is above 0)")
 
-// ListProxies gives the proxies of the account: all of them, or an error.
+// ListProxies returns the proxies of the account: all of them, or an error.
 func (c *Client) ListProxies(ctx context.Context, q ProxyQuery) ([]Proxy, error) {
-	return collect(c.Proxies(ctx, q))
-}
-
-// collect holds a list in pieces until its length is known: to grow one slice
-// would copy it many times.
-func collect(all iter.Seq2[Proxy, error]) ([]Proxy, error) {
 	const longest = 8 << 10
-	var pieces [][]Proxy
+	var pieces [][]Proxy // until their number is known: to grow one slice would copy it many times
 	piece := make([]Proxy, 0, 16)
-	for p, err := range all {
-		if err != nil {
-			return nil, err
-		}
+	_, err := c.list(ctx, q, func(p *Proxy) bool {
 		if len(piece) == cap(piece) {
 			pieces = append(pieces, piece)
 			piece = make([]Proxy, 0, min(2*cap(piece), longest))
 		}
-		piece = append(piece, p)
-	}
-	if pieces == nil {
+		piece = append(piece, *p)
+		return true
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case pieces == nil:
 		return piece, nil
 	}
 	return slices.Concat(append(pieces, piece)...), nil
@@ -149,7 +149,7 @@ func collect(all iter.Seq2[Proxy, error]) ([]Proxy, error) {
 // opReadProxies is the label of what [ReadProxies] does.
 const opReadProxies = "ReadProxies"
 
-// ReadProxies gives the proxies in a reply of the service, such as one that was
+// ReadProxies returns the proxies in a reply of the service, such as one that was
 // fetched with [Client.Call]. r is read once, as it is in [Client.Proxies], and
 // the reply must say success as well.
 func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
@@ -162,7 +162,7 @@ func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
 		ctx := context.Background()
 		s := &sending{Context: ctx, native: true} // r ends when it likes
 		reply := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(r), ContentLength: -1}
-		call := &apiCall{op: opReadProxies, effect: read, reply: &proxyList{ctx: ctx, yield: yield}}
+		call := &apiCall{op: opReadProxies, effect: read, reply: &proxyList{ctx: ctx, yield: func(p *Proxy) bool { return yield(*p, nil) }}}
 		if err := c.open(ctx, s, reply, call).err; err != nil {
 			if e, ok := err.(*CallError); ok { //nolint:errorlint // it is never wrapped
 				e.HTTPStatus = 0
@@ -172,177 +172,6 @@ func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
 			yield(Proxy{}, err)
 		}
 	}
-}
-
-// proxyList reads a reply that is an IP list, and hands its proxies out.
-type proxyList struct {
-	ctx    context.Context
-	asked  ProxyType
-	yield  func(Proxy, error) bool
-	begun  bool // a proxy was handed out
-	in     *listReader
-	around surroundings // of the member of the reply that is read
-	proxyDecoder
-}
-
-func (l *proxyList) reset() { l.proxyDecoder = proxyDecoder{yield: l.handOut} }
-
-func (l *proxyList) handOut(p *Proxy) error {
-	switch {
-	case l.asked == "":
-	case p.ProxyType == "":
-		p.ProxyType = l.asked
-	case !strings.EqualFold(string(p.ProxyType), string(l.asked)):
-		return nil // it was not asked for
-	}
-	if err := contextError(l.ctx, nil); err != nil {
-		l.in.err = err
-		return err
-	}
-	l.begun = true
-	if !l.yield(*p, nil) {
-		return errStopped
-	}
-	return nil
-}
-
-func (l *proxyList) readMember(e *envelope, name string, dec *jsontext.Decoder) error {
-	if e.refused || e.fault.stands() || e.faults.stands() {
-		return dec.SkipValue()
-	}
-	l.around = surroundings{}
-	at, t := place{}.under([]byte(name))
-	if at.inGroup {
-		l.around.setType(t)
-	}
-	return l.next(dec, &l.around, at)
-}
-
-// next reads the records in the next value: as a whole where that is short
-// enough, and else piece by piece.
-func (l *proxyList) next(dec *jsontext.Decoder, s *surroundings, at place) error {
-	switch dec.PeekKind() {
-	case '[':
-		return l.longList(dec, s, at)
-	case '{':
-		l.in.trying = true
-		value, err := dec.ReadValue()
-		l.in.trying = false
-		switch {
-		case errors.Is(err, errLongValue):
-			return l.longObject(dec, s, at)
-		case err != nil:
-			return err
-		}
-		return l.here(dec, int64(len(value)), l.read(value, s, at))
-	}
-	return dec.SkipValue()
-}
-
-// here tells where in the reply an error is, within the last length bytes read.
-func (l *proxyList) here(dec *jsontext.Decoder, length int64, err error) error {
-	if err == nil || errors.Is(err, errStopped) {
-		return err
-	}
-	var e *misplaced
-	if !errors.As(err, &e) {
-		e = &misplaced{err: err}
-	}
-	e.offset += dec.InputOffset() - length
-	e.path = pathOf(dec.StackPointer())
-	return e
-}
-
-func (l *proxyList) longList(dec *jsontext.Decoder, s *surroundings, at place) error {
-	if _, err := dec.ReadToken(); err != nil {
-		return err
-	}
-	inside, err := at.deeper(true)
-	if err != nil {
-		return l.here(dec, 0, err)
-	}
-	for dec.PeekKind() != ']' {
-		if err := l.next(dec, s, inside); err != nil {
-			return err
-		}
-	}
-	_, err = dec.ReadToken()
-	return err
-}
-
-// maxAround bounds what is remembered of an object that is too long to be read
-// as a whole.
-const maxAround = 64 << 10
-
-// longObject reads the records in an object that is too long to be one.
-func (l *proxyList) longObject(dec *jsontext.Decoder, s *surroundings, at place) error {
-	if _, err := dec.ReadToken(); err != nil {
-		return err
-	}
-	inside, err := at.deeper(false)
-	if err != nil {
-		return l.here(dec, 0, err)
-	}
-	outer := l.lacking
-	l.lacking = [fieldCount]bool{}
-	around, said, remembered, made := within(s), members{}, 0, l.made
-	addressed := false
-	for dec.PeekKind() != '}' {
-		raw, err := dec.ReadValue()
-		if err != nil {
-			return err
-		}
-		m := member{name: []byte(textOf(raw))}
-		f, _ := fieldNamed(m.name)
-		if kind := dec.PeekKind(); (kind == '{' || kind == '[') && (f == fieldCount || f >= fieldIP && f <= fieldOtherIP) {
-			inside.certain = inside.certain || addressed && said.known[fieldShortID] != nil && (at.inList || at.inGroup)
-			if err := l.member(dec, &around, inside, m.name); err != nil {
-				return err
-			}
-			continue
-		}
-		if m.value, err = dec.ReadValue(); err != nil {
-			return err
-		}
-		addressed = addressed || f >= fieldIP && f <= fieldPort
-		if m.value[0] == 'n' && f != fieldCount {
-			continue
-		}
-		remembered += len(m.name) + len(m.value)
-		m.value = slices.Clone(m.value)
-		switch {
-		case f == fieldID, remembered > maxAround:
-			return l.here(dec, int64(len(m.value)), ErrReplyTooLarge)
-		case f == fieldCount:
-			around.add(&members{others: []member{m}})
-		case said.known[f] != nil:
-			return l.here(dec, int64(len(m.value)), fmt.Errorf("%q is given twice", m.name))
-		case l.lacking[f]:
-			return l.here(dec, int64(len(m.value)), fmt.Errorf("%q of a long order comes after records that it holds for", m.name))
-		default:
-			said.known[f] = m.value
-			around.add(&said)
-		}
-	}
-	if l.made == made && addressed && (at.inList || at.inGroup) && !at.certain {
-		return l.here(dec, 0, ErrReplyTooLarge) // it was a record, not an order
-	}
-	for f := range outer {
-		l.lacking[f] = l.lacking[f] || outer[f]
-	}
-	_, err = dec.ReadToken()
-	return err
-}
-
-// member reads the records in a member of an object.
-func (l *proxyList) member(dec *jsontext.Decoder, s *surroundings, inside place, name []byte) error {
-	at, t := inside.under(name)
-	if at.inGroup {
-		its := *s
-		its.setType(t)
-		s = &its
-	}
-	return l.next(dec, s, at)
 }
 
 // String tells what and where the proxy is, and when it ends.
@@ -431,8 +260,8 @@ type credentialsJSON struct {
 }
 
 type extendJSON struct {
-	AutoExtend     bool `json:"autoExtend"`
-	AutoExtendDays int  `json:"extendDays,omitzero"`
+	AutoExtend     any `json:"autoExtend"` // a boolean, or a text where it is not known
+	AutoExtendDays int `json:"extendDays,omitzero"`
 }
 
 // MarshalJSON writes the proxy as a record of the service's lists, with *** for
@@ -445,6 +274,9 @@ func (p Proxy) record() proxyJSON {
 		Country: p.Country, Start: p.Start, End: p.End, HTTPPort: p.HTTPPort, SOCKS5Port: p.SOCKS5Port, Protocol: p.Protocol,
 		Extend: extendJSON{p.AutoExtend, p.AutoExtendDays}, MobileOperator: p.MobileOperator,
 		RotationTime: p.RotationTime, RebootURL: p.RebootURL,
+	}
+	if p.AutoExtendUnknown {
+		record.Extend.AutoExtend = "unknown"
 	}
 	if p.Credentials != nil {
 		record.Credentials = &credentialsJSON{p.Credentials.Login, p.Credentials.Password}
@@ -463,11 +295,12 @@ func (p *Proxy) UnmarshalJSON(b []byte) error {
 		return errors.New("youproxy: a proxy must be a JSON object")
 	}
 	var found []Proxy
-	d := proxyDecoder{yield: func(p *Proxy) error {
+	d := newProxyDecoder(func(p *Proxy) error {
 		found = append(found, *p)
 		return nil
-	}}
-	switch err := d.read(b, &surroundings{}, place{inList: true}); {
+	})
+	d.whole = b
+	switch err := d.read(b, nil, &listName{}, true, nil); {
 	case err != nil:
 		return fmt.Errorf("youproxy: the proxy cannot be read: %w", err)
 	case len(found) != 1:

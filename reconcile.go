@@ -43,6 +43,8 @@ type SeenOrder struct {
 	Country string
 	Proxies int       // so far
 	Start   time.Time // the earliest; zero where the list tells none
+
+	zoneless bool // the list tells the start without a time zone, and it is taken for UTC
 }
 
 // String tells the evidence in one line.
@@ -447,10 +449,14 @@ func (c *Client) funds(t *turn, a *Attempt) (balance Money, quoted *Money, err e
 // requote returns the question for the price of an attempt.
 func (a *Attempt) requote() (op string, terms any) {
 	if a.isOrder() {
-		return "POST /calculate/order", &orderTerms{
+		terms := &orderTerms{
 			ProxyType: a.ProxyType, Quantity: a.Quantity, RentPeriodDays: a.RentPeriodDays, Country: a.Country,
-			Goal: cmp.Or(a.Goal, "price"), RotationTime: a.RotationTime, MobileOperator: a.MobileOperator,
+			Goal: cmp.Or(a.Goal, "price"), MobileOperator: a.MobileOperator,
 		}
+		if a.ProxyType == ProxyTypeMobile {
+			terms.RotationTime = &a.RotationTime // 0 is a rotation by link
+		}
+		return "POST /calculate/order", terms
 	}
 	x := &extension{selection: selection{
 		ProxyType: a.ProxyType, IPAddressIDs: a.IPAddressIDs, OrderIDs: a.OrderIDs, RentPeriodDays: a.RentPeriodDays,

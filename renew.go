@@ -124,7 +124,7 @@ func (s *spending) noteEnds() (note func(*Proxy), missing func() error) {
 		}
 		chosen[p.OrderID] = true
 		a.Before.Ends[p.ID] = p.End
-		if p.AutoExtend {
+		if p.AutoExtend || p.AutoExtendUnknown {
 			a.Before.Renewing = append(a.Before.Renewing, p.ID)
 		}
 	}

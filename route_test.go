@@ -27,7 +27,7 @@ import (
 
 // routeReply is a success to every call.
 const routeReply = `{"success": true, "error": null, "balance": 25.03, "currency": "USD", "price": 1.31, "orderNumber": "NUMBER-112233",
- "proxyTypes": [], "countries": [], "mobileOperators": []}`
+ "proxyTypes": [], "countries": [], "mobileOperators": [], "rentPeriodDays": [], "promoCodes": []}`
 
 // replyTo is a success to a request with this path and body.
 func replyTo(path, body string) string {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -123,6 +122,9 @@ func (p Proxy) endpoint(s Scheme) (endpoint, error) {
 	case e.port < 0 || e.port > 65535:
 		return e, p.notUsable("its port %d is out of range", e.port)
 	}
+	if p.hidesLogin() {
+		return e, p.notUsable("its list says something of a login that cannot be read")
+	}
 	if p.Credentials == nil {
 		return e, nil
 	}
@@ -167,24 +169,6 @@ type notUsableError string
 
 func (e notUsableError) Error() string      { return string(e) }
 func (notUsableError) Is(target error) bool { return target == ErrNotUsable }
-
-// isHost reports whether s is an address without a zone, or could be a host name.
-func isHost(s string) bool {
-	if addr, err := netip.ParseAddr(s); err == nil {
-		return addr.Zone() == ""
-	}
-	if s == "" || len(s) > 253 {
-		return false
-	}
-	for _, c := range []byte(s) {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		digit := c >= '0' && c <= '9'
-		if !letter && !digit && c != '-' && c != '.' && c != '_' {
-			return false
-		}
-	}
-	return true
-}
 
 // hasControl reports whether s holds an ASCII control character.
 func hasControl(s string) bool {

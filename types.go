@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 )
@@ -30,6 +31,18 @@ func (t ProxyType) Valid() bool {
 		return true
 	}
 	return false
+}
+
+var knownProxyTypes = [...]ProxyType{ProxyTypeIPv4, ProxyTypeIPv6, ProxyTypeMobile, ProxyTypeISP}
+
+// knownProxyType returns a proxy type in its own letter case.
+func knownProxyType(name string) ProxyType {
+	for _, t := range knownProxyTypes {
+		if strings.EqualFold(name, string(t)) {
+			return t
+		}
+	}
+	return ProxyType(name)
 }
 
 // AuthType says how a proxy recognises its user.

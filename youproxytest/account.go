@@ -31,6 +31,7 @@ type account struct {
 	totalBesidePrice     bool
 	nullBalances         bool
 	orderIDsInAutoExtend bool
+	rotatesByLink        bool
 }
 
 func newAccount() account {

@@ -1,6 +1,7 @@
 package youproxytest
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -25,7 +26,7 @@ type IPAddress struct {
 	Password       string
 	AuthIP         netip.Addr // where the proxy is authorised by IP
 	MobileOperator string     // of MOBILE
-	RotationTime   int        // of MOBILE, in seconds
+	RotationTime   int        // of MOBILE, in seconds; 0 for changes by the reboot link alone
 	Start          time.Time
 	End            time.Time // from then on the proxy is gone
 	ReadyAt        time.Time // from then on the list shows it
@@ -135,11 +136,40 @@ func credentials(n int) (login, password string) {
 	return fmt.Sprintf("login%d", n), fmt.Sprintf("Pw%08x", uint32(n)*0x9e3779b1)
 }
 
-// port returns the one port of an IPv6 proxy.
-func (ip *IPAddress) port() string { return strconv.Itoa(max(ip.HTTPPort, ip.SOCKS5Port)) }
+// port returns the one port of an IPv6 proxy, and of others that for HTTP.
+func (ip *IPAddress) port() string { return strconv.Itoa(cmp.Or(ip.HTTPPort, ip.SOCKS5Port)) }
 
-// rebootLink returns the link that changes the address of a mobile proxy.
+// authType returns how a proxy recognises its user.
+func (ip *IPAddress) authType() youproxy.AuthType {
+	if ip.AuthIP.IsValid() {
+		return youproxy.AuthTypeIP
+	}
+	return youproxy.AuthTypeLogin
+}
+
+// authIP returns the address from which a proxy may be used, or "" where it asks for a
+// login.
+func (ip *IPAddress) authIP() string {
+	if !ip.AuthIP.IsValid() {
+		return ""
+	}
+	return ip.AuthIP.String()
+}
+
+// rotationTime returns the rotation time of a mobile proxy, and "" for others.
+func (ip *IPAddress) rotationTime() string {
+	if ip.ProxyType != youproxy.ProxyTypeMobile {
+		return ""
+	}
+	return strconv.Itoa(ip.RotationTime)
+}
+
+// rebootLink returns the link that changes the address of a mobile proxy, and "" for
+// others.
 func (ip *IPAddress) rebootLink() string {
+	if ip.ProxyType != youproxy.ProxyTypeMobile {
+		return ""
+	}
 	return "https://reboot.youproxy.invalid/" + string(ip.ID)
 }
 

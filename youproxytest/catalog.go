@@ -38,6 +38,14 @@ var (
 	}
 )
 
+// WithRotateByLink makes the server list 0 as the last rotation time of each mobile
+// operator, and take orders with it. A sibling service means by it that the address
+// changes only when the reboot link is opened. Without this option such an order is
+// malformed.
+func WithRotateByLink() Option {
+	return func(s *Server) { s.account.rotatesByLink = true }
+}
+
 type country struct {
 	Code string `json:"alpha3code"`
 	Name string `json:"name"`
@@ -125,8 +133,14 @@ type mobileOperatorsReply struct {
 	Error           *refusal   `json:"error"`
 }
 
-func readMobileOperators(*account, *call) (any, error) {
-	return mobileOperatorsReply{true, operators, nil}, nil
+func readMobileOperators(a *account, _ *call) (any, error) {
+	list := slices.Clone(operators)
+	if a.rotatesByLink {
+		for i := range list {
+			list[i].RotationTimes = append(slices.Clip(list[i].RotationTimes), 0)
+		}
+	}
+	return mobileOperatorsReply{true, list, nil}, nil
 }
 
 func refuseMobileOperators(_ *account, _ funds, why *refusal) any {

@@ -231,6 +231,31 @@ func ExampleWithListShape() {
 	// "error": null}
 }
 
+// A reply that was seen, with fields in place of its values, makes the server send
+// others like it.
+func ExampleListShape_template() {
+	server := youproxytest.NewServer(
+		youproxytest.WithClock(func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }),
+		youproxytest.WithListShape(youproxytest.ListShape{
+			Sparse: true, DateLayout: time.DateTime,
+			Template: `{"success": true, "result": {"{group}": [{"id": "{orderId}", "until": "{dateEnd}",
+				"proxies": {"{ipAddressId}": {"address": "{ipAddressIp}:{port}", "user": "{login}"}}}]}}`,
+		}),
+	)
+	defer server.Close()
+	server.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeISP, Country: "NLD", Quantity: 2})
+
+	fmt.Println(strings.ReplaceAll(list(server), `, "`, ",\n\""))
+	// Output:
+	// {"success": true,
+	// "result": {"isp": [{"id": "1112223334283d122",
+	// "until": "2026-03-31 12:00:00",
+	// "proxies": {"1111111111111111111": {"address": "198.18.0.1:59100",
+	// "user": "login1"},
+	// "1111111111111111112": {"address": "198.18.0.2:59100",
+	// "user": "login1"}}}]}}
+}
+
 func ExampleServer_Requests() {
 	server := youproxytest.NewServer()
 	defer server.Close()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,14 +47,45 @@ type ListShape struct {
 	// DateLayout is the layout of "dateStart" and "dateEnd" for [time.Time.Format],
 	// such as [time.RFC3339], "2006-01-02T15:04:00Z07:00" for whole minutes, or
 	// [time.DateOnly] for days without a time and a zone. What the layout leaves out is
-	// cut off, not rounded. Where it is empty, dates have the form of those that the
-	// service documents: "2026-03-01T12:00:00.000+00:00".
+	// cut off, not rounded. It can also be [EpochSeconds] or [EpochMillis], which write
+	// numbers. Where it is empty, dates have the form of those that the service
+	// documents: "2026-03-01T12:00:00.000+00:00".
 	DateLayout string
 	// Zone is the time zone of the dates. Where it is nil, it is UTC.
 	Zone *time.Location
 	// Extra is added to every record, and replaces members of the same name.
 	Extra map[string]any
+	// Template is the whole reply as an example in which fields stand for the values of
+	// the account, and serves every form that the settings above have no word for:
+	//
+	//	{"success": true, "{group}": [{"id": "{orderId}", "number": "{orderNumber}",
+	//		"proxies": [{"id": "{ipAddressId}", "ip": "{ipAddressIp}", "port": "#{port}"}]}]}
+	//
+	// A field is {proxyType}, or {group}, which is the type in lower case; {orderId},
+	// {orderNumber}, {country}, {dateStart}, {dateEnd}, {protocol}, {authType}, {authIp},
+	// {login}, {password}, {autoExtend}, {extendDays}, {mobileOperator} and
+	// {rotationTime} of an order; {ipAddressId}, {ipAddressIp}, {httpsPort},
+	// {socks5Port}, {port} and {rebootLink} of a proxy; or {count}, a number of proxies.
+	// A string that begins with # is written without quotes where that is JSON, such as
+	// a number. One that is a field without a value is null.
+	//
+	// An element of an array is written for each type, order or proxy that its fields
+	// are of, those of arrays inside of it aside; so is a member of an object, by the
+	// fields in its name. What is of an order, and has no field of a proxy at any depth,
+	// is written for the orders whose proxies are not ready yet, and what has one for
+	// all others. Outside of these, a field has a value where there is only one that
+	// it can be of.
+	//
+	// Of the other settings, only DateLayout, Zone and Sparse go with it. Sparse leaves
+	// out the members that are null for want of a value, or are empty.
+	Template string
 }
+
+// What DateLayout can be for dates that are counted from the beginning of 1970 in UTC.
+const (
+	EpochSeconds = "seconds since 1970"
+	EpochMillis  = "milliseconds since 1970"
+)
 
 // WithListShape sets the form in which GET /ipAddress writes its list. It panics
 // where [Server.SetListShape] does.
@@ -63,7 +95,8 @@ func WithListShape(shape ListShape) Option {
 }
 
 // SetListShape sets the form in which GET /ipAddress writes its list from now on. It
-// panics where two groups have the same name, or Extra cannot be written as JSON.
+// panics where two groups have the same name, Extra cannot be written as JSON, the
+// Template cannot be read, or a setting is set that does not go with it.
 func (s *Server) SetListShape(shape ListShape) {
 	compiled := shape.compile()
 	s.mu.Lock()
@@ -75,8 +108,9 @@ func (s *Server) SetListShape(shape ListShape) {
 type listShape struct {
 	ListShape
 
-	groups map[youproxy.ProxyType]string // their names; nil: as the types are written
-	extra  []extraMember                 // by name
+	groups   map[youproxy.ProxyType]string // their names; nil: as the types are written
+	extra    []extraMember                 // by name
+	template *templateNode                 // nil where there is none
 
 	dateLayout string
 	zone       *time.Location
@@ -102,10 +136,29 @@ func (shape ListShape) compile() listShape {
 			compiled.groups[t] = name
 		}
 	}
+	if shape.Template != "" {
+		alone := ListShape{Sparse: shape.Sparse, DateLayout: shape.DateLayout, Zone: shape.Zone, Template: shape.Template}
+		if !reflect.DeepEqual(shape, alone) {
+			panic("youproxytest: only DateLayout, Zone and Sparse go with the template of a list")
+		}
+		compiled.template = parseTemplate(shape.Template)
+	}
 	for _, name := range slices.Sorted(maps.Keys(shape.Extra)) {
 		compiled.extra = append(compiled.extra, extraMember{name, string(marshal(shape.Extra[name]))})
 	}
 	return compiled
+}
+
+// date returns a date as the list has it.
+func (shape *listShape) date(at time.Time) string {
+	switch shape.dateLayout {
+	case EpochSeconds:
+		return strconv.FormatInt(at.Unix(), 10)
+	case EpochMillis:
+		return strconv.FormatInt(at.UnixMilli(), 10)
+	default:
+		return at.In(shape.zone).Format(shape.dateLayout)
+	}
 }
 
 // group returns the name of a proxy type's list.
@@ -120,6 +173,7 @@ func (shape *listShape) group(t youproxy.ProxyType) string {
 type ipList struct {
 	shape  listShape
 	groups []ipGroup
+	scope  scope // of a template, in place of groups
 	why    *refusal
 }
 
@@ -138,11 +192,17 @@ func listIPAddresses(a *account, c *call) (any, error) {
 		}
 		types = []youproxy.ProxyType{only}
 	}
-	return &ipList{a.shape, a.listed(types), nil}, nil
+	if a.shape.template != nil {
+		return &ipList{shape: a.shape, scope: scope{types: types, orders: a.listedOrders(types)}}, nil
+	}
+	return &ipList{shape: a.shape, groups: a.listed(types)}, nil
 }
 
 func refuseList(a *account, _ funds, why *refusal) any {
-	list := &ipList{a.shape, a.listed(proxyTypes), why}
+	list := &ipList{shape: a.shape, why: why}
+	if a.shape.template == nil {
+		list.groups = a.listed(proxyTypes)
+	}
 	for i := range list.groups {
 		list.groups[i].ips = nil
 	}
@@ -181,9 +241,34 @@ func (a *account) listedOf(types []youproxy.ProxyType) []IPAddress {
 	return list
 }
 
+// listedOrders returns the orders of some types that have proxies in the list, or will
+// have.
+func (a *account) listedOrders(types []youproxy.ProxyType) []listedOrder {
+	var list []listedOrder
+	for _, o := range a.orders {
+		if !slices.Contains(types, o.ProxyType) {
+			continue
+		}
+		listed := listedOrder{first: o.ips[0]}
+		for i := range o.ips {
+			if o.ips[i].isListed(a.now) {
+				listed.ips = append(listed.ips, o.ips[i])
+			}
+		}
+		if len(listed.ips) > 0 || a.now.Before(listed.first.ReadyAt) {
+			list = append(list, listed)
+		}
+	}
+	return list
+}
+
 // write returns the reply.
 func (list *ipList) write() []byte {
 	w := listWriter{shape: &list.shape}
+	if list.shape.template != nil && list.why == nil {
+		w.template(list.shape.template, list.scope)
+		return w.out
+	}
 	w.open('{')
 	w.json("success", strconv.FormatBool(list.why == nil))
 	for _, group := range list.groups {
@@ -302,7 +387,7 @@ func (w *listWriter) record(ip, order *IPAddress) {
 	})
 	if ip.ProxyType == youproxy.ProxyTypeMobile {
 		w.text("mobileOperator", ip.MobileOperator)
-		w.whole("rotationTime", ip.RotationTime)
+		w.json("rotationTime", ip.rotationTime())
 		w.text("rebootLink", ip.rebootLink())
 	}
 }
@@ -341,8 +426,11 @@ func (w *listWriter) whole(name string, value int) {
 }
 
 func (w *listWriter) date(name string, at time.Time) {
-	if w.name(name) {
-		w.quote(at.In(w.shape.zone).Format(w.shape.dateLayout))
+	switch w.shape.dateLayout {
+	case EpochSeconds, EpochMillis:
+		w.json(name, w.shape.date(at))
+	default:
+		w.text(name, w.shape.date(at))
 	}
 }
 

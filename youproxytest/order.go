@@ -22,7 +22,7 @@ type Order struct {
 	AuthIP         netip.Addr        // where AuthType is IP
 	Protocol       youproxy.Protocol // of IPv6
 	MobileOperator string            // of MOBILE
-	RotationTime   int               // of MOBILE, in seconds
+	RotationTime   int               // of MOBILE, in seconds; 0 for changes by the reboot link alone
 	Price          youproxy.Money    // of all of it, discount taken off
 	PromoCode      string            // as it was sent, valid or not
 	CreatedAt      time.Time
@@ -52,7 +52,7 @@ func (s *Server) Orders() []Order {
 // returns it as it was added. Nothing is charged. Proxy type, country and quantity
 // are required. The other fields have defaults: the present time, the shortest rent
 // period, authorisation by login, protocol HTTP, and the first operator and rotation
-// time of the country. AddOrder panics where the type is not sold in the country, a
+// time of the country; 0 is no rotation time here. AddOrder panics where the type is not sold in the country, a
 // field is invalid, or the ID or Number is taken.
 func (s *Server) AddOrder(o Order) Order {
 	s.mu.Lock()
@@ -166,7 +166,7 @@ type quoteReply struct {
 }
 
 func calculateOrder(a *account, c *call) (any, error) {
-	t, err := readTerms(c.body, false)
+	t, err := a.readTerms(c.body, false)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ type orderReply struct {
 }
 
 func createOrder(a *account, c *call) (any, error) {
-	t, err := readTerms(c.body, true)
+	t, err := a.readTerms(c.body, true)
 	if err != nil {
 		return nil, err
 	}

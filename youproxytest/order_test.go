@@ -133,3 +133,24 @@ func TestConcurrentOrdersSpendExactly(t *testing.T) {
 	assert.Len(t, s.Orders(), 10)
 	assert.Len(t, s.Requests(), 15)
 }
+
+// A sibling service means with a rotation time of 0 that only the link changes the
+// address.
+func TestRotationByLink(t *testing.T) {
+	s := newServer(t, youproxytest.WithRotateByLink())
+	_, _, reply := send(t, s, "GET /mobileOperator", "")
+	assert.Contains(t, reply, `"code": "verizon", "name": "Verizon", "country": "USA", "rotationTimes": [120, 300, 600, 0]}`)
+	_, _, reply = send(t, newServer(t), "GET /mobileOperator", "")
+	assert.NotContains(t, reply, ` 0]`, "the other servers do not list it")
+
+	byLink := edit(mobileBody, "300", "0")
+	for _, order := range []struct{ op, body string }{
+		{"POST /calculate/order", edit(byLink, `"authType": "LOGIN", `, "")},
+		{"POST /order", byLink},
+	} {
+		_, _, reply = send(t, s, order.op, order.body)
+		assert.Contains(t, reply, `"success": true`)
+	}
+	_, _, reply = send(t, s, "GET /ipAddress", "")
+	assert.Contains(t, reply, `"rotationTime": 0, "rebootLink": "https://`)
+}

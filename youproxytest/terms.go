@@ -26,7 +26,7 @@ type terms struct {
 }
 
 // readTerms reads the body of an order, or of the question for its price.
-func readTerms(body []byte, order bool) (*terms, error) {
+func (a *account) readTerms(body []byte, order bool) (*terms, error) {
 	f, err := readForm(body)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func readTerms(body []byte, order bool) (*terms, error) {
 	if err := f.check(fields); err != nil {
 		return nil, err
 	}
-	if proxyType == youproxy.ProxyTypeMobile && f.whole("rotationTime") == 0 {
+	if proxyType == youproxy.ProxyTypeMobile && f.whole("rotationTime") == 0 && !a.rotatesByLink {
 		return nil, errors.New(`field "rotationTime" must not be 0`)
 	}
 	return &terms{
