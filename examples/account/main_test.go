@@ -212,7 +212,7 @@ func TestOtherForms(t *testing.T) {
 		"GET /proxyType":        `{"success":true,"types":["MOBILE","SATELLITE"]}`,
 		"GET /rentPeriod":       `{"success":true,"rentPeriodDays":[30]}`,
 		"GET /country":          `{"success":true,"countries":["USA","usa"]}`,
-		"GET /mobileOperator":   `{"success":true,"operators":["verizon",{"code":"o2","country":"Großbritannien","rotationTime":60}]}`,
+		"GET /mobileOperator":   `{"success":true,"operators":["verizon",{"code":"o2","country":"Großbritannien","rotationTime":60},{"code":"ee","rotationTimes":[0]}]}`,
 		"GET /promoCode":        `{"success":true,"promoCodes":[{"code":"OPEN","endDate":null}]}`,
 		"POST /calculate/order": `{"success":true,"price":2,"balance":5,"currency":"USD"}`,
 	} {
@@ -223,7 +223,7 @@ func TestOtherForms(t *testing.T) {
 	code, stdout, stderr := start(t.Context(), t)
 
 	assert.Equal(t, 0, code, stderr)
-	assert.Contains(t, noSpaces(stdout), "USA verizon none known not asked: rotationTime is missing: give the seconds between changes of address\nUSA o2 60 2 USD\n")
+	assert.Contains(t, noSpaces(stdout), "USA verizon none known not asked: rotationTime is missing: give the seconds between changes of address\nUSA o2 60 2 USD\nUSA ee 0 2 USD\n")
 	assert.Contains(t, noSpaces(stdout), "usa o2 60 not asked: country must be three capital letters")
 	assert.Contains(t, stdout, "SATELLITE, a proxy type that this program cannot order")
 	assert.Contains(t, noSpaces(stdout), "OPEN 0 % 0 end not known")

@@ -238,8 +238,8 @@ func (o offer) request(t youproxy.ProxyType, days int, goal string) youproxy.Ord
 			Country: common.Country, Quantity: 1, RentPeriodDays: days, Goal: goal,
 			AuthType: youproxy.AuthTypeLogin, MobileOperator: o.operator.Tag,
 		}
-		if len(o.operator.RotationTimes) > 0 {
-			request.RotationTime = o.operator.RotationTimes[0]
+		if times := o.operator.RotationTimes; len(times) > 0 {
+			request.RotationTime, request.RotateByLink = times[0], times[0] == 0
 		}
 		return request
 	case youproxy.ProxyTypeISP:

@@ -10,11 +10,12 @@
 //	go run ./examples/extend -within 3 -days 30 -buy -max-price "25 USD"
 //
 // The limit is held against the quotes, just before: the service itself takes none.
-// Left out is what extends automatically, and what has ended. IPv6 proxies are
+// Left out is what extends automatically, or may, and what has ended. IPv6 proxies are
 // extended with the rest of their order, as the service asks for.
 //
-// It exits with 0 if all went well, 1 after an error, and 2 if the flags are
-// wrong.
+// It exits with 0 if all went well, 1 after an error, and 2 if the flags are wrong.
+// A proxy whose end the list does not tell in a known form is an error, after the
+// others were quoted or extended: it may end soon.
 package main
 
 import (
@@ -70,16 +71,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
-	batches, leftOut := plan(all, o, now())
+	batches, left := plan(all, o, now())
 	out.line("")
 	out.line("Proxies to extend, as they end within %d days: %d", o.within, countOf(batches))
-	if leftOut != "" {
-		out.line("Left out: %s", leftOut)
+	if reasons := left.String(); reasons != "" {
+		out.line("Left out: %s", reasons)
 	}
-	if len(batches) == 0 {
-		return 0
+	code := 0
+	if len(batches) > 0 {
+		out.line("")
+		code = o.carryOut(ctx, client, batches, out, stderr)
 	}
-	out.line("")
+	if n := left[isUnknown]; n > 0 {
+		printer{stderr}.line("extend: the end of %d proxies is not known, so they were left out: they may end soon", n)
+		return 1
+	}
+	return code
+}
+
+// carryOut quotes the extensions, and buys them if that is asked for.
+func (o *options) carryOut(ctx context.Context, client *youproxy.Client, batches []*batch, out printer, stderr io.Writer) int {
 	price, err := quote(ctx, client, batches, o, out)
 	if err != nil {
 		return fail(stderr, err)

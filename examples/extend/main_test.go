@@ -377,17 +377,27 @@ func TestPlan(t *testing.T) {
 		{ID: "automatic, but later", OrderID: "C", ProxyType: youproxy.ProxyTypeISP, End: in(30), AutoExtend: true},
 		{ID: "ended", OrderID: "C", ProxyType: youproxy.ProxyTypeISP, End: now},
 		{ID: "unknown", OrderID: "C", ProxyType: youproxy.ProxyTypeISP},
+		{ID: "automatic, with an unknown end", OrderID: "C", ProxyType: youproxy.ProxyTypeISP, AutoExtend: true},
+		{ID: "perhaps automatic", OrderID: "C", ProxyType: youproxy.ProxyTypeISP, End: in(1), AutoExtendUnknown: true},
+		{ID: "all unknown", OrderID: "C", ProxyType: youproxy.ProxyTypeISP, AutoExtendUnknown: true},
 		{ID: "6 later", OrderID: "D", ProxyType: youproxy.ProxyTypeIPv6, End: in(30)},
 		{ID: "6 unknown", OrderID: "D", ProxyType: youproxy.ProxyTypeIPv6},
 		{ID: "6 due", OrderID: "D", ProxyType: youproxy.ProxyTypeIPv6, End: in(3)},
-		{ID: "6 automatic", OrderID: "D", ProxyType: youproxy.ProxyTypeIPv6, End: in(3), AutoExtend: true},
 		{ID: "6 not due", OrderID: "E", ProxyType: youproxy.ProxyTypeIPv6, End: in(30)},
+		{ID: "6 due beside an automatic one", OrderID: "F", ProxyType: youproxy.ProxyTypeIPv6, End: in(3)},
+		{ID: "6 automatic", OrderID: "F", ProxyType: youproxy.ProxyTypeIPv6, End: in(30), AutoExtend: true},
+		{ID: "6 due beside one that is perhaps automatic", OrderID: "G", ProxyType: youproxy.ProxyTypeIPv6, End: in(3)},
+		{ID: "6 unknown beside it", OrderID: "G", ProxyType: youproxy.ProxyTypeIPv6},
+		{ID: "6 unknown beside an automatic one", OrderID: "H", ProxyType: youproxy.ProxyTypeIPv6},
+		{ID: "6 automatic, with an unknown end", OrderID: "H", ProxyType: youproxy.ProxyTypeIPv6, AutoExtend: true},
+		{ID: "6 perhaps automatic", OrderID: "G", ProxyType: youproxy.ProxyTypeIPv6, End: in(3), AutoExtendUnknown: true},
 	}
 	o := &options{within: 7, days: 60, promo: "TENTH"}
 
-	batches, leftOut := plan(all, o, now)
+	batches, left := plan(all, o, now)
 
-	assert.Equal(t, "1 set to extend automatically; 1 ended already; 1 with an end that is not known", leftOut)
+	assert.Equal(t, "3 set to extend automatically; 3 that may be set to extend automatically: the list does not say it in a known form; "+
+		"4 in an IPv6 order with others that extend automatically, or may; 1 ended already; 1 with an end that is not known", left.String())
 	require.Len(t, batches, 2)
 	assert.Equal(t, youproxy.ExtendIPsRequest{
 		ProxyType: youproxy.ProxyTypeISP, IPAddressIDs: []youproxy.IPAddressID{"due", "another order"}, RentPeriodDays: 60, PromoCode: "TENTH",
@@ -397,8 +407,36 @@ func TestPlan(t *testing.T) {
 	assert.Equal(t, youproxy.ExtendOrdersRequest{
 		ProxyType: youproxy.ProxyTypeIPv6, OrderIDs: []youproxy.OrderID{"D"}, RentPeriodDays: 60, PromoCode: "TENTH",
 	}, batches[1].request(o))
-	assert.Len(t, batches[1].proxies, 4, "the whole order")
+	assert.Len(t, batches[1].proxies, 3, "the whole order")
 	assert.Equal(t, in(3), batches[1].firstEnd())
+}
+
+func TestAnEndThatIsNotKnownIsAnError(t *testing.T) {
+	for name, args := range map[string][]string{"quote": nil, "buy": {"-buy", "-max-price", "100 USD"}} {
+		t.Run(name, func(t *testing.T) {
+			fake := withKey(t)
+			fake.SetListShape(youproxytest.ListShape{Template: `{"success": true,
+				"ISP": [{"ipAddressId": "77", "ip": "192.0.2.1", "dateEnd": "at noon"}],
+				"IPv4": [{"ipAddressId": "` + string(fake.IPAddresses()[0].ID) + `", "ip": "192.0.2.2", "orderId": "1", "dateEnd": "` +
+				time.Now().AddDate(0, 0, 5).Format(time.RFC3339) + `"}]}`})
+			code, stdout, stderr := start(t.Context(), t, args...)
+			assert.Equal(t, 1, code)
+			assert.Contains(t, stdout, "Left out: 1 with an end that is not known\n")
+			assert.Contains(t, stdout, "1.31 USD", "the rest goes on")
+			assert.Equal(t, "extend: the end of 1 proxies is not known, so they were left out: they may end soon\n", stderr)
+			assert.Len(t, fake.Extensions(), len(args)/3)
+		})
+	}
+}
+
+func TestNothingButEndsThatAreNotKnown(t *testing.T) {
+	fake := withKey(t)
+	fake.SetListShape(youproxytest.ListShape{Extra: map[string]any{"dateEnd": "at noon"}})
+	code, stdout, stderr := start(t.Context(), t, "-buy", "-max-price", "100 USD")
+	assert.Equal(t, 1, code)
+	assert.Equal(t, "\nProxies to extend, as they end within 7 days: 0\nLeft out: 7 with an end that is not known\n", stdout)
+	assert.Contains(t, stderr, "extend: the end of 7 proxies is not known")
+	assert.Equal(t, []string{"GET /ipAddress"}, ops(fake))
 }
 
 func TestTotalIsExact(t *testing.T) {

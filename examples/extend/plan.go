@@ -51,21 +51,32 @@ func (b *batch) firstEnd() (first time.Time) {
 	return first
 }
 
-// plan gives what ends soon, a batch for each proxy type, and tells what it left
-// out and why. One due proxy makes its whole IPv6 order due.
-func plan(all []youproxy.Proxy, o *options, now time.Time) (batches []*batch, leftOut string) {
-	dueOrders := make(map[youproxy.OrderID]bool)
+// plan returns what ends soon, a batch for each proxy type, and what it left out. An IPv6
+// order is extended as a whole or not at all: one due proxy makes it due, and one that
+// extends itself, or may, keeps it out.
+func plan(all []youproxy.Proxy, o *options, now time.Time) ([]*batch, leftOut) {
+	due, automatic := make(map[youproxy.OrderID]bool), make(map[youproxy.OrderID]bool) // of IPv6
 	for _, p := range all {
-		if p.ProxyType == youproxy.ProxyTypeIPv6 && o.standing(p, now) == due {
-			dueOrders[p.OrderID] = true
+		if p.ProxyType == youproxy.ProxyTypeIPv6 {
+			due[p.OrderID] = due[p.OrderID] || o.standing(p, now) == isDue
+			automatic[p.OrderID] = automatic[p.OrderID] || p.AutoExtend || p.AutoExtendUnknown
 		}
 	}
+	var batches []*batch
 	batchOf := make(map[youproxy.ProxyType]*batch)
-	count := make(map[standing]int)
+	left := make(leftOut)
 	for _, p := range all {
 		s := o.standing(p, now)
-		if s != due && (p.ProxyType != youproxy.ProxyTypeIPv6 || !dueOrders[p.OrderID]) {
-			count[s]++
+		if p.ProxyType == youproxy.ProxyTypeIPv6 {
+			switch kept := automatic[p.OrderID]; {
+			case kept && (s == isDue || s == isUnknown):
+				s = isBesideAutomatic
+			case !kept && due[p.OrderID]:
+				s = isDue
+			}
+		}
+		if s != isDue {
+			left[s]++
 			continue
 		}
 		b := batchOf[p.ProxyType]
@@ -76,37 +87,49 @@ func plan(all []youproxy.Proxy, o *options, now time.Time) (batches []*batch, le
 		}
 		b.add(p)
 	}
-	var reasons []string
-	for _, s := range []standing{automatic, ended, unknown} {
-		if count[s] > 0 {
-			reasons = append(reasons, fmt.Sprintf("%d %s", count[s], s))
-		}
-	}
-	return batches, strings.Join(reasons, "; ")
+	return batches, left
 }
 
 // standing is how a proxy stands to what is to be extended.
 type standing string
 
 const (
-	due       standing = "due"
-	later     standing = "later"
-	automatic standing = "set to extend automatically"
-	ended     standing = "ended already"
-	unknown   standing = "with an end that is not known"
+	isDue              standing = "due"
+	isLater            standing = "later"
+	isAutomatic        standing = "set to extend automatically"
+	isPerhapsAutomatic standing = "that may be set to extend automatically: the list does not say it in a known form"
+	isBesideAutomatic  standing = "in an IPv6 order with others that extend automatically, or may"
+	hasEnded           standing = "ended already"
+	isUnknown          standing = "with an end that is not known"
 )
 
 func (o *options) standing(p youproxy.Proxy, now time.Time) standing {
+	ends := !p.End.IsZero()
 	switch {
-	case p.End.IsZero():
-		return unknown
-	case p.End.After(now.AddDate(0, 0, o.within)):
-		return later
-	case !p.End.After(now):
-		return ended
+	case ends && p.End.After(now.AddDate(0, 0, o.within)):
+		return isLater
+	case ends && !p.End.After(now):
+		return hasEnded
 	case p.AutoExtend:
-		return automatic
+		return isAutomatic
+	case p.AutoExtendUnknown:
+		return isPerhapsAutomatic
+	case !ends:
+		return isUnknown
 	default:
-		return due
+		return isDue
 	}
+}
+
+// leftOut counts the proxies that are not extended, by why.
+type leftOut map[standing]int
+
+func (l leftOut) String() string {
+	var reasons []string
+	for _, s := range []standing{isAutomatic, isPerhapsAutomatic, isBesideAutomatic, hasEnded, isUnknown} {
+		if l[s] > 0 {
+			reasons = append(reasons, fmt.Sprintf("%d %s", l[s], s))
+		}
+	}
+	return strings.Join(reasons, "; ")
 }

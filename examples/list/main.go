@@ -7,7 +7,7 @@
 //
 // The list may be long, so it is shown while it arrives. -ending shows only what
 // ends soon, or has ended; -json writes a JSON object a line, for other programs.
-// Passwords are never shown:
+// Passwords are never shown, and control characters of the service are escaped:
 //
 //	go run ./examples/list -type ISP -ending 7
 //	go run ./examples/list -json | jq -r .ipAddressIp
@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	t := tally{ending: o.ending}
 	var rows writer = newTable(stdout, now())
 	if o.json {
-		rows = jsonLines{json.NewEncoder(stdout)}
+		rows = jsonLines{stdout}
 	}
 	err = o.list(ctx, client, now(), rows, &t)
 	if flushErr := rows.flush(); err == nil {
@@ -146,10 +146,17 @@ type writer interface {
 }
 
 // jsonLines writes a JSON object a line. A Proxy marshals without its secrets.
-type jsonLines struct{ *json.Encoder }
+type jsonLines struct{ io.Writer }
 
-func (j jsonLines) write(p youproxy.Proxy) error { return j.Encode(p) }
-func (jsonLines) flush() error                   { return nil }
+func (j jsonLines) write(p youproxy.Proxy) error {
+	line, err := json.Marshal(p)
+	if err == nil {
+		_, err = fmt.Fprintf(j, "%s\n", escaped(line))
+	}
+	return err
+}
+
+func (jsonLines) flush() error { return nil }
 
 // table writes columns for a person.
 type table struct {
@@ -179,8 +186,8 @@ func (t *table) write(p youproxy.Proxy) error {
 		}
 	}
 	order := cmp.Or(string(p.OrderNumber), string(p.OrderID))
-	printer{t}.line("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", p.ID, p.ProxyType, p.Host,
-		port(p.HTTPPort), port(p.SOCKS5Port), p.Country, order, ends, left, autoExtend(p))
+	printer{t}.line("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", plain(p.ID), plain(p.ProxyType), plain(p.Host),
+		port(p.HTTPPort), port(p.SOCKS5Port), plain(p.Country), plain(order), ends, left, autoExtend(p))
 	if t.rows++; t.rows%flushEvery == 0 {
 		return t.Flush()
 	}
@@ -203,6 +210,8 @@ func port(n int) string {
 
 func autoExtend(p youproxy.Proxy) string {
 	switch {
+	case p.AutoExtendUnknown:
+		return "not known"
 	case !p.AutoExtend:
 		return "no"
 	case p.AutoExtendDays == 0:

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
@@ -219,6 +220,96 @@ func TestOddRecords(t *testing.T) {
 	code, stdout, stderr = start(t.Context(), t, "-ending", "1")
 	assert.Equal(t, 0, code, stderr)
 	assert.Contains(t, stdout, "or have ended: 1 of 2; the end of 1 is not known\n")
+}
+
+// TestTextsThatDoNotPrint is about a service that sends what a terminal obeys.
+func TestTextsThatDoNotPrint(t *testing.T) {
+	const evil = "a\x1b[31mb\tc\nd\x00\u007f\u009b1m\u202egnp.\u2066\U000e0041\u2028\ufeff\u200b"
+	text, err := json.Marshal(evil)
+	require.NoError(t, err)
+	template := strings.NewReplacer("x", strings.Trim(string(text), `"`)).Replace(`{"success": true, "list": [{
+		"ipAddressId": "{ipAddressId}x", "ip": "hostx", "proxyType": "typex", "country": "landx", "orderNumber": "numberx",
+		"orderId": "orderx", "authInfo": {"login": "loginx", "password": "p"}, "mobileOperator": "operatorx"}]}`)
+	for name, args := range map[string][]string{"table": nil, "JSON": {"-json"}} {
+		t.Run(name, func(t *testing.T) {
+			fake := withKey(t, youproxytest.WithListShape(youproxytest.ListShape{Template: template}))
+			addOrders(fake)
+
+			code, stdout, stderr := start(t.Context(), t, args...)
+
+			assert.Equal(t, 0, code, stderr)
+			for _, r := range strings.ReplaceAll(stdout+stderr, "\n", "") {
+				assert.True(t, unicode.IsPrint(r), "%U in %q", r, stdout)
+			}
+			assert.Contains(t, stdout, `\u202egnp.`)
+			if args == nil {
+				assert.Contains(t, stdout, `a\x1b[31mb\tc\nd\x00`, "escaped, not left out")
+				assert.Equal(t, 1+1+5+1+1, strings.Count(stdout, "\n"), "a line for each proxy")
+				return
+			}
+			lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+			require.Len(t, lines, 5)
+			for i, line := range lines {
+				var record map[string]any
+				require.NoError(t, json.Unmarshal([]byte(line), &record))
+				assert.Equal(t, string(fake.IPAddresses()[i].ID)+evil, record["ipAddressId"])
+				assert.Equal(t, "number"+evil, record["orderNumber"])
+			}
+		})
+	}
+}
+
+// The reader of lists leaves out hosts and types that are none, and the table does not
+// rely on it.
+func TestNoColumnPrintsWhatATerminalObeys(t *testing.T) {
+	const evil = "\x1b[2J\u202e"
+	var stdout strings.Builder
+	table := newTable(&stdout, time.Now())
+	require.NoError(t, table.write(youproxy.Proxy{ID: evil, ProxyType: evil, Host: evil, Country: evil, OrderNumber: evil}))
+	require.NoError(t, table.write(youproxy.Proxy{OrderID: evil}))
+	require.NoError(t, table.flush())
+	assert.Equal(t, 6, strings.Count(stdout.String(), `"\x1b[2J\u202e"`))
+	assert.NotContains(t, stdout.String(), "\x1b")
+	assert.NotContains(t, stdout.String(), "\u202e")
+}
+
+func TestAMessageThatDoesNotPrint(t *testing.T) {
+	t.Setenv("YOUPROXY_API_KEY", testKey)
+	t.Setenv("YOUPROXY_BASE_URL", "")
+	httpmock.Activate(t)
+	httpmock.RegisterResponder(http.MethodGet, "https://youproxy.io/client/api/v1/"+testKey+"/ipAddress",
+		httpmock.NewStringResponder(http.StatusOK, `{"success":false,"error":{"code":3,"message":"\u001b[31m\u202e\u009b\nno"}}`))
+	code, stdout, stderr := start(t.Context(), t)
+	assert.Equal(t, 1, code)
+	for _, r := range strings.ReplaceAll(stdout+stderr, "\n", "") {
+		assert.True(t, unicode.IsPrint(r), "%U in %q", r, stderr)
+	}
+	assert.Equal(t, 2, strings.Count(stderr, "\n"))
+}
+
+func TestPlain(t *testing.T) {
+	for text, want := range map[string]string{
+		"":             "",
+		"NUMBER-112/é": "NUMBER-112/é",
+		"a b":          "a b",
+		"a\u00a0b":     `"a\u00a0b"`,
+		`say "no"`:     `"say \"no\""`,
+		"\xff":         `"\xff"`,
+		"\u202e":       `"\u202e"`,
+	} {
+		assert.Equal(t, want, plain(text))
+	}
+}
+
+func TestAutoExtend(t *testing.T) {
+	for want, p := range map[string]youproxy.Proxy{
+		"no":         {AutoExtendDays: 30},
+		"yes":        {AutoExtend: true},
+		"by 30 days": {AutoExtend: true, AutoExtendDays: 30},
+		"not known":  {AutoExtendUnknown: true},
+	} {
+		assert.Equal(t, want, autoExtend(p))
+	}
 }
 
 func TestDaysLeft(t *testing.T) {
