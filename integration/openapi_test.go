@@ -412,6 +412,8 @@ func TestContractCatchesBadRequests(t *testing.T) {
 		{"order", "POST /order", goodOrder},
 		{"order by IPv4 address", "POST /order", order(`"LOGIN"`, `"IP", "authIp": "192.0.2.7"`)},
 		{"order by IPv6 address", "POST /order", order(`"LOGIN"`, `"IP", "authIp": "2001:db8::1"`)},
+		{"order of mobile proxies", "POST /order", order(`IPv4`, `MOBILE`, `"goal"`, `"rotationTime": 300, "mobileOperator": "verizon", "goal"`)},
+		{"order of mobile proxies that rotate by link", "POST /order", order(`IPv4`, `MOBILE`, `"goal"`, `"rotationTime": 0, "mobileOperator": "verizon", "goal"`)},
 		{"price", "POST /calculate/order", order(`, "authType": "LOGIN"`, ``)},
 		{"extension", "POST /extend", goodExtend},
 		{"auto-extension", "POST /extend/order/auto", goodAuto},
@@ -503,6 +505,7 @@ func TestContractCatchesBadReplies(t *testing.T) {
 	c := theContract(t)
 	const ok = "application/json"
 	const ips = `{"success": true, "IPV4": [{"orderId": "o", "list": [{"id": "1", "port": 80}]}, {"ipAddressId": "2", "orderId": "o"}]}`
+	const operatorsInCountries = `{"success": true, "country": [{"operators": {"dedicated": [{"tag": "ee", "rotations": [{"id": 0}]}], "shared": []}}]}`
 	type reply struct {
 		name, op string
 		status   int
@@ -517,7 +520,11 @@ func TestContractCatchesBadReplies(t *testing.T) {
 		{"refused proxy types", "GET /proxyType", 200, ok, `{"success": false, "error": {"code": 2, "message": "Error api key"}}`},
 		{"countries", "GET /country", 200, ok, `{"success": true, "countries": [{"alpha3code": "USA", "countryName": "United States"}], "error": null}`},
 		{"operators", "GET /mobileOperator", 200, ok, `{"success": true, "operators": [{"id": 7, "title": "Seven", "times": [300]}]}`},
+		{"operators with tags", "GET /mobileOperator", 200, ok, `{"success": true, "mobileOperators": [{"tag": "verizon", "rotations": [{"id": 0, "name": "By link"}]}]}`},
+		{"operators in countries", "GET /mobileOperator", 200, ok, operatorsInCountries},
 		{"no proxies", "GET /ipAddress", 200, ok, `{"success": true, "error": null}`},
+		{"proxies of one type", "GET /ipAddress", 200, ok, `{"success": true, "proxyType": "isp", "proxies": [{"id": "1", "dateEnd": "2023-10-26T10:49:49"}]}`},
+		{"a page of proxies", "GET /ipAddress", 200, ok, `{"success": true, "content": [{"ipAddressId": "1"}], "totalElements": 1, "number": 0}`},
 		{"proxies", "GET /ipAddress", 200, ok, ips},
 	} {
 		t.Run("good/"+good.name, func(t *testing.T) {
@@ -552,6 +559,10 @@ func TestContractCatchesBadReplies(t *testing.T) {
 		{"proxy types of numbers", "GET /proxyType", 200, ok, `{"success": true, "items": [4, 6]}`},
 		{"countries without codes", "GET /country", 200, ok, `{"success": true, "countries": [{"name": "United States"}]}`},
 		{"operators without tags", "GET /mobileOperator", 200, ok, `{"success": true, "operators": [{"title": "Seven"}]}`},
+		{"operators in countries without tags", "GET /mobileOperator", 200, ok, changed(t, operatorsInCountries, `"tag": "ee", `, ``)},
+		{"countries without operators", "GET /mobileOperator", 200, ok, changed(t, operatorsInCountries, `"operators"`, `"tariffs"`)},
+		{"proxies of one type without ids", "GET /ipAddress", 200, ok, `{"success": true, "proxyType": "isp", "proxies": [{"ip": "192.0.2.1"}]}`},
+		{"a page that is no list", "GET /ipAddress", 200, ok, `{"success": true, "content": {"ipAddressId": "1"}}`},
 		{"proxies that are no list", "GET /ipAddress", 200, ok, `{"success": true, "ipv4": {"id": "1"}}`},
 		{"proxies without ids", "GET /ipAddress", 200, ok, changed(t, ips, `"ipAddressId": "2", `, ``)},
 		{"proxies without ids in an order", "GET /ipAddress", 200, ok, changed(t, ips, `"id": "1", `, ``)},
