@@ -139,6 +139,7 @@ type spending struct {
 	payload   []byte
 	reply     spendReply
 	selection *selection // of an extension
+	part      *partTurn  // of a plan; nil for a Renew
 	quoteOp   string
 	terms     any // what is quoted
 	one       any // the same for one; nil where it is for one already
@@ -167,10 +168,14 @@ func (s *spending) run(ctx context.Context, limit Money, opts []SpendOption) err
 	if done, err := s.earlier(); done || err != nil {
 		return err
 	}
-	if err := s.ask(); err != nil {
+	first, then := s.ask, s.snapshot
+	if s.part != nil {
+		first, then = then, first // the price of what is still to be renewed
+	}
+	if err := first(); err != nil {
 		return err
 	}
-	if err := s.snapshot(); err != nil {
+	if err := then(); err != nil {
 		return err
 	}
 	if elapsed(s.quotedAt) > time.Minute {
@@ -225,6 +230,9 @@ func (s *spending) begin(ctx context.Context, limit Money, opts []SpendOption) e
 		request, _ = json.Marshal(&sorted)
 	}
 	s.c.core().complete(a, request)
+	if s.part != nil {
+		a.Key = s.part.key(a)
+	}
 	return nil
 }
 
@@ -263,23 +271,38 @@ func (c *core) accountOf(id []byte) (account [accountLength]byte) {
 // ask asks for the price of all, and for that of one, and stops what is not as it should
 // be.
 func (s *spending) ask() error {
-	a := &s.entry.Attempt
-	s.quotedAt = time.Now()
 	ctx, cancel := context.WithTimeoutCause(s.turn, quoteBound, errSlowQuote)
 	defer cancel()
-	quote := func(terms any) (*Quote, error) { return s.c.quote(ctx, s.quoteOp, terms, a.ProxyType) }
-	var err error
-	if s.quote, err = quote(s.terms); err != nil {
+	if err := s.askAll(ctx); err != nil {
+		return err
+	}
+	if err := s.checkQuote(); err != nil {
+		return err
+	}
+	return s.askOne(ctx)
+}
+
+// askAll asks for the price of all.
+func (s *spending) askAll(ctx context.Context) (err error) {
+	a := &s.entry.Attempt
+	s.quotedAt = time.Now()
+	if s.quote, err = s.c.quote(ctx, s.quoteOp, s.terms, a.ProxyType); err != nil {
 		return stopped(a.Op, "the price could not be asked: "+reasonOf(err), settled{err: err})
 	}
 	if s.quote.aged {
 		return stopped(a.Op, "the price could not be asked: "+errAged.Error())
 	}
 	a.Price, a.Discount, a.Before.Balance = s.quote.Price, s.quote.Discount, s.quote.Balance
-	if err := s.checkQuote(); err != nil || s.one == nil {
-		return err
+	return nil
+}
+
+// askOne asks for the price of one, which may not be had alone.
+func (s *spending) askOne(ctx context.Context) (err error) {
+	a := &s.entry.Attempt
+	if s.ofOne = nil; s.one == nil {
+		return nil
 	}
-	s.ofOne, err = quote(s.one)
+	s.ofOne, err = s.c.quote(ctx, s.quoteOp, s.one, a.ProxyType)
 	var refused *APIError
 	if err != nil && (!errors.As(err, &refused) || !refused.Code.Known() || refused.Code == ErrServiceFault) {
 		return stopped(a.Op, "the price of one could not be asked: "+reasonOf(err), settled{err: err})
@@ -298,14 +321,7 @@ var (
 
 // checkLast checks what is known only with the quantity, and the budget.
 func (s *spending) checkLast() error {
-	a := &s.entry.Attempt
-	a.PriceIfEach = Money{}
-	if s.ofOne != nil && a.Quantity > 1 {
-		if order, err := a.Price.Cmp(s.ofOne.Price); err == nil && order <= 0 {
-			a.PriceIfEach = Money{Amount: a.Price.Amount.Mul(decimal.NewFromInt(int64(a.Quantity))), Currency: a.Price.Currency}
-		}
-	}
-	largest := s.entry.cost()
+	a, largest := &s.entry.Attempt, s.largest()
 	if isAbove(&largest, a.Limit) {
 		return stopped(a.Op, fmt.Sprintf("the price of %s is within the limit of %s, but one alone costs as much, so the price may be per proxy: allow %d times as much, %s",
 			a.Price, a.Limit, a.Quantity, largest), ErrPriceAboveLimit)
@@ -328,6 +344,19 @@ func (s *spending) checkLast() error {
 	return s.checkBudget(largest)
 }
 
+// largest returns the larger reading of the price: that of all, or that of each where one
+// alone costs as much.
+func (s *spending) largest() Money {
+	a := &s.entry.Attempt
+	a.PriceIfEach = Money{}
+	if s.ofOne != nil && a.Quantity > 1 {
+		if order, err := a.Price.Cmp(s.ofOne.Price); err == nil && order <= 0 {
+			a.PriceIfEach = Money{Amount: a.Price.Amount.Mul(decimal.NewFromInt(int64(a.Quantity))), Currency: a.Price.Currency}
+		}
+	}
+	return s.entry.cost()
+}
+
 func checkFunds(op string, price, balance Money) error {
 	switch below, err := balance.Cmp(price); {
 	case err != nil:
@@ -346,6 +375,17 @@ func (s *spending) checkQuote() error {
 		return stopped(a.Op, fmt.Sprintf("the price is %s, and the limit %s", q.Price, a.Limit), err)
 	case above > 0:
 		return stopped(a.Op, fmt.Sprintf("the price of %s is above the limit of %s", q.Price, a.Limit), ErrPriceAboveLimit)
+	}
+	if err := s.checkTerms(); err != nil || q.Balance.IsZero() {
+		return err // a balance that is not told is asked for before anything is sent
+	}
+	return checkFunds(a.Op, q.Price, q.Balance)
+}
+
+// checkTerms stops what the service would not execute as it is quoted.
+func (s *spending) checkTerms() error {
+	a, q := &s.entry.Attempt, s.quote
+	switch {
 	case q.Price.Amount.IsNegative():
 		return stopped(a.Op, fmt.Sprintf("the price of %s is negative", q.Price), ErrQuoteWarning)
 	case q.Price.Amount.IsZero() && q.Discount.LessThan(decimal.NewFromInt(100)):
@@ -353,19 +393,16 @@ func (s *spending) checkQuote() error {
 	case a.PromoCode != "" && q.PromoCodeStatus != PromoCodeValid:
 		return stopped(a.Op, fmt.Sprintf("the promo code is not valid: the full price of %s would be charged", q.Price), ErrPromoCodeNotValid)
 	}
-	if len(q.Warnings) > 0 {
-		causes := []error{ErrQuoteWarning}
-		var texts []string
-		for _, w := range q.Warnings {
-			causes = append(causes, w.Code)
-			texts = append(texts, fmt.Sprintf("%s (code %d)", shortQuote(w.Message), int(w.Code)))
-		}
-		return stopped(a.Op, "the service would not execute it: "+strings.Join(texts, ", "), causes...)
+	if len(q.Warnings) == 0 {
+		return nil
 	}
-	if q.Balance.IsZero() {
-		return nil // it is asked for before anything is sent
+	causes := []error{ErrQuoteWarning}
+	var texts []string
+	for _, w := range q.Warnings {
+		causes = append(causes, w.Code)
+		texts = append(texts, fmt.Sprintf("%s (code %d)", shortQuote(w.Message), int(w.Code)))
 	}
-	return checkFunds(a.Op, q.Price, q.Balance)
+	return stopped(a.Op, "the service would not execute it: "+strings.Join(texts, ", "), causes...)
 }
 
 // checkBudget stops a purchase that would exceed the budget of all processes.

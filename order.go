@@ -313,8 +313,8 @@ type Quote struct {
 
 // Warning is a reason for which the service would not execute what was quoted.
 type Warning struct {
-	Code    ErrorCode
-	Message string
+	Code    ErrorCode `json:"code"`
+	Message string    `json:"message"`
 }
 
 // Order is an order the service has taken. It names neither the price nor the

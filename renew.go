@@ -14,8 +14,9 @@ type Renewal struct {
 	PromoCodeStatus PromoCodeStatus
 	Quote           Quote
 	Attempt         Attempt
-	Recovered       bool   // the reply was lost, and the account shows the new ends
-	Charged         *Money // what the balance fell by; nil where that is not known
+	Recovered       bool      // the reply was lost, and the account shows the new ends
+	Charged         *Money    // what the balance fell by; nil where that is not known
+	LeftOut         []LeftOut // what [Client.RenewAll] left out of the part of the plan
 }
 
 // AboveLimit reports whether more than the limit was charged, as far as that is known.
@@ -34,19 +35,31 @@ func (c *Client) Renew(ctx context.Context, req ExtendRequest, limit Money, opts
 	if err != nil {
 		return nil, err
 	}
-	reply := &extendReply{asked: &x.selection}
-	s := &spending{
-		c: c, body: x, reply: reply, selection: &x.selection, quoteOp: "POST /calculate/extend" + x.suffix, terms: x,
-		entry: *x.spent(),
-	}
-	if one := *x; len(x.IPAddressIDs)+len(x.OrderIDs) > 1 {
-		one.IPAddressIDs, one.OrderIDs = one.IPAddressIDs[:min(1, len(one.IPAddressIDs))], one.OrderIDs[:min(1, len(one.OrderIDs))]
-		s.one = &one
-	}
+	s := c.extending(x)
 	if err := s.run(ctx, limit, opts); err != nil {
 		return nil, err
 	}
 	return s.entry.renewal(s.quote), nil
+}
+
+// extending returns the spending of an extension.
+func (c *Client) extending(x *extension) *spending {
+	s := &spending{
+		c: c, body: x, reply: &extendReply{asked: &x.selection}, selection: &x.selection,
+		quoteOp: "POST /calculate/extend" + x.suffix, terms: x, entry: *x.spent(),
+	}
+	s.one = x.one()
+	return s
+}
+
+// one returns the question for the price of one alone, or nil where it is one.
+func (e *extension) one() any {
+	if len(e.IPAddressIDs)+len(e.OrderIDs) <= 1 {
+		return nil
+	}
+	one := *e
+	one.IPAddressIDs, one.OrderIDs = one.IPAddressIDs[:min(1, len(one.IPAddressIDs))], one.OrderIDs[:min(1, len(one.OrderIDs))]
+	return &one
 }
 
 // renewal returns the extension of an entry that was executed. The quote is nil where it
@@ -62,23 +75,30 @@ func (e *Entry) renewal(q *Quote) *Renewal {
 func (s *spending) snapshot() error {
 	a := &s.entry.Attempt
 	numbers := make(map[OrderNumber]OrderID)
+	var listed []Proxy
 	note := s.noteOrder(numbers)
-	var missing func() error
 	if s.selection != nil {
-		note, missing = s.noteEnds()
+		note = func(p *Proxy) {
+			listed = append(listed, Proxy{ID: p.ID, OrderID: p.OrderID, ProxyType: a.ProxyType, End: p.End, AutoExtend: p.AutoExtend, AutoExtendUnknown: p.AutoExtendUnknown})
+		}
 	}
 	date, err := s.c.survey(s.turn, a.ProxyType, note)
 	if err != nil {
 		return stopped(a.Op, "what the account holds could not be read: "+reasonOf(err), settled{err: err})
 	}
 	a.Before.Date = date
-	if missing == nil {
+	if s.selection == nil {
 		if err := s.turn.name(a.ProxyType, numbers); err != nil {
 			return notSent(a.Op, fmt.Errorf("the journal could not be written: %w", outside(s.c.core().redact, err)))
 		}
 		return nil
 	}
-	if err := missing(); err != nil {
+	if s.part != nil {
+		if err := s.prune(listed, date); err != nil {
+			return err
+		}
+	}
+	if err := s.noteEnds(listed); err != nil {
 		return err
 	}
 	return s.clear() // now that the orders are known
@@ -97,8 +117,8 @@ func (s *spending) noteOrder(numbers map[OrderNumber]OrderID) func(*Proxy) {
 	}
 }
 
-// noteEnds notes the proxies that are to be extended, and tells in the end what cannot be.
-func (s *spending) noteEnds() (note func(*Proxy), missing func() error) {
+// noteEnds notes the proxies that are to be extended, and tells what cannot be.
+func (s *spending) noteEnds(listed []Proxy) error {
 	a, x := &s.entry.Attempt, s.selection
 	wanted := make(map[string]bool) // whether it was found
 	for _, id := range x.IPAddressIDs {
@@ -109,14 +129,15 @@ func (s *spending) noteEnds() (note func(*Proxy), missing func() error) {
 	}
 	a.Before.Ends = make(map[IPAddressID]time.Time)
 	chosen, left := make(map[OrderID]bool), make(map[OrderID][]IPAddressID)
-	note = func(p *Proxy) {
+	for i := range listed {
+		p := &listed[i]
 		id := string(p.ID)
 		if x.suffix != "" {
 			id = string(p.OrderID)
 		}
 		if _, ok := wanted[id]; !ok {
 			left[p.OrderID] = append(left[p.OrderID], p.ID)
-			return
+			continue
 		}
 		wanted[id] = true
 		if !chosen[p.OrderID] && p.OrderID != "" {
@@ -128,23 +149,21 @@ func (s *spending) noteEnds() (note func(*Proxy), missing func() error) {
 			a.Before.Renewing = append(a.Before.Renewing, p.ID)
 		}
 	}
-	return note, func() error {
-		for id, found := range wanted {
-			if !found {
-				cause := ErrIncorrectIPAddresses
-				if x.suffix != "" {
-					cause = ErrIncorrectOrderIDs
-				}
-				return stopped(a.Op, plainText(id)+" is not among the account's proxies of that type", cause)
+	for id, found := range wanted {
+		if !found {
+			cause := ErrIncorrectIPAddresses
+			if x.suffix != "" {
+				cause = ErrIncorrectOrderIDs
 			}
+			return stopped(a.Op, plainText(id)+" is not among the account's proxies of that type", cause)
 		}
-		for id := range chosen {
-			if len(left[id]) > 0 && a.ProxyType == ProxyTypeIPv6 {
-				return stopped(a.Op, "only a part of the IPv6 order "+plainText(string(id))+" is to be extended, which the service does not do: extend all of it", ErrWholeOrderRequired)
-			}
-			a.Before.Beside = append(a.Before.Beside, left[id]...)
-		}
-		a.Quantity = len(a.Before.Ends)
-		return nil
 	}
+	for id := range chosen {
+		if len(left[id]) > 0 && a.ProxyType == ProxyTypeIPv6 {
+			return stopped(a.Op, "only a part of the IPv6 order "+plainText(string(id))+" is to be extended, which the service does not do: extend all of it", ErrWholeOrderRequired)
+		}
+		a.Before.Beside = append(a.Before.Beside, left[id]...)
+	}
+	a.Quantity = len(a.Before.Ends)
+	return nil
 }

@@ -1,0 +1,276 @@
+package youproxy
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// ErrNothingToRenew is matched by a [*PartError] of a part of which nothing was left to
+// renew: all of it ends later by now, is in another renewal, or must be left out for another
+// of the reasons in its LeftOut. Nothing was sent.
+var ErrNothingToRenew = errors.New("youproxy: nothing of the part is left to renew")
+
+// PartError is a part of a plan that was not renewed, or of which that is not known. It has
+// the outcome of Err, and matches what Err matches.
+type PartError struct {
+	Part    RenewalPart
+	LeftOut []LeftOut // what of it was left out
+	Err     error     // such as a [*SpendError]
+}
+
+// Error tells which part it is, what went wrong, and what became of the money.
+func (e *PartError) Error() string {
+	return "youproxy: " + e.Part.String() + ": " + strings.TrimPrefix(e.Err.Error(), "youproxy: ")
+}
+
+// Unwrap returns what went wrong.
+func (e *PartError) Unwrap() error { return e.Err }
+
+// LogValue gives slog the part, the outcome and the cause.
+func (e *PartError) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("part", e.Part.String()),
+		slog.Int("left_out", len(e.LeftOut)),
+		slog.String("outcome", OutcomeOf(e.Err).String()),
+		slog.String("error", e.Err.Error()),
+	)
+}
+
+// RenewAll carries out a plan, part by part. For each part it yields a renewal, or a
+// [*PartError] that says what became of the money, and goes on with the next part.
+//
+// Each part is renewed as [Client.Renew] does it, for no more than its planned price, and
+// all together for no more than the limit of the plan. With the journal locked, it reads the
+// list anew and leaves out what ends later by now than planned, is in an extension of the
+// journal that is open or was executed since, or must be left out for another reason:
+// [Renewal.LeftOut] tells. Of the rest it asks for the price anew.
+//
+// A part has an idempotency key of its own, made of the ID of the plan and of what the part
+// extends. To carry out the same plan again, after a crash as well, renews nothing twice: a
+// part that was renewed before is returned, one whose outcome is not known is looked at
+// first. Of two processes that planned the same renewals, and share a journal, one pays.
+//
+// An open extension of another plan stands in the way of its proxies until it is settled:
+// call [Client.Recover] before planning.
+//
+// The iteration ends after an error for which to go on is pointless: ctx is over, the
+// balance is too small, the budget is spent, the API key is refused, or the plan is not
+// valid, a [*ValidationError]. Where it is not known what became of a part, later parts of
+// its proxy type are not tried, each with a [*PendingError].
+func (c *Client) RenewAll(ctx context.Context, plan *RenewalPlan) iter.Seq2[*Renewal, error] {
+	return func(yield func(*Renewal, error) bool) {
+		if err := c.check(ctx); err != nil {
+			yield(nil, notSent("RenewAll", err))
+			return
+		}
+		if err := plan.problem(); err != nil {
+			yield(nil, err)
+			return
+		}
+		left := plan.Limit
+		undetermined := make(map[ProxyType]*SpendError)
+		for i := range plan.Parts {
+			part := &plan.Parts[i]
+			if u := undetermined[part.ProxyType]; u != nil {
+				err := &PendingError{op: u.Attempt.Op, Attempt: u.Attempt.clone(), Evidence: u.Evidence}
+				if !yield(nil, &PartError{Part: *part, Err: err}) {
+					return
+				}
+				continue
+			}
+			renewal, cost, err := c.renewPart(ctx, plan, part, left)
+			left.Amount = left.Amount.Sub(cost.Amount)
+			var failed *SpendError
+			if errors.As(err, &failed) && failed.Verdict == VerdictUndetermined {
+				undetermined[part.ProxyType] = failed
+			}
+			if !yield(renewal, err) || isFinal(ctx, err) {
+				return
+			}
+		}
+	}
+}
+
+// isFinal reports whether an error of one part is that of all that come after it.
+func isFinal(ctx context.Context, err error) bool {
+	return err != nil && (ctx.Err() != nil || slices.ContainsFunc(
+		[]error{ErrInsufficientFunds, ErrOverBudget, ErrInvalidAPIKey, ErrCallerNotAllowed}, func(final error) bool { return errors.Is(err, final) }))
+}
+
+// renewPart renews a part of a plan, and returns what it cost, or may have.
+func (c *Client) renewPart(ctx context.Context, plan *RenewalPlan, part *RenewalPart, left Money) (*Renewal, Money, error) {
+	limit := part.Price
+	if isAbove(&limit, left) {
+		limit = left
+	}
+	s := c.extending(part.Request().extension())
+	s.part = &partTurn{plan: plan, part: part}
+	err := s.run(ctx, limit, nil)
+	var failed *SpendError
+	switch {
+	case err == nil:
+		renewal := s.entry.renewal(s.quote)
+		renewal.LeftOut = s.part.leftOut
+		if s.quote == nil {
+			renewal.LeftOut = s.part.leftBefore(&s.entry.Attempt)
+		}
+		return renewal, s.entry.cost(), nil
+	case errors.As(err, &failed) && failed.Verdict == VerdictUndetermined:
+		return nil, s.entry.cost(), &PartError{*part, s.part.leftOut, err}
+	}
+	return nil, Money{}, &PartError{*part, s.part.leftOut, err}
+}
+
+// partTurn is a part of a plan that is being carried out.
+type partTurn struct {
+	plan    *RenewalPlan
+	part    *RenewalPart
+	leftOut []LeftOut
+}
+
+// key returns the idempotency key of the part, of which the request is the one as planned.
+func (p *partTurn) key(a *Attempt) string { return p.plan.ID + "/" + a.Request[:32] }
+
+// since returns when entries of the journal may have been settled after the plan, as the
+// clocks of two machines may tell it.
+func (p *partTurn) since() time.Time { return minTime(p.plan.At, time.Now()).Add(-clockTolerance) }
+
+// leftBefore returns what an earlier attempt to renew the part left out.
+func (p *partTurn) leftBefore(a *Attempt) (left []LeftOut) {
+	for _, r := range p.part.Proxies {
+		if !slices.Contains(a.IPAddressIDs, r.ID) && !slices.Contains(a.OrderIDs, r.OrderID) {
+			left = append(left, LeftOut{Reason: LeaveBefore}.of(p.part.ProxyType, r))
+		}
+	}
+	return left
+}
+
+// prune takes out of a part what is not to be renewed any more.
+func (s *spending) prune(listed []Proxy, now time.Time) error {
+	if now.IsZero() {
+		now = time.Now()
+	}
+	found := make(map[IPAddressID]*Proxy)
+	inOrder := make(map[OrderID]int)
+	for i := range listed {
+		if p := &listed[i]; found[p.ID] == nil {
+			found[p.ID] = p
+			inOrder[p.OrderID]++
+		}
+	}
+	part, others := s.part.part, s.others()
+	rest := *part
+	rest.Proxies = nil
+	for _, u := range part.units() {
+		var why LeftOut
+		for _, r := range u {
+			if why.Reason == "" {
+				why = r.hindrance(part.ProxyType, found[r.ID], others, now)
+			}
+		}
+		switch {
+		case why.Reason != "":
+		case part.ProxyType == ProxyTypeIPv6 && inOrder[u[0].OrderID] != len(u):
+			why.Reason = LeavePartOfOrder
+		default:
+			rest.Proxies = append(rest.Proxies, u...)
+			continue
+		}
+		for _, r := range u {
+			s.part.leftOut = append(s.part.leftOut, why.of(part.ProxyType, r))
+		}
+	}
+	switch a, x := &s.entry.Attempt, s.body.(*extension); len(rest.Proxies) {
+	case 0:
+		return stopped(a.Op, "nothing of it is left to renew: "+strings.Join(countLeftOut(s.part.leftOut), "; "), ErrNothingToRenew)
+	case len(part.Proxies):
+	default:
+		left := rest.Request().extension()
+		x.IPAddressIDs, x.OrderIDs = left.IPAddressIDs, left.OrderIDs
+		a.IPAddressIDs, a.OrderIDs = slices.Clone(x.IPAddressIDs), slices.Clone(x.OrderIDs)
+		s.one = x.one()
+		s.payload, _ = json.Marshal(x) // as it could be before
+	}
+	return nil
+}
+
+// units returns what of the part can only be renewed as a whole.
+func (p *RenewalPart) units() []unit {
+	var units []unit
+	at := make(map[OrderID]int)
+	for _, r := range p.Proxies {
+		i, known := at[r.OrderID]
+		if !known || p.ProxyType != ProxyTypeIPv6 {
+			i = len(units)
+			at[r.OrderID] = i
+			units = append(units, nil)
+		}
+		units[i] = append(units[i], r)
+	}
+	return units
+}
+
+// hindrance returns why a proxy that was planned must not be renewed now. It is nil where
+// the list does not show it any more.
+func (r PlannedRenewal) hindrance(t ProxyType, p *Proxy, others *extended, now time.Time) (why LeftOut) {
+	switch e := others.entry(r); {
+	case e != nil && e.State == EntryOpen:
+		why.Reason, why.Detail = LeavePending, e.Attempt.String()
+	case e != nil:
+		why.Reason, why.Detail = LeaveRenewed, e.Attempt.String()
+	case p == nil || t == ProxyTypeIPv6 && p.OrderID != r.OrderID:
+		why.Reason = LeaveGone
+	case p.End.After(r.End):
+		why.Reason = LeaveEndsLater
+	default:
+		why.Reason = p.hindrance(now)
+	}
+	return why
+}
+
+// extended is the entries of the journal that extended proxies or orders since a plan, or
+// may have.
+type extended struct {
+	ids    map[IPAddressID]*Entry
+	orders map[OrderID]*Entry
+}
+
+func (x *extended) entry(r PlannedRenewal) *Entry {
+	if e := x.ids[r.ID]; e != nil || r.OrderID == "" {
+		return e
+	}
+	return x.orders[r.OrderID]
+}
+
+// others returns the extensions since the plan. One that is open concerns, for its patience,
+// all proxies of its orders: their ids may change.
+func (s *spending) others() *extended {
+	x := &extended{make(map[IPAddressID]*Entry), make(map[OrderID]*Entry)}
+	since := s.part.since()
+	for i := range s.open {
+		e := &s.open[i]
+		a := &e.Attempt
+		if a.isOrder() || e.State != EntryOpen && (e.State != EntryExecuted || e.SettledAt.Before(since)) {
+			continue
+		}
+		for _, id := range slices.Concat(a.IPAddressIDs, e.IPAddressIDs, slices.Collect(maps.Keys(a.Before.Ends))) {
+			x.ids[id] = e
+		}
+		orders := slices.Concat(a.OrderIDs, e.OrderIDs)
+		if e.State == EntryOpen && !s.turn.ledger.watch(a).isOver(a, &s.c.core().config) {
+			orders = append(orders, a.Before.Orders...)
+		}
+		for _, id := range orders {
+			x.orders[id] = e
+		}
+	}
+	return x
+}
