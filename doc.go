@@ -24,6 +24,7 @@
 // repeats whatever failed does not buy twice. [WithJournal] takes a journal that lasts, in
 // a file or a database. [Client.QuoteOrder] and [Client.CreateOrder] are the steps by
 // themselves; [Client.Renew] and [Client.Extend] do the same for what was bought.
+// [Client.PlanRenewals] and [Client.RenewAll] renew what ends soon.
 // [Client.ProxyTypes] and its neighbours tell what is on sale.
 //
 // # Proxies
@@ -57,9 +58,9 @@
 //
 // Amounts are [Money]: exact decimals with a currency. No float holds one.
 //
-// A call that may spend, which is [Client.Buy], [Client.Renew],
-// [Client.CreateOrder], [Client.Extend] and a [Client.Call] with any method but
-// GET, is sent at most once: neither the package nor a retrying
+// A call that may spend, which is [Client.Buy], [Client.Renew] and
+// [Client.RenewAll], [Client.CreateOrder], [Client.Extend] and a [Client.Call] with
+// any method but GET, is sent at most once: neither the package nor a retrying
 // transport below it repeats it, and redirects are not followed. Calls that
 // spend nothing are repeated where that may help. Where the outcome is unknown,
 // look at the account before ordering again, or let [Client.Recover] do so, also after a

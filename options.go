@@ -285,8 +285,8 @@ func WithJournal(j Journal) Option {
 	}
 }
 
-// WithBudget bounds what [Client.Buy] and [Client.Renew] may spend in any time as long as
-// per, in all processes that share the journal: a purchase that would exceed it is stopped
+// WithBudget bounds what [Client.Buy], [Client.Renew] and [Client.RenewAll] may spend in any
+// time as long as per, in all processes that share the journal: a purchase that would exceed it is stopped
 // with [ErrOverBudget]. An attempt counts with its price, or what was charged if that is
 // more; one whose outcome is not known counts as well. The time is 400 days at most. Plain
 // calls, such as [Client.CreateOrder], and the service's automatic extensions do not count;
