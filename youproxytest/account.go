@@ -3,6 +3,8 @@ package youproxytest
 import (
 	"time"
 
+	"github.com/shopspring/decimal"
+
 	"github.com/youproxy-go/youproxy"
 )
 
@@ -12,6 +14,7 @@ type account struct {
 	now        time.Time // the moment it is at
 	balance    youproxy.Money
 	promoCodes []*promoCode
+	prices     map[youproxy.ProxyType]decimal.Decimal // that are not those of the tariff
 	extensions []Extension
 
 	orders   []*placedOrder // as they came
@@ -36,6 +39,7 @@ type account struct {
 
 func newAccount() account {
 	return account{
+		prices:       make(map[youproxy.ProxyType]decimal.Decimal),
 		balance:      youproxy.MustMoney("100 USD"),
 		byNumber:     make(map[youproxy.OrderNumber]*placedOrder),
 		byID:         make(map[youproxy.OrderID]*placedOrder),

@@ -1,6 +1,8 @@
 package youproxytest
 
 import (
+	"fmt"
+
 	"github.com/shopspring/decimal"
 
 	"github.com/youproxy-go/youproxy"
@@ -18,6 +20,18 @@ func WithPricePerProxy() Option {
 // is what all proxies cost, tax included. The service does not document such a member.
 func WithTotalBesidePrice() Option {
 	return func(s *Server) { s.account.totalBesidePrice = true }
+}
+
+// SetPrice sets the price of one proxy of a type for 30 days, in the currency of the
+// balance. SetPrice panics where the server does not sell the type, or the amount is
+// negative.
+func (s *Server) SetPrice(t youproxy.ProxyType, amount decimal.Decimal) {
+	if _, ok := tariffs[t]; !ok || amount.IsNegative() {
+		panic(fmt.Sprintf("youproxytest: a price of %s for proxy type %q: give one that is not negative, for a type that is sold", amount, t))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look().prices[t] = amount
 }
 
 // taxed is what [WithTotalBesidePrice] makes of 100.
@@ -41,7 +55,11 @@ func (a *account) price(t youproxy.ProxyType, quantity, days int, promoCode *str
 	}
 	net := func(quantity int) decimal.Decimal {
 		units := decimal.NewFromInt(int64(quantity * days * (100 - p.discount)))
-		return roundUp(tariffs[t].price.Mul(units).Shift(-2), 30)
+		each, ok := a.prices[t]
+		if !ok {
+			each = tariffs[t].price
+		}
+		return roundUp(each.Mul(units).Shift(-2), 30)
 	}
 	p.quoted = net(quantity)
 	p.total = p.quoted

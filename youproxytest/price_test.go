@@ -3,6 +3,7 @@ package youproxytest_test
 import (
 	"testing"
 
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/assert"
 
 	"github.com/youproxy-go/youproxy"
@@ -92,4 +93,17 @@ func TestNullBalances(t *testing.T) {
 	s.Refuse("GET /balance", 35)
 	_, _, reply := send(t, s, "GET /balance", "")
 	assert.Equal(t, `{"success": false, "balance": null, "currencyCode": null, "error": {"code": 35, "message": "Unknown error"}}`, reply)
+}
+
+func TestSetPrice(t *testing.T) {
+	s := newServer(t)
+	s.SetPrice(youproxy.ProxyTypeIPv4, decimal.RequireFromString("1.5"))
+	_, _, reply := send(t, s, "POST /calculate/order", quoteBody)
+	assert.Contains(t, reply, `"price": 1.5,`)
+	_, _, _ = send(t, s, "POST /order", ipv4Body)
+	assert.Equal(t, "98.5 USD", s.Balance().String())
+	assert.PanicsWithValue(t, `youproxytest: a price of -1 for proxy type "IPv4": give one that is not negative, for a type that is sold`, func() {
+		s.SetPrice(youproxy.ProxyTypeIPv4, decimal.NewFromInt(-1))
+	})
+	assert.Panics(t, func() { s.SetPrice("ipv4", decimal.NewFromInt(1)) })
 }
