@@ -61,7 +61,7 @@ func TestAYearOfRenewals(t *testing.T) {
 					defer y.server.Close()
 					for night := range nights {
 						y.night(night)
-						time.Sleep(y.began.AddDate(0, 0, night+1).Sub(time.Now()))
+						time.Sleep(time.Until(y.began.AddDate(0, 0, night+1)))
 					}
 					y.checkBooks()
 					mu.Lock()
@@ -97,18 +97,20 @@ type renewalYear struct {
 	poor    bool                                   // the money does not suffice
 	prices  map[youproxy.ProxyType]decimal.Decimal // of one proxy
 
-	automatic map[int]time.Time                  // when a proxy extended itself last
-	ends      map[youproxy.IPAddressID]bookedEnd // by the books so far
-	read      int                                // of the extensions in the books
-	nights    int
-	mu        sync.Mutex
-	plans     map[string]*youproxy.RenewalPlan
-	count     map[string]int
-	wrong     []string
-	disturbs  bool // the night is not a quiet one
+	automatic    map[int]time.Time                  // when a proxy extended itself last
+	automaticNow map[int]bool                       // tonight
+	ends         map[youproxy.IPAddressID]bookedEnd // by the books so far
+	read         int                                // of the extensions in the books
+	nights       int
+	mu           sync.Mutex
+	plans        map[string]*youproxy.RenewalPlan
+	count        map[string]int
+	wrong        []string
+	disturbs     bool // the night is not a quiet one
 }
 
 type bookedEnd struct {
+	at    int // among all proxies
 	order youproxy.OrderID
 	end   time.Time
 }
@@ -165,8 +167,8 @@ func newRenewalYear(seed uint64) *renewalYear {
 			n -= quantity
 		}
 	}
-	for _, ip := range y.server.IPAddresses() {
-		y.ends[ip.ID] = bookedEnd{ip.OrderID, ip.End}
+	for at, ip := range y.server.IPAddresses() {
+		y.ends[ip.ID] = bookedEnd{at, ip.OrderID, ip.End}
 	}
 	y.changePrices()
 	return y
@@ -439,6 +441,7 @@ func (y *renewalYear) date() (date string) {
 // noteAutomatic notes which proxies extend themselves, or are in an IPv6 order with one that
 // does.
 func (y *renewalYear) noteAutomatic() {
+	y.automaticNow = make(map[int]bool)
 	orders := make(map[youproxy.OrderID]bool)
 	list := y.server.IPAddresses()
 	for _, ip := range list {
@@ -446,7 +449,7 @@ func (y *renewalYear) noteAutomatic() {
 	}
 	for at, ip := range list {
 		if ip.AutoExtend || orders[ip.OrderID] {
-			y.automatic[at] = time.Now()
+			y.automatic[at], y.automaticNow[at] = time.Now(), true
 		}
 	}
 }
@@ -532,6 +535,9 @@ func (y *renewalYear) readBooks() {
 			}
 			if x.RentPeriodDays == 30 && first.After(x.CreatedAt.Add(renewalWindow+time.Second)) {
 				y.fault("%s %s, which ended at %s, was extended at %s: it is paid twice", x.ProxyType, id, first, x.CreatedAt)
+			}
+			if x.RentPeriodDays == 30 && y.automaticNow[was.at] {
+				y.fault("%s %s, which extends itself, was extended at %s", x.ProxyType, id, x.CreatedAt)
 			}
 			delete(y.ends, id)
 			if x.RenewedIDs != nil {

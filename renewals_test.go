@@ -119,10 +119,14 @@ func TestPlanOrdersByTheEnd(t *testing.T) {
 		all := m.plan(t, func(p *youproxy.RenewalPolicy) { p.EndsWithin = 60 * aDay })
 		assert.Equal(t, "MOBILE 1 18.5 USD, IPv4 3 3.93 USD, IPv6 3 0.81 USD, ISP 3 7.2 USD", partsOf(all))
 		assert.True(t, all.Parts[1].Proxies[0].End.Before(all.Parts[1].Proxies[2].End))
+		first := m.plan(t, func(p *youproxy.RenewalPolicy) {
+			p.EndsWithin, p.ProxyTypes, p.Limit = 60*aDay, []youproxy.ProxyType{youproxy.ProxyTypeIPv4}, youproxy.MustMoney("1.31 USD")
+		})
+		assert.Equal(t, all.Parts[1].Proxies[:1], first.Parts[0].Proxies, "what ends first")
 		some := m.plan(t, func(p *youproxy.RenewalPolicy) { p.ProxyTypes = []youproxy.ProxyType{"ISP", "IPv4", "ISP"} })
 		assert.Equal(t, "IPv4 1 1.31 USD, ISP 3 7.2 USD", partsOf(some))
 		lists := slices.DeleteFunc(m.ops(), func(op string) bool { return op != "GET /ipAddress" })
-		assert.Len(t, lists, 3, "one for all types, and one for each of two")
+		assert.Len(t, lists, 4, "one for all types, and one for each that is asked for")
 	})
 }
 
