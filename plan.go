@@ -95,12 +95,12 @@ const (
 	LeaveEndUnknown      LeaveReason = "end not known"               // or that of another proxy of its IPv6 order
 	LeaveEnded           LeaveReason = "has ended"                   // and is still in the list
 	LeaveOrderUnknown    LeaveReason = "order not known"             // which an IPv6 proxy is renewed with
-	LeaveTypeUnknown     LeaveReason = "proxy type not known"        //
+	LeaveTypeUnknown     LeaveReason = "proxy type not known"        // to this package
 	LeavePartOfOrder     LeaveReason = "a part of an IPv6 order"     // of which not all is selected
 	LeaveAboveLimit      LeaveReason = "above the limit"             // of the policy
 	LeaveAboveBudget     LeaveReason = "above the budget"            // of [WithBudget], as far as it was spent
-	LeaveAboveBalance    LeaveReason = "above the balance"           //
-	LeaveRefused         LeaveReason = "refused by the quote"        //
+	LeaveAboveBalance    LeaveReason = "above the balance"           // of the account
+	LeaveRefused         LeaveReason = "refused by the quote"        // Detail and Warnings tell why
 	LeaveEndsLater       LeaveReason = "ends later by now"           // than planned, when the plan was carried out
 	LeaveGone            LeaveReason = "not in the account any more" // when the plan was carried out
 	LeaveRenewed         LeaveReason = "renewed since"               // by an entry of the journal since the plan
@@ -112,7 +112,7 @@ const planVersion = 1
 
 // Price returns what all parts cost together as quoted, or unknown Money where they are in
 // different currencies.
-func (p *RenewalPlan) Price() Money {
+func (p RenewalPlan) Price() Money {
 	sum := Money{Currency: p.Limit.Currency}
 	for i := range p.Parts {
 		var err error
@@ -124,7 +124,7 @@ func (p *RenewalPlan) Price() Money {
 }
 
 // Request returns the request that extends the part: IPv6 by orders, other types by ids.
-func (p *RenewalPart) Request() ExtendRequest {
+func (p RenewalPart) Request() ExtendRequest {
 	if p.ProxyType != ProxyTypeIPv6 {
 		r := ExtendIPsRequest{ProxyType: p.ProxyType, RentPeriodDays: p.RentPeriodDays, PromoCode: p.PromoCode}
 		for _, planned := range p.Proxies {
@@ -144,12 +144,12 @@ func (p *RenewalPart) Request() ExtendRequest {
 }
 
 // String returns what the part extends, such as "5 x IPv4 for 30 days".
-func (p *RenewalPart) String() string {
+func (p RenewalPart) String() string {
 	return fmt.Sprintf("%d x %s for %d days", len(p.Proxies), plainText(string(p.ProxyType)), p.RentPeriodDays)
 }
 
 // String returns the plan as a table, with what is left out below it.
-func (p *RenewalPlan) String() string {
+func (p RenewalPlan) String() string {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	row := func(cells ...any) {
@@ -173,7 +173,7 @@ func (p *RenewalPlan) String() string {
 	return b.String()
 }
 
-func (p *RenewalPart) firstEnd() (first time.Time) {
+func (p RenewalPart) firstEnd() (first time.Time) {
 	for i, planned := range p.Proxies {
 		if i == 0 || planned.End.Before(first) {
 			first = planned.End

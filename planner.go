@@ -34,17 +34,10 @@ type unit []PlannedRenewal
 // batch is what one request may extend.
 type batch struct {
 	proxyType ProxyType
-	units     []unit // what ends first comes first
-	chosen    []unit // of them
-	cost      Money  // of those chosen
-	each      decimal.Decimal
-}
-
-func countOf(units []unit) (n int) {
-	for _, u := range units {
-		n += len(u)
-	}
-	return n
+	units     []unit          // what ends first comes first
+	chosen    []unit          // of them
+	cost      Money           // of those chosen
+	each      decimal.Decimal // the average of one
 }
 
 // leave leaves out what is not renewed for a reason.
@@ -244,9 +237,7 @@ func (p *planner) ask(b *batch, units []unit) (no *LeftOut, some bool, err error
 	switch {
 	case err == nil:
 		b.chosen, b.cost = units, s.largest()
-		if b.each.IsZero() { // that of all
-			b.each = b.cost.Amount.Div(decimal.NewFromInt(int64(len(part.Proxies))))
-		}
+		b.each = b.cost.Amount.Div(decimal.NewFromInt(int64(len(part.Proxies))))
 		p.plan.Balance = s.quote.Balance
 		return nil, false, nil
 	case errors.Is(err, ErrInvalidAPIKey) || errors.Is(err, ErrCallerNotAllowed):
@@ -267,16 +258,8 @@ var aboutIDs = []ErrorCode{
 // asks for the price of what it chose: where that is not in proportion, it chooses less.
 func (p *planner) fit() error {
 	room, reason, err := p.room()
-	target := room
-	for n := 0; err == nil && n < mostFittings; n++ {
-		over := p.sum().Sub(room)
-		if !over.IsPositive() {
-			break
-		}
-		if n > 0 {
-			target = target.Sub(over)
-		}
-		chosen := p.choose(target)
+	for n := 0; err == nil && n < mostFittings && p.sum().GreaterThan(room); n++ {
+		chosen := p.choose(room)
 		for _, b := range p.batches {
 			if units := chosen[b]; err == nil && len(units) < len(b.chosen) {
 				err = p.quote(b, units)

@@ -48,8 +48,8 @@ func (e *PartError) LogValue() slog.Value {
 // [*PartError] that says what became of the money, and goes on with the next part.
 //
 // Each part is renewed as [Client.Renew] does it, for no more than its planned price, and
-// all together for no more than the limit of the plan. With the journal locked, it reads the
-// list anew and leaves out what ends later by now than planned, is in an extension of the
+// all together for no more than the limit of the plan. The journal is locked for one part
+// at a time. With it locked, RenewAll reads the list anew and leaves out what ends later by now than planned, is in an extension of the
 // journal that is open or was executed since, or must be left out for another reason:
 // [Renewal.LeftOut] tells. Of the rest it asks for the price anew.
 //
@@ -203,7 +203,7 @@ func (s *spending) prune(listed []Proxy, now time.Time) error {
 }
 
 // units returns what of the part can only be renewed as a whole.
-func (p *RenewalPart) units() []unit {
+func (p RenewalPart) units() []unit {
 	var units []unit
 	at := make(map[OrderID]int)
 	for _, r := range p.Proxies {
