@@ -49,9 +49,10 @@ func (e *PartError) LogValue() slog.Value {
 //
 // Each part is renewed as [Client.Renew] does it, for no more than its planned price, and
 // all together for no more than the limit of the plan. The journal is locked for one part
-// at a time. With it locked, RenewAll reads the list anew and leaves out what ends later by now than planned, is in an extension of the
-// journal that is open or was executed since, or must be left out for another reason:
-// [Renewal.LeftOut] tells. Of the rest it asks for the price anew.
+// at a time. With it locked, RenewAll reads the list anew and leaves out what ends later by
+// now than planned, is in an extension of the journal that is open or was executed since,
+// or must be left out for another reason: [Renewal.LeftOut] tells. Of the rest it asks for
+// the price anew.
 //
 // A part has an idempotency key of its own, made of the ID of the plan and of what the part
 // extends. To carry out the same plan again, after a crash as well, renews nothing twice: a

@@ -56,6 +56,7 @@
 // turns out to be. [WithListShape] sets the form of the list of proxies and of its
 // dates, down to a template of the whole reply. [WithRotateByLink] lets mobile proxies
 // rotate by a link alone. [WithPricePerProxy] and [WithTotalBesidePrice] change what a price is,
+// [Server.SetPrice] changes prices,
 // [WithNullBalances] what is told of the balance. [WithExtensionEnd] and
 // [WithRenewedIDs] change what an extension does. [WithCache] puts a cache between
 // the client and the service, and [WithoutDate] leaves out the time of replies.
