@@ -27,7 +27,7 @@ func (e *PendingError) Error() string {
 	}
 	switch {
 	case e.Note != "":
-		text += "; it was dismissed (" + plainText(e.Note) + "): give a new idempotency key to buy again"
+		text += "; it was dismissed (" + plainText(e.Note) + "): give a new idempotency key, or make a new plan, to spend again"
 	case e.Verdict == VerdictExecuted:
 		text += "; it was executed: Recover hands it out"
 	case e.Attempt.isPlain():
@@ -56,7 +56,7 @@ func (s *spending) earlier() (done bool, err error) {
 	a := &s.entry.Attempt
 	query := EntryQuery{Key: a.Key}
 	if s.part != nil {
-		query.Since = s.part.since()
+		query.Since = lagging(s.part.since())
 	}
 	if s.open, err = s.turn.entries(query); err != nil {
 		return false, notSent(a.Op, fmt.Errorf("the journal could not be read: %w", outside(s.c.core().redact, err)))

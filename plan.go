@@ -64,7 +64,7 @@ type RenewalPart struct {
 	RentPeriodDays int              `json:"rentPeriodDays"`
 	PromoCode      string           `json:"promoCode,omitempty"`
 	Proxies        []PlannedRenewal `json:"proxies"` // of IPv6, whole orders
-	Price          Money            `json:"price"`   // as quoted, by its larger reading: the most that the part may cost
+	Price          Money            `json:"price"`   // as quoted, by its larger reading: the most that the part may cost, be it that some of it is left out by then
 }
 
 // PlannedRenewal is a proxy of a [RenewalPart].
@@ -85,6 +85,15 @@ type LeftOut struct {
 	Warnings  []Warning   `json:"warnings,omitempty"` // of the quote, or what it was refused with
 }
 
+// String returns which proxy is left out, and why.
+func (l LeftOut) String() string {
+	text := fmt.Sprintf("%s proxy %s: %s", l.ProxyType, l.ID, l.Reason)
+	if l.Detail != "" {
+		text += ": " + l.Detail
+	}
+	return printable(text)
+}
+
 // LeaveReason is why a proxy is not renewed.
 type LeaveReason string
 
@@ -103,7 +112,7 @@ const (
 	LeaveRefused         LeaveReason = "refused by the quote"        // Detail and Warnings tell why
 	LeaveEndsLater       LeaveReason = "ends later by now"           // than planned, when the plan was carried out
 	LeaveGone            LeaveReason = "not in the account any more" // when the plan was carried out
-	LeaveRenewed         LeaveReason = "renewed since"               // by an entry of the journal since the plan
+	LeaveRenewed         LeaveReason = "renewed since"               // by an entry of the journal, which the list may not show yet
 	LeavePending         LeaveReason = "renewal not settled"         // an entry of the journal is open: see [Client.Recover]
 	LeaveBefore          LeaveReason = "left out before"             // when the plan was carried out before
 )
@@ -230,6 +239,9 @@ func (p *RenewalPlan) problem() error {
 		v.add("at", ruleRequired, "is missing: give when it was planned")
 	}
 	v.checkLimit("limit", p.Limit)
+	if sum := p.Price(); isAbove(&sum, p.Limit) {
+		v.add("limit", ruleConflict, "is below the price of all parts: make a new plan")
+	}
 	for i := range p.Parts {
 		part := &p.Parts[i]
 		if m := part.Price; m.Currency != p.Limit.Currency || m.Amount.IsNegative() {
@@ -282,16 +294,8 @@ func (c *Client) PlanRenewals(ctx context.Context, policy RenewalPolicy) (*Renew
 	if err := p.read(); err != nil {
 		return nil, err
 	}
-	for _, b := range p.batches {
-		tries := mostSiftings
-		chosen, err := p.sift(b, b.units, &tries)
-		if err == nil && len(chosen) < len(b.units) {
-			b.units = chosen
-			err = p.quote(b, chosen)
-		}
-		if err != nil {
-			return nil, err
-		}
+	if err := p.ask(); err != nil {
+		return nil, err
 	}
 	if err := p.fit(); err != nil {
 		return nil, err

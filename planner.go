@@ -87,6 +87,12 @@ func (p *planner) read() error {
 	if len(types) == 0 {
 		types = []ProxyType{""} // all
 	}
+	since := p.plan.At.Add(-clockTolerance)
+	entries, err := (&turn{Context: p.ctx, ledger: p.c.core().ledger}).entries(EntryQuery{Since: lagging(since)})
+	if err != nil {
+		return notSent(opPlan, fmt.Errorf("the journal could not be read: %w", outside(p.c.core().redact, err)))
+	}
+	others := extendedBy(entries, since, func(a *Attempt) bool { return time.Since(a.At) > time.Hour })
 	seen := make(map[IPAddressID]bool)
 	units := make(map[ProxyType][]unit)
 	for _, asked := range types {
@@ -103,7 +109,7 @@ func (p *planner) read() error {
 		if date.IsZero() {
 			date = time.Now()
 		}
-		p.collect(listed, date, units)
+		p.collect(listed, date, others, units)
 	}
 	for _, t := range knownProxyTypes {
 		slices.SortFunc(units[t], func(a, b unit) int { return a[0].compare(b[0]) })
@@ -123,11 +129,12 @@ func (p *planner) read() error {
 // collect adds to units what of a list is to be renewed, and leaves out the rest of what
 // the policy covers. An IPv6 order is renewed if one of its proxies is covered and none
 // hinders it.
-func (p *planner) collect(listed []Proxy, now time.Time, units map[ProxyType][]unit) {
+func (p *planner) collect(listed []Proxy, now time.Time, others *extended, units map[ProxyType][]unit) {
 	orders := make(map[OrderID][]candidate)
 	for i := range listed {
 		found := &listed[i]
-		one := candidate{PlannedRenewal{found.ID, found.OrderID, found.End}, false, found.hindrance(now)}
+		one := candidate{PlannedRenewal{found.ID, found.OrderID, found.End}, false, ""}
+		one.reason = one.hindrance(found.ProxyType, found, others, now).Reason
 		selected := p.policy.Select == nil || p.policy.Select(*found)
 		one.covered = selected && !found.End.After(now.Add(p.policy.EndsWithin))
 		switch {
@@ -173,23 +180,54 @@ func (p *planner) part(b *batch, units []unit) RenewalPart {
 	}
 }
 
-// sift quotes some units of a batch, and returns those that the service does not refuse. The
-// others are left out. Where some of the ids may be the reason, each half is asked for.
-func (p *planner) sift(b *batch, units []unit, tries *int) ([]unit, error) {
-	no, some, err := p.ask(b, units)
+// ask asks for the prices of all batches, and leaves out what the service refuses. What it
+// accepts in pieces alone stays in pieces.
+func (p *planner) ask() error {
+	var accepted []*batch
+	for _, b := range p.batches {
+		tries := mostSiftings
+		pieces, err := p.sift(b, &tries)
+		if err != nil {
+			return err
+		}
+		if len(pieces) > 1 {
+			whole := &batch{proxyType: b.proxyType}
+			for _, piece := range pieces {
+				whole.units = append(whole.units, piece.units...)
+			}
+			no, _, err := p.price(whole, whole.units)
+			if err != nil {
+				return err
+			}
+			if no == nil {
+				pieces = []*batch{whole}
+			}
+		}
+		accepted = append(accepted, pieces...)
+	}
+	p.batches = accepted
+	return nil
+}
+
+// sift quotes a batch, and returns what of it the service does not refuse. The rest is left
+// out. Where some of the ids may be the reason, each half is asked for.
+func (p *planner) sift(b *batch, tries *int) ([]*batch, error) {
+	no, some, err := p.price(b, b.units)
 	switch *tries--; {
-	case err != nil || no == nil:
-		return units, err
-	case !some || len(units) == 1 || *tries < 2:
-		p.leave(b.proxyType, units, *no)
+	case err != nil:
+		return nil, err
+	case no == nil:
+		return []*batch{b}, nil
+	case !some || len(b.units) == 1 || *tries < 2:
+		p.leave(b.proxyType, b.units, *no)
 		return nil, nil
 	}
-	half := len(units) / 2
-	first, err := p.sift(b, units[:half:half], tries)
+	half := len(b.units) / 2
+	first, err := p.sift(&batch{proxyType: b.proxyType, units: b.units[:half:half]}, tries)
 	if err != nil {
 		return nil, err
 	}
-	second, err := p.sift(b, units[half:], tries)
+	second, err := p.sift(&batch{proxyType: b.proxyType, units: b.units[half:]}, tries)
 	return append(first, second...), err
 }
 
@@ -199,7 +237,7 @@ func (p *planner) quote(b *batch, units []unit) error {
 	if b.chosen = nil; len(units) == 0 {
 		return nil
 	}
-	no, _, err := p.ask(b, units)
+	no, _, err := p.price(b, units)
 	if no != nil {
 		p.leave(b.proxyType, b.units, *no)
 		b.units = nil
@@ -207,9 +245,9 @@ func (p *planner) quote(b *batch, units []unit) error {
 	return err
 }
 
-// ask asks for the price of some units of a batch, and chooses them, or returns why the
+// price asks for the price of some units of a batch, and chooses them, or returns why the
 // service refuses them, and whether only some of them may be the reason.
-func (p *planner) ask(b *batch, units []unit) (no *LeftOut, some bool, err error) {
+func (p *planner) price(b *batch, units []unit) (no *LeftOut, some bool, err error) {
 	part := p.part(b, units)
 	x, err := checkedExtension(part.Request())
 	var invalid *ValidationError
@@ -240,7 +278,7 @@ func (p *planner) ask(b *batch, units []unit) (no *LeftOut, some bool, err error
 		b.each = b.cost.Amount.Div(decimal.NewFromInt(int64(len(part.Proxies))))
 		p.plan.Balance = s.quote.Balance
 		return nil, false, nil
-	case errors.Is(err, ErrInvalidAPIKey) || errors.Is(err, ErrCallerNotAllowed):
+	case errors.Is(err, ErrInvalidAPIKey) || errors.Is(err, ErrCallerNotAllowed) || errors.Is(err, ErrServiceFault):
 		return nil, false, err
 	case refused != nil || errors.Is(err, ErrQuoteWarning) || errors.Is(err, ErrPromoCodeNotValid):
 		some = slices.ContainsFunc(warnings, func(w Warning) bool { return !w.Code.Known() || slices.Contains(aboutIDs, w.Code) })

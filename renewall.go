@@ -62,10 +62,10 @@ func (e *PartError) LogValue() slog.Value {
 // An open extension of another plan stands in the way of its proxies until it is settled:
 // call [Client.Recover] before planning.
 //
-// The iteration ends after an error for which to go on is pointless: ctx is over, the
-// balance is too small, the budget is spent, the API key is refused, or the plan is not
-// valid, a [*ValidationError]. Where it is not known what became of a part, later parts of
-// its proxy type are not tried, each with a [*PendingError].
+// The iteration ends after an error for which to go on is pointless: ctx is over, the API
+// key is refused, or the plan is not valid, a [*ValidationError]. Where a part was sent and
+// it is not known what became of it, later parts of its proxy type are not tried in this
+// iteration, each with a [*PendingError].
 func (c *Client) RenewAll(ctx context.Context, plan *RenewalPlan) iter.Seq2[*Renewal, error] {
 	return func(yield func(*Renewal, error) bool) {
 		if err := c.check(ctx); err != nil {
@@ -76,10 +76,10 @@ func (c *Client) RenewAll(ctx context.Context, plan *RenewalPlan) iter.Seq2[*Ren
 			yield(nil, err)
 			return
 		}
-		left := plan.Limit
+		left, parts := plan.Limit, slices.Clone(plan.Parts) // whatever the loop does with them
 		undetermined := make(map[ProxyType]*SpendError)
-		for i := range plan.Parts {
-			part := &plan.Parts[i]
+		for i := range parts {
+			part := &parts[i]
 			if u := undetermined[part.ProxyType]; u != nil {
 				err := &PendingError{op: u.Attempt.Op, Attempt: u.Attempt.clone(), Evidence: u.Evidence}
 				if !yield(nil, &PartError{Part: *part, Err: err}) {
@@ -103,7 +103,7 @@ func (c *Client) RenewAll(ctx context.Context, plan *RenewalPlan) iter.Seq2[*Ren
 // isFinal reports whether an error of one part is that of all that come after it.
 func isFinal(ctx context.Context, err error) bool {
 	return err != nil && (ctx.Err() != nil || slices.ContainsFunc(
-		[]error{ErrInsufficientFunds, ErrOverBudget, ErrInvalidAPIKey, ErrCallerNotAllowed}, func(final error) bool { return errors.Is(err, final) }))
+		[]error{ErrInvalidAPIKey, ErrCallerNotAllowed}, func(final error) bool { return errors.Is(err, final) }))
 }
 
 // renewPart renews a part of a plan, and returns what it cost, or may have.
@@ -143,6 +143,9 @@ func (p *partTurn) key(a *Attempt) string { return p.plan.ID + "/" + a.Request[:
 // since returns when entries of the journal may have been settled after the plan, as the
 // clocks of two machines may tell it.
 func (p *partTurn) since() time.Time { return minTime(p.plan.At, time.Now()).Add(-clockTolerance) }
+
+// lagging is from when entries count that were settled before: a list may not show them yet.
+func lagging(since time.Time) time.Time { return since.Add(-remainsFor) }
 
 // leftBefore returns what an earlier attempt to renew the part left out.
 func (p *partTurn) leftBefore(a *Attempt) (left []LeftOut) {
@@ -225,7 +228,7 @@ func (r PlannedRenewal) hindrance(t ProxyType, p *Proxy, others *extended, now t
 	switch e := others.entry(r); {
 	case e != nil && e.State == EntryOpen:
 		why.Reason, why.Detail = LeavePending, e.Attempt.String()
-	case e != nil:
+	case e != nil && (!e.SettledAt.Before(others.since) || p == nil || !e.isShown(p)):
 		why.Reason, why.Detail = LeaveRenewed, e.Attempt.String()
 	case p == nil || t == ProxyTypeIPv6 && p.OrderID != r.OrderID:
 		why.Reason = LeaveGone
@@ -237,9 +240,16 @@ func (r PlannedRenewal) hindrance(t ProxyType, p *Proxy, others *extended, now t
 	return why
 }
 
+// isShown reports whether the end of a proxy is one that an extension of what had not ended
+// may have led to. Where it had more than the period before it, that cannot be told.
+func (e *Entry) isShown(p *Proxy) bool {
+	return !p.End.Before(e.SettledAt.Add(e.Attempt.period() - 36*time.Hour))
+}
+
 // extended is the entries of the journal that extended proxies or orders since a plan, or
-// may have.
+// so shortly before that the list may not show it, or that may have.
 type extended struct {
+	since  time.Time
 	ids    map[IPAddressID]*Entry
 	orders map[OrderID]*Entry
 }
@@ -251,22 +261,29 @@ func (x *extended) entry(r PlannedRenewal) *Entry {
 	return x.orders[r.OrderID]
 }
 
-// others returns the extensions since the plan. One that is open concerns, for its patience,
-// all proxies of its orders: their ids may change.
+// others returns the extensions since the plan.
 func (s *spending) others() *extended {
-	x := &extended{make(map[IPAddressID]*Entry), make(map[OrderID]*Entry)}
-	since := s.part.since()
-	for i := range s.open {
-		e := &s.open[i]
+	return extendedBy(s.open, s.part.since(), func(a *Attempt) bool { return s.turn.ledger.watch(a).isOver(a, &s.c.core().config) })
+}
+
+// extendedBy returns what entries extended. One that is open concerns, until it is over, all
+// proxies of its orders: their ids may change.
+func extendedBy(entries []Entry, since time.Time, isOver func(*Attempt) bool) *extended {
+	x := &extended{since, make(map[IPAddressID]*Entry), make(map[OrderID]*Entry)}
+	for i := range entries {
+		e := &entries[i]
 		a := &e.Attempt
-		if a.isOrder() || e.State != EntryOpen && (e.State != EntryExecuted || e.SettledAt.Before(since)) {
+		if a.isOrder() || e.State != EntryOpen && (e.State != EntryExecuted || e.SettledAt.Before(lagging(since))) {
 			continue
 		}
 		for _, id := range slices.Concat(a.IPAddressIDs, e.IPAddressIDs, slices.Collect(maps.Keys(a.Before.Ends))) {
 			x.ids[id] = e
 		}
-		orders := slices.Concat(a.OrderIDs, e.OrderIDs)
-		if e.State == EntryOpen && !s.turn.ledger.watch(a).isOver(a, &s.c.core().config) {
+		orders := slices.Clone(a.OrderIDs)
+		if len(orders) > 0 { // a reply may name the orders of ids as well, of which not all was extended
+			orders = append(orders, e.OrderIDs...)
+		}
+		if e.State == EntryOpen && !isOver(a) {
 			orders = append(orders, a.Before.Orders...)
 		}
 		for _, id := range orders {

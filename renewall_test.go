@@ -127,6 +127,50 @@ func TestTwoPlansPayOnce(t *testing.T) {
 	}
 }
 
+// A list may show the old ends for long after they were extended.
+func TestPlansOverAListThatLags(t *testing.T) {
+	t.Parallel()
+	inMarket(t, func(t *testing.T, m *market) {
+		time.Sleep(5 * aDay)
+		plan := m.plan(t, nil)
+		ends := make(map[string]string)
+		for _, part := range plan.Parts {
+			for _, planned := range part.Proxies {
+				ends[string(planned.ID)] = planned.End.Format(time.RFC3339)
+			}
+		}
+		assert.Equal(t, allRenewed, done(renewAll(t.Context(), m.client, plan)))
+		m.editList(func(record map[string]any) bool {
+			if end, ok := ends[record["ipAddressId"].(string)]; ok {
+				record["dateEnd"] = end
+			}
+			return true
+		})
+		for range 3 {
+			time.Sleep(time.Hour)
+			again := m.plan(t, nil)
+			assert.Empty(t, again.Parts)
+			assert.Equal(t, "1 IPv4 renewed since, 3 IPv6 renewed since, 3 ISP renewed since", reasonsOf(again.LeftOut))
+		}
+		assertPaidOnce(t, m)
+	})
+}
+
+// What is not settled is told in the plan, and takes no money from the rest.
+func TestPlansBesideWhatIsNotSettled(t *testing.T) {
+	t.Parallel()
+	inMarket(t, func(t *testing.T, m *market) {
+		m.Inject("POST /extend", youproxytest.PartialExtensionDropped)
+		two := youproxy.ExtendIPsRequest{ProxyType: youproxy.ProxyTypeISP, IPAddressIDs: []youproxy.IPAddressID{"1111111111111111111", "1111111111111111112"}, RentPeriodDays: 30}
+		_, err := m.client.Renew(t.Context(), two, youproxy.MustMoney("5 USD"))
+		require.ErrorIs(t, err, youproxy.ErrUndetermined)
+		plan := m.plan(t, nil)
+		assert.Contains(t, reasonsOf(plan.LeftOut), "ISP renewal not settled")
+		assert.Contains(t, plan.String(), "renewal not settled")
+		assert.Contains(t, plan.LeftOut[0].String(), "renewal not settled")
+	})
+}
+
 func assertPaidOnce(t *testing.T, m *market) {
 	t.Helper()
 	paid := make(map[youproxy.IPAddressID]int)
@@ -296,7 +340,7 @@ func TestBudgetOfAPlan(t *testing.T) {
 		slices.Reverse(plan.Parts)
 		plan.Parts = append(plan.Parts[1:], plan.Parts[0], plan.Parts[1])
 		list := renewAll(t.Context(), m.client, plan)
-		assert.Equal(t, "IPv6 3, IPv4 1, not sent", done(list), "then it is over")
+		assert.Equal(t, "IPv6 3, IPv4 1, not sent, IPv6 3", done(list), "what comes after may fit")
 		assert.ErrorIs(t, list[2].err, youproxy.ErrOverBudget)
 
 		assert.Equal(t, "ISP 2 4.8 USD", partsOf(m.plan(t, nil)), "what is left of the budget")
@@ -312,8 +356,8 @@ func TestWhatEndsAPlan(t *testing.T) {
 		is    error
 		done  string
 	}{
-		"no money":             {func(m *market, _ func()) { m.SetBalance(youproxy.MustMoney("1 USD")) }, youproxy.ErrInsufficientFunds, "not sent"},
-		"money that was spent": {func(m *market, _ func()) { m.Refuse("POST /extend", 16) }, youproxy.ErrInsufficientFunds, "rejected"},
+		"no money":             {func(m *market, _ func()) { m.SetBalance(youproxy.MustMoney("1 USD")) }, youproxy.ErrInsufficientFunds, "not sent, IPv6 3, not sent"},
+		"money that was spent": {func(m *market, _ func()) { m.Refuse("POST /extend", 16) }, youproxy.ErrInsufficientFunds, "rejected, IPv6 3, ISP 3"},
 		"the key":              {func(m *market, _ func()) { m.Refuse("POST /calculate/extend", 2) }, youproxy.ErrInvalidAPIKey, "not sent"},
 		"the context":          {func(_ *market, end func()) { end() }, context.Canceled, "not sent"},
 		"the context meanwhile": {func(m *market, end func()) {
@@ -384,8 +428,8 @@ func TestHandMadePlans(t *testing.T) {
 			part.Proxies = part.Proxies[:2]
 			plan.Parts = append(plan.Parts, part)
 		}, "IPv4 1, IPv6 3, ISP 3, not sent"},
-		"a limit below the parts": {func(plan *youproxy.RenewalPlan) { plan.Limit = youproxy.MustMoney("9.31 USD") }, "IPv4 1, IPv6 3, not sent"},
-		"no limit":                {func(plan *youproxy.RenewalPlan) { plan.Limit = youproxy.MustMoney("0 USD") }, "not sent, not sent, not sent"},
+		"a limit below the parts": {func(plan *youproxy.RenewalPlan) { plan.Limit = youproxy.MustMoney("9.31 USD") }, "not sent"},
+		"no limit":                {func(plan *youproxy.RenewalPlan) { plan.Limit = youproxy.MustMoney("0 USD") }, "not sent"},
 		"ids of nobody": {func(plan *youproxy.RenewalPlan) {
 			plan.Parts[2].Proxies = []youproxy.PlannedRenewal{{ID: "nobody", End: time.Now()}}
 		}, "IPv4 1, IPv6 3, not sent"},

@@ -162,7 +162,6 @@ func TestPlanLeavesOut(t *testing.T) {
 		"an order that ends later":    {set(ofIPv6, "dateEnd", "2000-03-31T00:00:00.000+00:00"), nil, planned, ""},
 		"a period that is not sold":   {refuse(11), nil, "IPv6 3 0.81 USD, ISP 3 7.2 USD", "1 IPv4 refused by the quote"},
 		"a code that is not known":    {refuse(77), nil, "IPv6 3 0.81 USD, ISP 3 7.2 USD", "1 IPv4 refused by the quote"},
-		"a fault of the service":      {refuse(35), nil, "IPv6 3 0.81 USD, ISP 3 7.2 USD", "1 IPv4 refused by the quote"},
 		"a negative price":            {func(m *market) { m.changeQuote(renewIPs, "price", -1) }, nil, "IPv6 3 0.81 USD", "1 IPv4 refused by the quote, 3 ISP refused by the quote"},
 		"a promo code":                {nil, func(p *youproxy.RenewalPolicy) { p.PromoCode = "CLIENT-PROMO" }, "IPv4 1 1.18 USD, IPv6 3 0.73 USD, ISP 3 6.48 USD", ""},
 		"a promo code without effect": {nil, func(p *youproxy.RenewalPolicy) { p.PromoCode = "NONE" }, "", "1 IPv4 refused by the quote, 3 IPv6 refused by the quote, 3 ISP refused by the quote"},
@@ -277,6 +276,35 @@ func TestPlanFindsOutWhatIsRefused(t *testing.T) {
 	}, unwilling(`"ISP"`, "24"))
 }
 
+// What is refused once, though each half of it is not, is planned as a whole; what is always
+// refused as a whole is planned in pieces.
+func TestPlanOfWhatIsRefusedAsAWhole(t *testing.T) {
+	t.Parallel()
+	for name, times := range map[string]int{"once": 1, "always": 100} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inMarket(t, func(t *testing.T, m *market) {
+				m.rewrite["POST /calculate/extend"] = func(reply string) string {
+					if !strings.Contains(reply, `"price": 7.2,`) || times == 0 {
+						return reply
+					}
+					times--
+					return `{"success": false, "proxyType": null, "balance": 100, "price": null, "currency": "USD", "error": {"code": 24, "message": "Incorrect ip addresses"}}`
+				}
+				plan := m.plan(t, nil)
+				isp := 0
+				for _, part := range plan.Parts {
+					if part.ProxyType == youproxy.ProxyTypeISP {
+						isp += len(part.Proxies)
+					}
+				}
+				assert.Equal(t, 3, isp, "%s", plan)
+				assert.Empty(t, plan.LeftOut)
+			})
+		})
+	}
+}
+
 // Prices may not be in proportion, and may change while a plan is made.
 func TestPlanKeepsToTheLimit(t *testing.T) {
 	t.Parallel()
@@ -332,7 +360,8 @@ func TestPlanFailsWhole(t *testing.T) {
 		"no list": {func(m *market) {
 			m.Inject("GET /ipAddress", slices.Repeat([]youproxytest.Fault{youproxytest.BadGateway}, 9)...)
 		}, youproxy.ErrNotSent},
-		"the key is refused": {func(m *market) { m.Refuse("POST /calculate/extend", 2) }, youproxy.ErrInvalidAPIKey},
+		"a fault of the service": {func(m *market) { m.Refuse("POST /calculate/extend", 35) }, youproxy.ErrServiceFault},
+		"the key is refused":     {func(m *market) { m.Refuse("POST /calculate/extend", 2) }, youproxy.ErrInvalidAPIKey},
 		"no quote": {func(m *market) {
 			m.Inject("POST /calculate/extend", slices.Repeat([]youproxytest.Fault{youproxytest.HTMLPage}, 9)...)
 		}, youproxy.ErrNotSent},
