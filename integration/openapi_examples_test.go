@@ -59,6 +59,9 @@ var exampleRuns = map[string][][]string{
 	"refresh": {
 		{"-every", "100ms", "-for", "1s"},
 	},
+	"renew": {
+		{"-max-price", "20 USD", "-max-day", "30 USD"},
+	},
 }
 
 // examplesThatFail is what an example says that does not end well, as the proxies
