@@ -270,10 +270,11 @@ const opPlan = "PlanRenewals"
 // and locks no journal.
 //
 // It reads the list once, or once for each of policy.ProxyTypes. It leaves out what extends
-// itself or may, what has no known end, and an IPv6 order of which it would renew only a
-// part: the service extends such an order as a whole. Of the rest it asks for the prices,
-// those of one proxy or order as well, as [Client.Renew] does. What the service refuses is
-// left out; where it refuses some ids of many, a bounded number of quotes finds out which.
+// itself or may, what has no known end, what the journal shows as renewed or not settled
+// though the list does not, and an IPv6 order of which it would renew only a part: the
+// service extends such an order as a whole. Of the rest it asks for the prices, those of one
+// proxy or order as well, as [Client.Renew] does. What the service refuses is left out; where
+// it refuses some ids of many, a bounded number of quotes finds out which.
 //
 // Where all would cost more than the limit, the balance, or what is left of the budget of
 // [WithBudget], it takes what ends first, as far as the money goes: what does not fit is

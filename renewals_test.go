@@ -292,13 +292,15 @@ func TestPlanOfWhatIsRefusedAsAWhole(t *testing.T) {
 					return `{"success": false, "proxyType": null, "balance": 100, "price": null, "currency": "USD", "error": {"code": 24, "message": "Incorrect ip addresses"}}`
 				}
 				plan := m.plan(t, nil)
-				isp := 0
+				isp, parts := 0, 0
 				for _, part := range plan.Parts {
 					if part.ProxyType == youproxy.ProxyTypeISP {
 						isp += len(part.Proxies)
+						parts++
 					}
 				}
 				assert.Equal(t, 3, isp, "%s", plan)
+				assert.Equal(t, name == "once", parts == 1, "%s", plan)
 				assert.Empty(t, plan.LeftOut)
 			})
 		})
