@@ -41,7 +41,8 @@
 //
 // [Proxy.URL] and [Proxy.Transport] send traffic through one, [Proxy.Format] and
 // [WriteProxies] write them down for other programs, and package proxypool sends
-// traffic through many. But for these, no proxy shows its password.
+// traffic through many: [ProxyURLs] makes the list that it takes, and
+// [Client.FollowProxies] keeps it fresh. But for these, no proxy shows its password.
 //
 // # Errors
 //

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/youproxy-go/youproxy/internal/hostname"
 )
 
 // hostPort is where a proxy is.
@@ -33,31 +35,11 @@ func parseHostPort(text string) (h hostPort, ok bool) {
 			return hostPort{}, false
 		}
 	}
-	if ip, err := netip.ParseAddr(h.host); err == nil && ip.Zone() == "" {
-		h.ip = ip
-	} else if !isHost(h.host) {
+	if !hostname.Valid(h.host) {
 		return hostPort{}, false
 	}
+	h.ip, _ = netip.ParseAddr(h.host)
 	return h, true
-}
-
-// isHost reports whether s is an address without a zone, or could be a host name.
-func isHost(s string) bool {
-	if strings.Trim(s, "0123456789.") == "" || strings.IndexByte(s, ':') >= 0 {
-		addr, err := netip.ParseAddr(s)
-		return err == nil && addr.Zone() == ""
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || label[0] == '-' {
-			return false
-		}
-	}
-	for _, c := range []byte(s) {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' && c != '_' {
-			return false
-		}
-	}
-	return len(s) <= 253
 }
 
 // isEndpoint reports whether a text tells where a proxy is.
@@ -103,7 +85,7 @@ func holdsAddress(text string) bool {
 	host, rest, _ := strings.Cut(text[strings.LastIndexByte(text, '@')+1:], ":")
 	port, _, _ := strings.Cut(rest, ":")
 	n, err := strconv.Atoi(port)
-	return err == nil && n > 0 && strings.Contains(host, ".") && isHost(host)
+	return err == nil && n > 0 && strings.Contains(host, ".") && hostname.Valid(host)
 }
 
 // listensFor notes the port on which a proxy speaks a protocol. It reports false where that

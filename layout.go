@@ -2,16 +2,16 @@ package youproxy
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"net/url"
 	"strconv"
 	"strings"
 	"text/template"
-	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -25,7 +25,7 @@ type Layout struct {
 	row                 func(w *bytes.Buffer, p Proxy) error
 }
 
-// String gives the layout's name, such as "host:port".
+// String returns the layout's name, such as "host:port".
 func (l Layout) String() string {
 	if l.row == nil {
 		return "no layout"
@@ -77,10 +77,14 @@ func LayoutLoginPasswordHostPort(s Scheme) Layout {
 	})
 }
 
-// LayoutURL writes the text of [Proxy.URL], a proxy a line.
+// LayoutURL writes the text of [Proxy.URL], a proxy a line. It is an error for a control
+// character in the login or password: given one, curl goes without the proxy.
+//
+// Programs may take less than a URL can carry. Requests, in Python, logs in over HTTP with
+// ASCII alone and not with an empty login, and over SOCKS5 with 1 to 127 bytes each.
 func LayoutURL(s Scheme) Layout {
-	return lines("URL", s, func(w *bytes.Buffer, p Proxy, _ endpoint) error {
-		u, err := p.URL(s)
+	return lines("URL", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
+		u, err := p.urlWithoutControl("a URL in a list", e.scheme)
 		if err != nil {
 			return err
 		}
@@ -90,20 +94,17 @@ func LayoutURL(s Scheme) Layout {
 }
 
 // LayoutCurl writes a line of a curl configuration, as curl -K takes it, a proxy
-// a line. As the last line counts, give curl one of them. A SOCKS5 proxy is to
-// look host names up itself, as it is by [Proxy.Transport]; with a control
-// character in its login or password it is an error, as curl cannot carry that.
+// a line. As the last line counts, give curl one of them. SOCKS5 is written as
+// [SchemeSOCKS5H], whichever of the two is asked for, so that the proxy looks host names
+// up. It is an error for a control character in the login or password.
 func LayoutCurl(s Scheme) Layout {
 	return lines("curl", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
-		u, err := p.URL(e.scheme)
+		if e.scheme == SchemeSOCKS5 {
+			e.scheme = SchemeSOCKS5H
+		}
+		u, err := p.urlWithoutControl("curl", e.scheme)
 		if err != nil {
 			return err
-		}
-		if e.scheme == SchemeSOCKS5 {
-			u.Scheme = "socks5h"
-			if hasControl(e.login) || hasControl(e.password) { // curl would go without the proxy
-				return p.notUsable("curl cannot carry a login or password with a control character")
-			}
 		}
 		fmt.Fprintf(w, "proxy = %q", u.String()) // percent-encoded: nothing in it needs an escape
 		return nil
@@ -111,9 +112,11 @@ func LayoutCurl(s Scheme) Layout {
 }
 
 // LayoutPlaywright writes what Playwright's launch options take as proxy: an
-// object with server, username and password. A list is a JSON array of them. It
-// is an error for a SOCKS5 proxy with a login, as browsers cannot log in there,
-// and for a login or password that is not UTF-8.
+// object with server, username and password. A list is a JSON array of them. SOCKS5 is
+// always written as socks5, the only form that browsers know: the proxy looks host names
+// up. It is an error for a SOCKS5 proxy with a login, as browsers cannot log in there,
+// for an empty login, with which they do not log in, and for a login or password that is
+// not UTF-8.
 func LayoutPlaywright(s Scheme) Layout {
 	type proxy struct {
 		Server   string `json:"server"`
@@ -121,8 +124,13 @@ func LayoutPlaywright(s Scheme) Layout {
 		Password string `json:"password,omitempty"`
 	}
 	return array(lines("Playwright", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
-		if e.scheme == SchemeSOCKS5 && p.Credentials != nil {
+		switch {
+		case e.scheme.isSOCKS5() && p.Credentials != nil:
 			return p.notUsable("browsers cannot log in to a SOCKS5 proxy")
+		case e.scheme.isSOCKS5():
+			e.scheme = SchemeSOCKS5
+		case p.Credentials != nil && e.login == "":
+			return p.notUsable("browsers do not log in with an empty login")
 		}
 		if err := p.fitsJSON(e.login, e.password); err != nil {
 			return err
@@ -132,8 +140,10 @@ func LayoutPlaywright(s Scheme) Layout {
 }
 
 // LayoutScrapy writes what Scrapy's requests take as meta: an object with the
-// URL as proxy. A list is a JSON array of them, which is a Python list as well.
-// It is an error for SOCKS5, which Scrapy does not speak; [SchemeAny] means HTTP.
+// URL as proxy. A list is a JSON array of them, which is a Python list as well. It is an
+// error for SOCKS5, which Scrapy does not speak; [SchemeAny] means HTTP. It is an error for
+// an empty login, with which Scrapy does not log in, and for a login or password outside
+// ASCII, which it sends in Latin-1 unless it is told otherwise, or not at all.
 func LayoutScrapy(s Scheme) Layout {
 	type meta struct {
 		Proxy string `json:"proxy"`
@@ -142,8 +152,13 @@ func LayoutScrapy(s Scheme) Layout {
 		s = SchemeHTTP
 	}
 	return array(lines("Scrapy", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
-		if e.scheme == SchemeSOCKS5 {
+		switch {
+		case e.scheme.isSOCKS5():
 			return p.notUsable("Scrapy does not speak SOCKS5")
+		case p.Credentials != nil && e.login == "":
+			return p.notUsable("Scrapy does not log in with an empty login")
+		case !isASCII(e.login) || !isASCII(e.password):
+			return p.notUsable("Scrapy cannot carry a login or password outside ASCII")
 		}
 		u, err := p.URL(s)
 		if err != nil {
@@ -187,97 +202,6 @@ func LayoutJSONLines() Layout {
 		}
 		return writeJSON(w, full)
 	}}
-}
-
-// csvColumns are the columns of [LayoutCSV].
-var csvColumns = []struct {
-	name  string
-	value func(p Proxy) string
-}{
-	{"id", func(p Proxy) string { return string(p.ID) }},
-	{"type", func(p Proxy) string { return string(p.ProxyType) }},
-	{"host", Proxy.host},
-	{"http_port", func(p Proxy) string { return numberOrNone(p.HTTPPort) }},
-	{"socks5_port", func(p Proxy) string { return numberOrNone(p.SOCKS5Port) }},
-	{"login", func(p Proxy) string {
-		if p.Credentials == nil {
-			return ""
-		}
-		return p.Credentials.Login
-	}},
-	{"password", func(p Proxy) string {
-		if p.Credentials == nil {
-			return ""
-		}
-		return p.Credentials.Password.Reveal()
-	}},
-	{"country", func(p Proxy) string { return p.Country }},
-	{"start", func(p Proxy) string { return timeOrNone(p.Start) }},
-	{"end", func(p Proxy) string { return timeOrNone(p.End) }},
-	{"auto_extend", func(p Proxy) string { return strconv.FormatBool(p.AutoExtend) }},
-	{"auto_extend_days", func(p Proxy) string { return numberOrNone(p.AutoExtendDays) }},
-	{"order_id", func(p Proxy) string { return string(p.OrderID) }},
-	{"order_number", func(p Proxy) string { return string(p.OrderNumber) }},
-	{"mobile_operator", func(p Proxy) string { return p.MobileOperator }},
-	{"rotation_time", func(p Proxy) string { return numberOrNone(p.RotationTime) }},
-	{"reboot_url", func(p Proxy) string { return p.RebootURL.Reveal() }},
-}
-
-func numberOrNone(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.Itoa(n)
-}
-
-func timeOrNone(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339Nano)
-}
-
-// LayoutCSV writes comma-separated values (RFC 4180, but with a line feed at the
-// end of a row) with a header, for spreadsheets that are told that it is a comma.
-// [Proxy.Format] gives the row alone. Times are in UTC, the rotation time is in
-// seconds, and what is not known is empty.
-//
-// So that no spreadsheet takes a value for a formula, one that begins with = + -
-// @, a tab, an apostrophe, or the wide form of such a sign gets an apostrophe put
-// before it. A program that reads the values takes a first apostrophe away, and
-// has them as they were. It is an error for a proxy with a carriage return in a
-// value, as that would not be read back.
-func LayoutCSV() Layout {
-	names := make([]string, len(csvColumns))
-	for i, c := range csvColumns {
-		names[i] = c.name
-	}
-	return Layout{name: "CSV", head: strings.Join(names, ",") + "\n", between: "\n", tail: "\n", row: func(w *bytes.Buffer, p Proxy) error {
-		row := make([]string, len(csvColumns))
-		for i, c := range csvColumns {
-			row[i] = noFormula(c.value(p))
-			if strings.Contains(row[i], "\r") {
-				return p.notUsable("CSV cannot carry the carriage return in its %s", c.name)
-			}
-		}
-		out := csv.NewWriter(w)
-		err := out.Write(row)
-		out.Flush()
-		if err = errors.Join(err, out.Error()); err != nil {
-			return err
-		}
-		w.Truncate(w.Len() - 1) // the line feed
-		return nil
-	}}
-}
-
-func noFormula(s string) string {
-	for _, sign := range []string{"=", "+", "-", "@", "\t", "\n", "'", "＝", "＋", "－", "＠"} {
-		if strings.HasPrefix(s, sign) {
-			return "'" + s
-		}
-	}
-	return s
 }
 
 // LayoutTemplate writes what the template makes of a [Proxy], a proxy a line. A
@@ -328,7 +252,7 @@ func tells(text, secret string) bool {
 		strings.Contains(text, strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"))
 }
 
-// Format gives the proxy in a layout, with its password, and without a line feed
+// Format returns the proxy in a layout, with its password, and without a line feed
 // at the end.
 func (p Proxy) Format(l Layout) (string, error) {
 	var w bytes.Buffer
@@ -338,16 +262,39 @@ func (p Proxy) Format(l Layout) (string, error) {
 	return w.String(), nil
 }
 
+// WriteOption configures [WriteProxies].
+type WriteOption func(*layoutWriter)
+
+// SkipUnusable leaves out the proxies that cannot be written in the layout, and calls
+// skipped with each of them and an error that matches [ErrNotUsable] and says why. All
+// other errors, such as that of a template, end the list as before. It is an error as well
+// where none of the proxies can be written. A nil skipped is allowed.
+func SkipUnusable(skipped func(Proxy, error)) WriteOption {
+	return func(w *layoutWriter) {
+		w.skip = func(p Proxy, err error) {
+			if skipped != nil {
+				skipped(p, err)
+			}
+		}
+	}
+}
+
 // WriteProxies writes the proxies in a layout, with their passwords: a list, as
-// [slices.Values] gives it, or the proxies of [Client.Proxies] while they arrive.
+// [slices.Values] yields it, or the proxies of [Client.Proxies] while they arrive.
 //
-// It ends at the first error: of the list, of w, or that a proxy cannot be
-// written in this layout. What is before it was written, and is not the list.
-func WriteProxies[S iter.Seq[Proxy] | iter.Seq2[Proxy, error]](w io.Writer, l Layout, proxies S) error {
+// It ends at the first error: of the list, of w, or that a proxy cannot be written in this
+// layout, unless [SkipUnusable] leaves that one out. What is before it was written, and is
+// not the list.
+func WriteProxies[S iter.Seq[Proxy] | iter.Seq2[Proxy, error]](w io.Writer, l Layout, proxies S, opts ...WriteOption) error {
 	if w == nil {
 		return errors.New("youproxy: the writer is nil")
 	}
 	out := &layoutWriter{layout: l, to: w}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(out)
+		}
+	}
 	var failed error
 	switch all := any(proxies).(type) {
 	case iter.Seq[Proxy]:
@@ -372,6 +319,9 @@ func WriteProxies[S iter.Seq[Proxy] | iter.Seq2[Proxy, error]](w io.Writer, l La
 			}
 		}
 	}
+	if failed == nil && out.skipped > 0 && !out.begun {
+		failed = notUsableError(fmt.Sprintf("youproxy: none of %d proxies can be written in the layout %s", out.skipped, l))
+	}
 	if err := out.end(failed == nil); failed == nil {
 		failed = err
 	}
@@ -384,9 +334,12 @@ var errNoProxies = errors.New("youproxy: the sequence of proxies is nil")
 type layoutWriter struct {
 	layout Layout
 	to     io.Writer
+	skip   func(Proxy, error) // nil to end at a proxy that cannot be written
 	held   bytes.Buffer
 	begun  bool
 	broken bool // the writer failed
+
+	skipped int
 }
 
 // aPiece is about how much is handed to the writer at once.
@@ -401,7 +354,12 @@ func (w *layoutWriter) write(p Proxy) error {
 	}
 	if err := w.layout.write(&w.held, p); err != nil {
 		w.held.Truncate(before)
-		return err
+		if w.skip == nil || !errors.Is(err, ErrNotUsable) {
+			return err
+		}
+		w.skipped++
+		w.skip(p, err)
+		return nil
 	}
 	w.begun = true
 	if w.held.Len() < aPiece {
@@ -465,6 +423,13 @@ func array(l Layout) Layout {
 	return l
 }
 
+func (p Proxy) urlWithoutControl(what string, s Scheme) (*url.URL, error) {
+	if c := p.Credentials; c != nil && (hasControl(c.Login) || hasControl(c.Password.Reveal())) {
+		return nil, p.notUsable("%s cannot carry a login or password with a control character", what)
+	}
+	return p.URL(s)
+}
+
 // fitsLine reports why the login and the password cannot stand in a line between
 // colons.
 func (p Proxy) fitsLine(layout string, e endpoint) error {
@@ -475,6 +440,10 @@ func (p Proxy) fitsLine(layout string, e endpoint) error {
 		return p.notUsable("%s cannot carry a login or password with a control character", layout)
 	}
 	return nil
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // fitsJSON reports why JSON cannot hold what gives access: it would put other

@@ -2,7 +2,6 @@ package youproxy_test
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,6 +39,7 @@ const (
 	csvHeader = "id,type,host,http_port,socks5_port,login,password,country,start,end,auto_extend,auto_extend_days,order_id,order_number,mobile_operator,rotation_time,reboot_url"
 	http1     = youproxy.SchemeHTTP
 	socks5    = youproxy.SchemeSOCKS5
+	socks5h   = youproxy.SchemeSOCKS5H
 )
 
 var exampleTemplate = template.Must(template.New("t").Parse(`{{.Host}} {{.HTTPPort}}{{with .Credentials}} {{.Login}} {{.Password.Reveal}}{{end}}`))
@@ -66,6 +66,8 @@ var everyLayout = []struct {
 		[4]string{"http://us%3Cer:wo%3Ard%20%40&%22@192.0.2.1:8080", "http://user:word@[2001:db8::1]:8081", "http://192.0.2.2:8082", "http://[2001:db8::2]:8083"}},
 	{"URL, SOCKS5", youproxy.LayoutURL(socks5), "URL", false, "",
 		[4]string{"socks5://us%3Cer:wo%3Ard%20%40&%22@192.0.2.1:9090", "socks5://user:word@[2001:db8::1]:9091", "socks5://192.0.2.2:9092", "socks5://[2001:db8::2]:9093"}},
+	{"URL, SOCKS5H", youproxy.LayoutURL(socks5h), "URL", false, "",
+		[4]string{"socks5h://us%3Cer:wo%3Ard%20%40&%22@192.0.2.1:9090", "socks5h://user:word@[2001:db8::1]:9091", "socks5h://192.0.2.2:9092", "socks5h://[2001:db8::2]:9093"}},
 	{"curl", youproxy.LayoutCurl(http1), "curl", false, "",
 		[4]string{`proxy = "http://us%3Cer:wo%3Ard%20%40&%22@192.0.2.1:8080"`, `proxy = "http://user:word@[2001:db8::1]:8081"`, `proxy = "http://192.0.2.2:8082"`, `proxy = "http://[2001:db8::2]:8083"`}},
 	{"curl, SOCKS5", youproxy.LayoutCurl(socks5), "curl", false, "",
@@ -91,8 +93,8 @@ var everyLayout = []struct {
 		}},
 	{"CSV", youproxy.LayoutCSV(), "CSV", false, csvHeader + "\n",
 		[4]string{
-			`1,` + string(youproxy.ProxyTypeMobile) + `,192.0.2.1,8080,9090,us<er,"wo:rd @&""",USA,2026-10-01T08:30:00Z,2026-10-31T08:30:00.22Z,true,30,2,N-3,"Op, Inc.",300,https://example.com/reboot?a=1&b=2`,
-			`4,,2001:db8::1,8081,9091,user,word,,,,false,,,,,,`, `5,,192.0.2.2,8082,9092,,,,,,false,,,,,,`, `6,,2001:db8::2,8083,9093,,,,,,false,,,,,,`,
+			`'1,` + string(youproxy.ProxyTypeMobile) + `,192.0.2.1,8080,9090,us<er,"wo:rd @&""",USA,2026-10-01T08:30:00Z,2026-10-31T08:30:00.22Z,true,30,'2,N-3,"Op, Inc.",300,https://example.com/reboot?a=1&b=2`,
+			`'4,,2001:db8::1,8081,9091,user,word,,,,false,,,,,,`, `'5,,192.0.2.2,8082,9092,,,,,,false,,,,,,`, `'6,,2001:db8::2,8083,9093,,,,,,false,,,,,,`,
 		}},
 	{"template", youproxy.LayoutTemplate(exampleTemplate), "template", false, "",
 		[4]string{`192.0.2.1 8080 us<er wo:rd @&"`, "2001:db8::1 8081 user word", "192.0.2.2 8082", "2001:db8::2 8083"}},
@@ -208,6 +210,67 @@ func TestWriteProxiesUpToOneThatCannotBe(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWriteProxiesWithoutThoseThatCannotBe(t *testing.T) {
+	bad := youproxy.Proxy{ID: "bad\rid", Credentials: credentials("user", hushed)}
+	failing := youproxy.LayoutTemplate(template.Must(template.New("t").Parse(`{{.Host}} {{.HTTPPort}}{{with .Credentials}} {{.Login}} {{.Password.Reveal}}{{end}}{{if not .Host}}{{.URL "http"}}{{end}}`)))
+	for _, l := range everyLayout {
+		if l.name == "JSON lines" {
+			continue // it takes this one
+		}
+		t.Run(l.name, func(t *testing.T) {
+			layout := l.layout
+			if l.name == "template" {
+				layout = failing
+			}
+			whole := listText(l.head, l.array, l.want[:], true)
+			for n := range 5 {
+				list := slices.Insert(slices.Clone(layoutProxies), n, bad, bad)
+				told := 0
+				skip := youproxy.SkipUnusable(func(p youproxy.Proxy, err error) {
+					told++
+					assert.Equal(t, bad, p)
+					require.ErrorIs(t, err, youproxy.ErrNotUsable)
+					assertTellsNoSecret(t, err)
+				})
+				var b bytes.Buffer
+				require.NoError(t, youproxy.WriteProxies(&b, layout, slices.Values(list), skip))
+				assert.Equal(t, whole, b.String())
+				assert.Equal(t, 2, told)
+
+				b.Reset()
+				require.NoError(t, youproxy.WriteProxies(&b, layout, then(list, nil), nil, youproxy.SkipUnusable(nil)))
+				assert.Equal(t, whole, b.String(), "nobody need be told")
+
+				broke := errors.New("the list broke off")
+				b.Reset()
+				require.ErrorIs(t, youproxy.WriteProxies(&b, layout, then(list, broke), skip), broke)
+				assert.Equal(t, listText(l.head, l.array, l.want[:], false), b.String())
+			}
+			var b bytes.Buffer
+			err := youproxy.WriteProxies(&b, layout, slices.Values([]youproxy.Proxy{bad, bad}), youproxy.SkipUnusable(nil))
+			require.ErrorIs(t, err, youproxy.ErrNotUsable)
+			assert.ErrorContains(t, err, "none of 2 proxies can be written in the layout "+l.prints)
+			assert.Zero(t, b.Len(), "it is not taken for an empty list")
+
+			require.NoError(t, youproxy.WriteProxies(&b, layout, slices.Values([]youproxy.Proxy{}), youproxy.SkipUnusable(nil)))
+			assert.Equal(t, listText(l.head, l.array, nil, true), b.String(), "which an empty list is")
+		})
+	}
+}
+
+// Only proxies are skipped: nothing else goes by unseen.
+func TestWriteProxiesSkipsNothingElse(t *testing.T) {
+	skip := youproxy.SkipUnusable(func(youproxy.Proxy, error) { t.Error("nothing is skipped") })
+	var b bytes.Buffer
+	list := slices.Values(layoutProxies)
+	for _, l := range []youproxy.Layout{{}, youproxy.LayoutTemplate(nil), youproxy.LayoutURL("https"), youproxy.LayoutTemplate(template.Must(template.New("t").Parse("{{.Nope}}")))} {
+		err := youproxy.WriteProxies(&b, l, list, skip)
+		require.Error(t, err)
+		assert.NotErrorIs(t, err, youproxy.ErrNotUsable)
+	}
+	assert.ErrorIs(t, youproxy.WriteProxies(&notingWriter{failing: 1}, youproxy.LayoutURL(http1), list, skip), errDisk)
 }
 
 // notingWriter notes what it is handed, and fails from a write on.
@@ -422,9 +485,21 @@ func TestLayoutsThatCannotCarryAProxy(t *testing.T) {
 		{"a carriage return in the password, login:password@host:port", youproxy.LayoutLoginPasswordHostPort(socks5), bothPorts("a", "\r"+hushed), "a control character"},
 		{"curl, a control character in the login", youproxy.LayoutCurl(socks5), bothPorts("us\ner", hushed), "a control character"}, // curl would go without a proxy
 		{"curl, a control character in the password", youproxy.LayoutCurl(socks5), bothPorts("user", hushed+"\x00"), "a control character"},
+		{"URL, a control character in the login", youproxy.LayoutURL(socks5), bothPorts("us\ner", hushed), "a control character"}, // so would curl with such a URL
+		{"URL, a control character in the password", youproxy.LayoutURL(socks5h), bothPorts("user", hushed+"\t"), "a control character"},
 		{"Playwright, SOCKS5 with a login", youproxy.LayoutPlaywright(socks5), socks, "browsers cannot log in"},
+		{"Playwright, an empty login", youproxy.LayoutPlaywright(http1), bothPorts("", hushed), "an empty login"},
 		{"Playwright, any, SOCKS5 with a login", youproxy.LayoutPlaywright(youproxy.SchemeAny), socks, "browsers cannot log in"},
+		{"curl, SOCKS5H, a control character in the login", youproxy.LayoutCurl(socks5h), bothPorts("us\ner", hushed), "a control character"},
+		{"Playwright, SOCKS5H with a login", youproxy.LayoutPlaywright(socks5h), socks, "browsers cannot log in"},
 		{"Scrapy, SOCKS5", youproxy.LayoutScrapy(socks5), socks, "does not speak SOCKS5"},
+		{"Scrapy, SOCKS5H", youproxy.LayoutScrapy(socks5h), socks, "does not speak SOCKS5"},
+		{"Scrapy, an empty login", youproxy.LayoutScrapy(http1), bothPorts("", hushed), "an empty login"},
+		{"Scrapy, an empty login and password", youproxy.LayoutScrapy(http1), bothPorts("", ""), "an empty login"},
+		{"Scrapy, a login in Latin-1", youproxy.LayoutScrapy(http1), bothPorts("é", hushed), "outside ASCII"},
+		{"Scrapy, a login outside Latin-1", youproxy.LayoutScrapy(http1), bothPorts("世", hushed), "outside ASCII"},
+		{"Scrapy, a password in Latin-1", youproxy.LayoutScrapy(http1), bothPorts("user", hushed+"é"), "outside ASCII"},
+		{"Scrapy, a password that is not UTF-8", youproxy.LayoutScrapy(http1), bothPorts("user", hushed+"\xff"), "outside ASCII"},
 		{"Scrapy, any, SOCKS5 alone", youproxy.LayoutScrapy(youproxy.SchemeAny), socks, "no port for http"},
 		{"CSV, a carriage return in the password", youproxy.LayoutCSV(), bothPorts("user", hushed+"\r\n"), "the carriage return in its password"},
 		{"CSV, a carriage return in the login", youproxy.LayoutCSV(), bothPorts("us\rer", hushed), "the carriage return in its login"},
@@ -440,9 +515,14 @@ func TestLayoutsThatCannotCarryAProxy(t *testing.T) {
 	}
 	open := openProxy
 	open.HTTPPort = 0
-	got, err := open.Format(youproxy.LayoutPlaywright(youproxy.SchemeAny))
-	require.NoError(t, err)
-	assert.Equal(t, `{"server":"socks5://192.0.2.2:9092"}`, got, "without a login a browser can use it")
+	for _, s := range []youproxy.Scheme{youproxy.SchemeAny, socks5, socks5h} {
+		got, err := open.Format(youproxy.LayoutPlaywright(s))
+		require.NoError(t, err)
+		assert.Equal(t, `{"server":"socks5://192.0.2.2:9092"}`, got, "without a login a browser can use it")
+		got, err = open.Format(youproxy.LayoutCurl(s))
+		require.NoError(t, err)
+		assert.Equal(t, `proxy = "socks5h://192.0.2.2:9092"`, got, "the proxy looks names up, however it is asked for")
+	}
 }
 
 // A password that JSON cannot hold must not become another one in silence.
@@ -549,103 +629,6 @@ func FuzzJSONLines(f *testing.F) {
 		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
 		got.Extra = nil
 		require.Equal(t, p, got, text)
-	})
-}
-
-// csvValues are the cells of a proxy, before anything is done to them.
-func csvValues(p youproxy.Proxy) []string {
-	number := func(n int) string {
-		if n == 0 {
-			return ""
-		}
-		return strconv.Itoa(n)
-	}
-	instant := func(at time.Time) string {
-		if at.IsZero() {
-			return ""
-		}
-		return at.UTC().Format(time.RFC3339Nano)
-	}
-	as := youproxy.Credentials{}
-	if p.Credentials != nil {
-		as = *p.Credentials
-	}
-	return []string{
-		string(p.ID), string(p.ProxyType), p.Host, number(p.HTTPPort), number(p.SOCKS5Port), as.Login, as.Password.Reveal(), p.Country, instant(p.Start), instant(p.End),
-		strconv.FormatBool(p.AutoExtend), number(p.AutoExtendDays), string(p.OrderID), string(p.OrderNumber), p.MobileOperator, number(p.RotationTime), p.RebootURL.Reveal(),
-	}
-}
-
-// requireCSV checks that text is a table of these proxies that reads back, and
-// in which nothing is a formula.
-func requireCSV(t *testing.T, text string, list ...youproxy.Proxy) {
-	t.Helper()
-	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
-	require.NoError(t, err, "%q", text)
-	require.Len(t, rows, len(list)+1, "%q", text)
-	assert.Equal(t, strings.Split(csvHeader, ","), rows[0])
-	for i, row := range rows[1:] {
-		var values []string
-		for _, cell := range row {
-			require.NotRegexp(t, "^[=+@\t\r\n＝＋－＠-]", cell)
-			values = append(values, strings.TrimPrefix(cell, "'"))
-		}
-		require.Equal(t, csvValues(list[i]), values)
-	}
-}
-
-func writtenAsCSV(t *testing.T, list ...youproxy.Proxy) (string, error) {
-	t.Helper()
-	var b bytes.Buffer
-	err := youproxy.WriteProxies(&b, youproxy.LayoutCSV(), slices.Values(list))
-	return b.String(), err
-}
-
-// everyText is a proxy with a text in every field that holds one.
-func everyText(s string) youproxy.Proxy {
-	return youproxy.Proxy{
-		ID: youproxy.IPAddressID(s), ProxyType: youproxy.ProxyType(s), Host: s, Credentials: &youproxy.Credentials{Login: s, Password: youproxy.NewSecret(s)}, Country: s,
-		OrderID: youproxy.OrderID(s), OrderNumber: youproxy.OrderNumber(s), MobileOperator: s, RebootURL: youproxy.NewSecret(s),
-	}
-}
-
-func TestCSVReadsBack(t *testing.T) {
-	list := append(slices.Clone(layoutProxies), youproxy.Proxy{}, youproxy.Proxy{HTTPPort: -1, SOCKS5Port: -2, RotationTime: -3, AutoExtendDays: -4},
-		youproxy.Proxy{Start: time.Date(2026, 10, 1, 0, 0, 0, 1, time.FixedZone("X", 7200))})
-	for _, s := range []string{
-		"=1+1", "=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "'", "''", "'=1", "＝1", "＋1", "－1", "＠1",
-		`"`, `""`, `a"b`, `"=1"`, ",", ",=1", "a,=1", ";", ";=1", "a\nb", "a\n=1", "\n", " ", " a", "a ", `\.`, "\x00", "\ufeff=1", "\u2028", "é", "\xff",
-	} {
-		list = append(list, everyText(s))
-	}
-	for _, p := range list {
-		text, err := writtenAsCSV(t, p)
-		require.NoError(t, err)
-		requireCSV(t, text, p)
-		row, err := p.Format(youproxy.LayoutCSV())
-		require.NoError(t, err)
-		assert.Equal(t, text, csvHeader+"\n"+row+"\n")
-	}
-	text, err := writtenAsCSV(t, list...)
-	require.NoError(t, err)
-	requireCSV(t, text, list...)
-}
-
-func FuzzCSV(f *testing.F) {
-	for _, s := range []string{"", "=1", "'=1", "\t", "\n", "a\r\nb", `"`, `a","=1`, "＝", ";=1", "\xef\xbc"} {
-		f.Add(s, "x", -1)
-		f.Add("x", s, 65535)
-	}
-	f.Fuzz(func(t *testing.T, a, b string, port int) {
-		first, second := everyText(a), everyText(b)
-		first.HTTPPort, second.RotationTime = port, port
-		text, err := writtenAsCSV(t, first, second)
-		if strings.Contains(a+b, "\r") {
-			require.ErrorIs(t, err, youproxy.ErrNotUsable)
-			return
-		}
-		require.NoError(t, err)
-		requireCSV(t, text, first, second)
 	})
 }
 

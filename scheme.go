@@ -9,34 +9,47 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/youproxy-go/youproxy/internal/hostname"
 )
 
 // Scheme is the protocol that a program speaks with a proxy.
 type Scheme string
 
-// The schemes. SchemeAny stands for HTTP where the proxy has a port for it, and
-// else for SOCKS5.
+// The schemes. SchemeAny stands for SchemeHTTP where the proxy has a port for it, and
+// else for SchemeSOCKS5.
+//
+// SchemeSOCKS5 and SchemeSOCKS5H are the same protocol at the same port, and the same for
+// net/http, package proxypool and browsers: the proxy looks host names up. To curl, and to
+// programs in Python, socks5 means that they look names up themselves, which tells their
+// name server where they go, and socks5h that the proxy does: use SchemeSOCKS5H in what is
+// written for them.
 const (
-	SchemeAny    Scheme = ""
-	SchemeHTTP   Scheme = "http"
-	SchemeSOCKS5 Scheme = "socks5" // the proxy looks host names up
+	SchemeAny     Scheme = ""
+	SchemeHTTP    Scheme = "http"
+	SchemeSOCKS5  Scheme = "socks5"
+	SchemeSOCKS5H Scheme = "socks5h"
 )
 
 // Valid reports whether s is one of the schemes.
-func (s Scheme) Valid() bool { return s == SchemeAny || s == SchemeHTTP || s == SchemeSOCKS5 }
+func (s Scheme) Valid() bool { return s == SchemeAny || s == SchemeHTTP || s.isSOCKS5() }
+
+func (s Scheme) isSOCKS5() bool { return s == SchemeSOCKS5 || s == SchemeSOCKS5H }
 
 // ErrNotUsable is matched by the errors of a [Proxy] that cannot be used, or
 // written down, in the way that was asked for. Their texts say why, without its
 // password.
 var ErrNotUsable = errors.New("the proxy cannot be used in this way")
 
-// URL gives what [http.ProxyURL] and other programs take, with the password: its
+// URL returns what [http.ProxyURL] and other programs take, with the password: its
 // String must not be logged. [url.URL.Redacted] may.
 //
-// It is an error where the proxy has no port for the scheme, its host is neither
-// an address nor a host name, or its login or password is such that the scheme
-// cannot carry it: HTTP takes no colon in a login and no control characters (RFC
-// 7617), SOCKS5 takes 1 to 255 bytes of each (RFC 1929).
+// It is an error that matches [ErrNotUsable] where the proxy has no port for the scheme,
+// its host is neither an address nor a host name, or the scheme cannot carry its login or
+// password. HTTP takes no colon in a login and no control characters (RFC 7617). SOCKS5
+// takes a login of 1 to 255 bytes and a password of up to 255; an empty one is taken by
+// servers, although RFC 1929 rules it out. An address has no zone, and a host name is in
+// ASCII.
 func (p Proxy) URL(s Scheme) (*url.URL, error) {
 	e, err := p.endpoint(s)
 	if err != nil {
@@ -49,7 +62,7 @@ func (p Proxy) URL(s Scheme) (*url.URL, error) {
 	return u, nil
 }
 
-// Transport gives a new transport that sends everything through the proxy. It
+// Transport returns a new transport that sends everything through the proxy. It
 // begins as a copy of [http.DefaultTransport], without what the environment says
 // of proxies; each of configure, in turn, may change it.
 //
@@ -97,7 +110,7 @@ func (e endpoint) hostPort() string { return net.JoinHostPort(e.host, strconv.It
 // endpoint checks all that [Proxy.URL] promises.
 func (p Proxy) endpoint(s Scheme) (endpoint, error) {
 	if !s.Valid() {
-		return endpoint{}, fmt.Errorf("youproxy: the scheme %s is not known: it is %q or %q", shortQuote(string(s)), SchemeHTTP, SchemeSOCKS5)
+		return endpoint{}, fmt.Errorf("youproxy: the scheme %s is not known: it is %q, %q or %q", shortQuote(string(s)), SchemeHTTP, SchemeSOCKS5, SchemeSOCKS5H)
 	}
 	e := endpoint{scheme: s, host: p.host()}
 	if s == SchemeAny {
@@ -107,13 +120,13 @@ func (p Proxy) endpoint(s Scheme) (endpoint, error) {
 		}
 	}
 	e.port = p.HTTPPort
-	if e.scheme == SchemeSOCKS5 {
+	if e.scheme.isSOCKS5() {
 		e.port = p.SOCKS5Port
 	}
 	switch {
 	case e.host == "":
 		return e, p.notUsable("it has no host")
-	case !isHost(e.host):
+	case !hostname.Valid(e.host):
 		return e, p.notUsable("its host %s is neither an address nor a host name", shortQuote(e.host))
 	case e.port == 0 && s == SchemeAny:
 		return e, p.notUsable("it has no port")
@@ -129,26 +142,23 @@ func (p Proxy) endpoint(s Scheme) (endpoint, error) {
 		return e, nil
 	}
 	e.login, e.password = p.Credentials.Login, p.Credentials.Password.Reveal()
-	if e.scheme == SchemeHTTP {
-		switch {
-		case strings.Contains(e.login, ":"):
-			return e, p.notUsable("HTTP cannot carry a login with a colon")
-		case hasControl(e.login):
-			return e, p.notUsable("HTTP cannot carry a login with a control character")
-		case hasControl(e.password):
-			return e, p.notUsable("HTTP cannot carry a password with a control character")
-		}
-		return e, nil
-	}
-	for _, c := range []struct{ name, text string }{{"login", e.login}, {"password", e.password}} {
-		if len(c.text) < 1 || len(c.text) > 255 {
-			return e, p.notUsable("SOCKS5 cannot carry a %s of %d bytes: it takes 1 to 255", c.name, len(c.text))
-		}
+	switch socks5 := e.scheme.isSOCKS5(); {
+	case socks5 && (e.login == "" || len(e.login) > 255):
+		return e, p.notUsable("SOCKS5 cannot carry a login of %d bytes: it takes 1 to 255", len(e.login))
+	case socks5 && len(e.password) > 255:
+		return e, p.notUsable("SOCKS5 cannot carry a password of %d bytes: it takes up to 255", len(e.password))
+	case socks5:
+	case strings.Contains(e.login, ":"):
+		return e, p.notUsable("HTTP cannot carry a login with a colon")
+	case hasControl(e.login):
+		return e, p.notUsable("HTTP cannot carry a login with a control character")
+	case hasControl(e.password):
+		return e, p.notUsable("HTTP cannot carry a password with a control character")
 	}
 	return e, nil
 }
 
-// host gives the host, or the address where that is all there is.
+// host returns the host, or the address where that is all there is.
 func (p Proxy) host() string {
 	if p.Host == "" && p.IP.IsValid() {
 		return p.IP.String()

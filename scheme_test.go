@@ -31,10 +31,10 @@ func bothPorts(login, password string) youproxy.Proxy {
 }
 
 func TestScheme(t *testing.T) {
-	for _, s := range []youproxy.Scheme{youproxy.SchemeAny, youproxy.SchemeHTTP, youproxy.SchemeSOCKS5, "", "http", "socks5"} {
+	for _, s := range []youproxy.Scheme{youproxy.SchemeAny, youproxy.SchemeHTTP, youproxy.SchemeSOCKS5, youproxy.SchemeSOCKS5H, "", "http", "socks5", "socks5h"} {
 		assert.True(t, s.Valid(), "%q", s)
 	}
-	for _, s := range []youproxy.Scheme{"HTTP", "https", "socks5h", "socks4", "any", " http"} {
+	for _, s := range []youproxy.Scheme{"HTTP", "https", "socks5H", "socks4", "any", " http"} {
 		assert.False(t, s.Valid(), "%q", s)
 	}
 }
@@ -49,6 +49,7 @@ func TestProxyURL(t *testing.T) {
 	}{
 		{"HTTP", bothPorts("user", "word"), youproxy.SchemeHTTP, "http://user:word@192.0.2.1:8080"},
 		{"SOCKS5", bothPorts("user", "word"), youproxy.SchemeSOCKS5, "socks5://user:word@192.0.2.1:9090"},
+		{"SOCKS5H", bothPorts("user", "word"), youproxy.SchemeSOCKS5H, "socks5h://user:word@192.0.2.1:9090"},
 		{"any is HTTP", bothPorts("user", "word"), youproxy.SchemeAny, "http://user:word@192.0.2.1:8080"},
 		{"any of one with HTTP alone", youproxy.Proxy{Host: "192.0.2.1", HTTPPort: 1}, youproxy.SchemeAny, "http://192.0.2.1:1"},
 		{"any of one with SOCKS5 alone", youproxy.Proxy{Host: "192.0.2.1", SOCKS5Port: 65535}, youproxy.SchemeAny, "socks5://192.0.2.1:65535"},
@@ -61,6 +62,8 @@ func TestProxyURL(t *testing.T) {
 		{"IPv6 by SOCKS5", youproxy.Proxy{Host: "2001:db8::1", IP: sixth, SOCKS5Port: 9090}, youproxy.SchemeSOCKS5, "socks5://[2001:db8::1]:9090"},
 		{"an IPv6 address alone", youproxy.Proxy{IP: sixth, HTTPPort: 8080}, youproxy.SchemeHTTP, "http://[2001:db8::1]:8080"},
 		{"an empty password", bothPorts("user", ""), youproxy.SchemeHTTP, "http://user:@192.0.2.1:8080"},
+		{"an empty password, SOCKS5", bothPorts("user", ""), youproxy.SchemeSOCKS5, "socks5://user:@192.0.2.1:9090"},
+		{"an absolute host name", youproxy.Proxy{Host: "example.com.", HTTPPort: 80}, youproxy.SchemeHTTP, "http://example.com.:80"},
 		{"an empty login", bothPorts("", "word"), youproxy.SchemeHTTP, "http://:word@192.0.2.1:8080"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -80,15 +83,15 @@ func TestProxyURL(t *testing.T) {
 var oddSigns = []string{"@", ":", "/", "%", "#", "?", "space ", "&", "+", "=", ";", ",", `"`, `\`, "é", "%40", "[", "]", "'", "<", ">", "|", "$", "`", "{{", "*", "世界", "\u2028", "\u0085", "\xff"}
 
 func TestProxyURLKeepsLoginAndPassword(t *testing.T) {
-	for _, s := range []youproxy.Scheme{youproxy.SchemeHTTP, youproxy.SchemeSOCKS5} {
+	for _, s := range []youproxy.Scheme{youproxy.SchemeHTTP, youproxy.SchemeSOCKS5, youproxy.SchemeSOCKS5H} {
 		logins, passwords := []string{"user"}, []string{"word"}
 		for _, sign := range append(oddSigns, strings.Join(oddSigns, "")) {
 			passwords = append(passwords, sign, "a"+sign+"b", sign+sign)
-			if s == youproxy.SchemeSOCKS5 || !strings.Contains(sign, ":") {
+			if s != youproxy.SchemeHTTP || !strings.Contains(sign, ":") {
 				logins = append(logins, sign, "a"+sign+"b", sign+sign)
 			}
 		}
-		if s == youproxy.SchemeSOCKS5 {
+		if s != youproxy.SchemeHTTP {
 			logins, passwords = append(logins, "a\x00\r\nb"), append(passwords, "a\x00\r\nb\x7f", strings.Repeat("x", 255))
 		}
 		for _, login := range logins {
@@ -120,7 +123,7 @@ var unusable = func() []unusableProxy {
 	as := func(login, password string) youproxy.Proxy {
 		return with(func(p *youproxy.Proxy) { p.Credentials = credentials(login, password) })
 	}
-	const both, h, s = youproxy.SchemeAny, youproxy.SchemeHTTP, youproxy.SchemeSOCKS5
+	const both, h, s, sh = youproxy.SchemeAny, youproxy.SchemeHTTP, youproxy.SchemeSOCKS5, youproxy.SchemeSOCKS5H
 	list := []unusableProxy{
 		{"no HTTP port", with(func(p *youproxy.Proxy) { p.HTTPPort = 0 }), h, "no port for http"},
 		{"no SOCKS5 port", with(func(p *youproxy.Proxy) { p.SOCKS5Port = 0 }), s, "no port for socks5"},
@@ -134,7 +137,9 @@ var unusable = func() []unusableProxy {
 		{"a colon in the login, HTTP", as("us:er", hushed), h, "a login with a colon"},
 		{"a colon in the login, any", as("us:er", hushed), both, "a login with a colon"},
 		{"an empty login, SOCKS5", as("", hushed), s, "a login of 0 bytes"},
-		{"an empty password, SOCKS5", as("user", ""), s, "a password of 0 bytes"},
+		{"no SOCKS5 port, SOCKS5H", with(func(p *youproxy.Proxy) { p.SOCKS5Port = 0 }), sh, "no port for socks5h"},
+		{"an empty login, SOCKS5H", as("", hushed), sh, "a login of 0 bytes"},
+		{"a password of 256 bytes, SOCKS5H", as("user", strings.Repeat(hushed, 22)[:256]), sh, "a password of 256 bytes"},
 		{"a login of 256 bytes, SOCKS5", as(strings.Repeat("x", 256), hushed), s, "a login of 256 bytes"},
 		{"a login of 128 letters and 256 bytes, SOCKS5", as(strings.Repeat("é", 128), hushed), s, "a login of 256 bytes"},
 		{"a password of 256 bytes, SOCKS5", as("user", strings.Repeat(hushed, 22)[:256]), s, "a password of 256 bytes"},
@@ -195,7 +200,7 @@ func TestProxyThatIsNotUsable(t *testing.T) {
 }
 
 func TestUnknownScheme(t *testing.T) {
-	for _, s := range []youproxy.Scheme{"https", "HTTP", "socks5h", "a\nb", youproxy.Scheme(strings.Repeat("x", 1<<20))} {
+	for _, s := range []youproxy.Scheme{"https", "HTTP", "socks4", "a\nb", youproxy.Scheme(strings.Repeat("x", 1<<20))} {
 		_, err := bothPorts("user", hushed).URL(s)
 		require.Error(t, err)
 		assert.NotErrorIs(t, err, youproxy.ErrNotUsable, "the proxy is not at fault")
@@ -210,7 +215,7 @@ func TestUnknownScheme(t *testing.T) {
 func TestWhatIsJustUsable(t *testing.T) {
 	long := strings.Repeat("x", 255)
 	for _, p := range []youproxy.Proxy{
-		bothPorts(long, long), bothPorts("x", "x"), bothPorts("a:b", "a:b"), bothPorts("\n", "\x00"),
+		bothPorts(long, long), bothPorts("x", ""), bothPorts("a:b", "a:b"), bothPorts("\n", "\x00"),
 		{Host: strings.Repeat("a", 253), SOCKS5Port: 1}, {Host: "localhost", SOCKS5Port: 1},
 	} {
 		_, err := p.URL(youproxy.SchemeSOCKS5)
@@ -590,7 +595,7 @@ func TestAnAddressInThePlaceOfAHost(t *testing.T) {
 	assert.Equal(t, "http://[2001:db8::1]:8080", u.String())
 	row, err := p.Format(youproxy.LayoutCSV())
 	require.NoError(t, err)
-	assert.True(t, strings.HasPrefix(row, "1,,2001:db8::1,8080,"), row)
+	assert.True(t, strings.HasPrefix(row, "'1,,2001:db8::1,8080,"), row)
 	line, err := p.Format(youproxy.LayoutJSONLines())
 	require.NoError(t, err)
 	assert.Contains(t, line, `"ipAddressIp":"2001:db8::1"`)

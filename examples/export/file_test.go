@@ -190,7 +190,7 @@ func TestTheOldFileStays(t *testing.T) {
 			fake.Refuse("GET /ipAddress", 2)
 		}, want: "Error api key"},
 		"an unusable proxy": {args: []string{"-scheme", "http"}, want: "it has no port for http\nexport: -skip leaves out what cannot be written\n"},
-		"none is usable":    {args: []string{"-scheme", "http", "-type", "IPv6", "-skip"}, want: "none of 2 proxies can be written so"},
+		"none is usable":    {args: []string{"-scheme", "http", "-type", "IPv6", "-skip"}, want: "none of 2 proxies can be written in the layout URL"},
 		"a template":        {args: []string{"-template", "{{.Hosst}}"}, want: "can't evaluate field"},
 		"cancelled before the answer": {spoil: func(t *testing.T, _ *youproxytest.Server, cancel func()) {
 			inFrontOf(t, func(_ http.ResponseWriter, r *http.Request) {

@@ -11,6 +11,9 @@
 //	go run ./examples/export -type ISP -scheme socks5 -layout host:port:login:password | shuf
 //	go run ./examples/export -template '{{.Host}} {{with .Credentials}}{{.Login}} {{.Password.Reveal}}{{end}}'
 //
+// For curl and for programs in Python, give -scheme socks5h in place of socks5, so that the
+// proxy looks host names up, and not this machine.
+//
 // host:port and what is built on it do not tell the scheme: give one with -scheme
 // where the account has proxies that speak only SOCKS5.
 //
@@ -86,7 +89,7 @@ type exporter struct {
 	madeUp bool // the proxies are those of the fake
 	notes  printer
 
-	written, leftOut int // proxies
+	listed, leftOut int // proxies
 }
 
 // export writes the list to where the flags say.
@@ -109,38 +112,35 @@ func (e *exporter) export(ctx context.Context, stdout io.Writer) error {
 
 // write writes the list while it arrives.
 func (e *exporter) write(ctx context.Context, w io.Writer) error {
-	err := youproxy.WriteProxies(w, e.layout, e.proxies(ctx))
-	if errors.Is(err, youproxy.ErrNotUsable) {
+	var opts []youproxy.WriteOption
+	if e.skip {
+		opts = append(opts, youproxy.SkipUnusable(func(_ youproxy.Proxy, err error) {
+			e.leftOut++
+			e.notes.line("export: left out: %v", err)
+		}))
+	}
+	err := youproxy.WriteProxies(w, e.layout, e.proxies(ctx), opts...)
+	if errors.Is(err, youproxy.ErrNotUsable) && !e.skip {
 		err = fmt.Errorf("%w\nexport: -skip leaves out what cannot be written", err)
 	}
 	return err
 }
 
-// proxies gives the proxies to write, and counts them.
+// proxies yields the proxies to write, and counts them.
 func (e *exporter) proxies(ctx context.Context) iter.Seq2[youproxy.Proxy, error] {
 	return func(yield func(youproxy.Proxy, error) bool) {
 		for p, err := range e.client.Proxies(ctx, youproxy.ProxyQuery{ProxyType: e.proxyType}) {
-			if err == nil && e.skip {
-				if _, unfit := p.Format(e.layout); unfit != nil {
-					e.leftOut++
-					e.notes.line("export: left out: %v", unfit)
-					continue
-				}
-			}
 			if !yield(p, err) || err != nil {
 				return
 			}
-			e.written++
-		}
-		if e.written == 0 && e.leftOut > 0 {
-			yield(youproxy.Proxy{}, fmt.Errorf("none of %d proxies can be written so", e.leftOut))
+			e.listed++
 		}
 	}
 }
 
 // String sums up what was written.
 func (e *exporter) String() string {
-	text := fmt.Sprintf("Proxies: %d", e.written)
+	text := fmt.Sprintf("Proxies: %d", e.listed-e.leftOut)
 	if e.file != "" {
 		text += ", in " + e.file
 	}

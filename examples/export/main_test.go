@@ -157,6 +157,7 @@ func TestLayouts(t *testing.T) {
 		"curl":               {[]string{"-layout", "curl"}, "proxy = \"http://login3:Pwdaa66d13@198.18.0.5:59100\"\nproxy = \"http://198.18.0.6:59100\"\n"},
 		"a template":         {[]string{"-template", template}, "198.18.0.5 59100 login3 Pwdaa66d13\n198.18.0.6 59100\n"},
 		"SOCKS5":             {[]string{"-scheme", "SOCKS5"}, "socks5://login3:Pwdaa66d13@198.18.0.5:59101\nsocks5://198.18.0.6:59101\n"},
+		"SOCKS5H":            {[]string{"-scheme", "socks5h"}, "socks5h://login3:Pwdaa66d13@198.18.0.5:59101\nsocks5h://198.18.0.6:59101\n"},
 		"the port of SOCKS5": {[]string{"-scheme", "socks5", "-layout", "host:port"}, "198.18.0.5:59101\n198.18.0.6:59101\n"},
 		"HTTP":               {[]string{"-scheme", "http"}, "http://login3:Pwdaa66d13@198.18.0.5:59100\nhttp://198.18.0.6:59100\n"},
 		"any scheme":         {[]string{"-scheme", "any"}, "http://login3:Pwdaa66d13@198.18.0.5:59100\nhttp://198.18.0.6:59100\n"},
@@ -302,7 +303,7 @@ func TestSkip(t *testing.T) {
 func TestSkipThatLeavesNothing(t *testing.T) {
 	for name, args := range map[string][]string{
 		"the scheme": {"-scheme", "http", "-type", "IPv6"},
-		"a template": {"-template", "{{.Hosst}}", "-type", "IPv6"},
+		"a template": {"-template", `{{.URL "http"}}`, "-type", "IPv6"},
 		"an array":   {"-layout", "playwright", "-type", "IPv6"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -311,7 +312,7 @@ func TestSkipThatLeavesNothing(t *testing.T) {
 			assert.Equal(t, 1, code)
 			assert.Empty(t, stdout)
 			assert.Equal(t, 2, strings.Count(stderr, "export: left out: "))
-			assert.Contains(t, stderr, "export: none of 2 proxies can be written so\n")
+			assert.Contains(t, stderr, "export: youproxy: none of 2 proxies can be written in the layout ")
 		})
 	}
 }
@@ -332,11 +333,14 @@ func TestTemplateErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			withoutKey(t)
-			code, _, stderr := start(t.Context(), t, "-template", test.template)
-			assert.Equal(t, 1, code)
-			assert.Contains(t, stderr, "proxy 11111111111111111")
-			assert.Contains(t, stderr, test.want)
-			assert.NotContains(t, stderr, "-skip")
+			for _, args := range [][]string{{"-template", test.template}, {"-template", test.template, "-skip"}} {
+				code, _, stderr := start(t.Context(), t, args...)
+				assert.Equal(t, 1, code, "the template is at fault, and no proxy")
+				assert.Contains(t, stderr, "proxy 11111111111111111")
+				assert.Contains(t, stderr, test.want)
+				assert.NotContains(t, stderr, "-skip")
+				assert.NotContains(t, stderr, "left out")
+			}
 		})
 	}
 }
@@ -447,7 +451,7 @@ func TestUsageErrors(t *testing.T) {
 		"unknown flag":             {[]string{"-color"}, "not defined"},
 		"more than flags":          {[]string{"csv"}, `"csv" is not a flag`},
 		"unknown layout":           {[]string{"-layout", "xml"}, "must be host:port, host:port:login:password, login:password@host:port, url, csv, jsonl, curl, playwright or scrapy"},
-		"unknown scheme":           {[]string{"-scheme", "ftp"}, "must be any, http or socks5"},
+		"unknown scheme":           {[]string{"-scheme", "ftp"}, "must be any, http, socks5 or socks5h"},
 		"unknown type":             {[]string{"-type", "IPv5"}, "must be IPv4, IPv6, MOBILE or ISP"},
 		"a template with an error": {[]string{"-template", "{{.Host"}, "unclosed action"},
 		"an unknown function":      {[]string{"-template", "{{port .}}"}, `function "port" not defined`},

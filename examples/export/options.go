@@ -54,7 +54,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.SetOutput(stderr)
 	flags.Func("layout", "`form` of the list: "+layoutNames()+" (default url)", o.setLayout)
 	flags.Func("template", "`text/template` for each proxy, in place of -layout; a password is {{.Credentials.Password.Reveal}}", o.setTemplate)
-	flags.Func("scheme", "what is to be spoken with the proxies: `any`, http or socks5 (default any)", o.setScheme)
+	flags.Func("scheme", "what is to be spoken with the proxies: `any`, http, socks5 or socks5h (default any)", o.setScheme)
 	flags.Func("type", "only this proxy `type`: IPv4, IPv6, MOBILE or ISP", o.setType)
 	flags.BoolVar(&o.skip, "skip", false, "leave out proxies that cannot be written so")
 	flags.Func("o", "`file` to write, which only its owner may read; - is stdout (default -)", o.setFile)
@@ -145,14 +145,14 @@ func (o *options) setFile(s string) error {
 
 func (o *options) setScheme(s string) error {
 	for name, scheme := range map[string]youproxy.Scheme{
-		"any": youproxy.SchemeAny, "http": youproxy.SchemeHTTP, "socks5": youproxy.SchemeSOCKS5,
+		"any": youproxy.SchemeAny, "http": youproxy.SchemeHTTP, "socks5": youproxy.SchemeSOCKS5, "socks5h": youproxy.SchemeSOCKS5H,
 	} {
 		if strings.EqualFold(s, name) {
 			o.scheme = scheme
 			return nil
 		}
 	}
-	return errors.New("must be any, http or socks5")
+	return errors.New("must be any, http, socks5 or socks5h")
 }
 
 func (o *options) setType(s string) error {
