@@ -24,6 +24,8 @@ type account struct {
 	ids      int                                 // of proxies, given out so far
 	hosts    int                                 // given out so far
 
+	proxies *proxies // nil where they do not work
+
 	nextRenewal time.Time // no later than the first one; zero where there is none
 
 	provisioningDelay    time.Duration

@@ -18,7 +18,7 @@ type IPAddress struct {
 	OrderNumber    youproxy.OrderNumber
 	ProxyType      youproxy.ProxyType
 	Country        string
-	Host           string            // of IPv6 the gateway, which the order's proxies share
+	Host           string            // of IPv6 the gateway, which the order's proxies share without WithProxies
 	HTTPPort       int               // 0 where the proxy speaks only SOCKS
 	SOCKS5Port     int               // 0 where the proxy speaks only HTTP
 	Protocol       youproxy.Protocol // of IPv6
@@ -61,8 +61,8 @@ const (
 	gatewaySize = 50_000
 )
 
-// provision makes the proxies of an order.
-func (a *account) provision(o *placedOrder) {
+// provision makes the proxies of the nth order. An error says why they cannot work.
+func (a *account) provision(o *placedOrder, n int) (err error) {
 	o.ips = make([]IPAddress, o.Quantity)
 	for i := range o.ips {
 		ip := &o.ips[i]
@@ -80,23 +80,31 @@ func (a *account) provision(o *placedOrder) {
 			ReadyAt:        o.CreatedAt.Add(a.provisioningDelay),
 		}
 		if o.AuthType == youproxy.AuthTypeLogin {
-			ip.Login, ip.Password = credentials(len(a.orders))
+			ip.Login, ip.Password = credentials(n)
 		}
 		if o.ProxyType == youproxy.ProxyTypeIPv6 {
 			a.connectIPv6(ip, o.Protocol, i)
 		} else {
 			ip.Host, ip.HTTPPort, ip.SOCKS5Port = a.nextHost(), httpPort, socks5Port
 		}
-		a.ips[ip.ID] = ip
 	}
+	if a.proxies != nil {
+		if o.proxies, err = a.proxies.start(o.ips); err != nil {
+			return err
+		}
+	}
+	for i := range o.ips {
+		a.ips[o.ips[i].ID] = &o.ips[i]
+	}
+	return nil
 }
 
 // connectIPv6 returns the nth proxy of an IPv6 order a port of the order's gateway.
 func (a *account) connectIPv6(ip *IPAddress, protocol youproxy.Protocol, n int) {
-	if n%gatewaySize == 0 {
+	if n%gatewaySize == 0 || a.proxies != nil {
 		a.nextHost()
 	}
-	ip.Host = host(a.hosts - 1)
+	ip.Host = a.host(a.hosts - 1)
 	ip.Protocol = protocol
 	port := gatewayPort + n%gatewaySize
 	if protocol == youproxy.ProtocolSOCKS {
@@ -109,13 +117,21 @@ func (a *account) connectIPv6(ip *IPAddress, protocol youproxy.Protocol, n int) 
 // nextHost returns out an address.
 func (a *account) nextHost() string {
 	a.hosts++
-	return host(a.hosts - 1)
+	return a.host(a.hosts - 1)
 }
 
-// host returns the nth address: those of 198.18.0.0/15, which is reserved for
-// benchmarks, and then those of 240.0.0.0/4, which is reserved for the future.
-// Neither leads anywhere.
-func host(n int) string {
+// host returns the nth address.
+func (a *account) host(n int) string {
+	if a.proxies != nil {
+		return loopback(n)
+	}
+	return nowhere(n)
+}
+
+// nowhere returns the nth address that leads nowhere: those of 198.18.0.0/15, which is
+// reserved for benchmarks, and then those of 240.0.0.0/4, which is reserved for the
+// future.
+func nowhere(n int) string {
 	first := uint32(198<<24 | 18<<16)
 	if n++; n >= 1<<17 {
 		first = 240 << 24

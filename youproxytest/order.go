@@ -33,7 +33,8 @@ type placedOrder struct {
 	Order
 
 	ips        []IPAddress
-	renumbered int // times, see WithRenewedIDs
+	proxies    []*soldProxy // the same, where they work
+	renumbered int          // times, see WithRenewedIDs
 }
 
 // Orders returns the orders that were executed or added, oldest first.
@@ -53,7 +54,7 @@ func (s *Server) Orders() []Order {
 // are required. The other fields have defaults: the present time, the shortest rent
 // period, authorisation by login, protocol HTTP, and the first operator and rotation
 // time of the country; 0 is no rotation time here. AddOrder panics where the type is not sold in the country, a
-// field is invalid, or the ID or Number is taken.
+// field is invalid, the ID or Number is taken, or its proxies cannot work.
 func (s *Server) AddOrder(o Order) Order {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +63,11 @@ func (s *Server) AddOrder(o Order) Order {
 	if wrong := a.checkOrder(&o); wrong != "" {
 		panic("youproxytest: the order cannot be added: " + wrong)
 	}
-	return a.place(o).Order
+	placed, err := a.place(o)
+	if err != nil {
+		panic("youproxytest: the order cannot be added: its proxies cannot work: " + err.Error())
+	}
+	return placed.Order
 }
 
 // complete chooses what an order leaves open.
@@ -122,7 +127,7 @@ func (a *account) checkOrder(o *Order) string {
 
 // place writes an order down, names it where it has no name yet, and makes its
 // proxies.
-func (a *account) place(o Order) *placedOrder {
+func (a *account) place(o Order) (*placedOrder, error) {
 	for n := len(a.orders); o.Number == ""; n++ {
 		if number := orderNumber(n); a.byNumber[number] == nil {
 			o.Number = number
@@ -134,11 +139,13 @@ func (a *account) place(o Order) *placedOrder {
 		}
 	}
 	placed := &placedOrder{Order: o}
+	if err := a.provision(placed, len(a.orders)+1); err != nil {
+		return nil, err
+	}
 	a.orders = append(a.orders, placed)
 	a.byNumber[o.Number] = placed
 	a.byID[o.ID] = placed
-	a.provision(placed)
-	return placed
+	return placed, nil
 }
 
 // orderNumber returns the number of the nth order.
@@ -227,16 +234,19 @@ func createOrder(a *account, c *call) (any, error) {
 	if doubts := append(t.doubts(), a.doubts(p)...); len(doubts) > 0 {
 		return nil, &doubts[0]
 	}
-	a.spend(p)
 	o := t.order()
 	o.Price = youproxy.Money{Amount: p.total, Currency: a.balance.Currency}
 	o.CreatedAt = a.now
-	number := a.place(o).Number
+	placed, err := a.place(o)
+	if err != nil {
+		return nil, &refusal{Code: int(youproxy.ErrServiceFault), Message: "the proxies cannot work: " + err.Error()}
+	}
+	a.spend(p)
 	left := a.funds()
 	return orderReply{
 		Success:         true,
 		ProxyType:       (*string)(&t.proxyType),
-		OrderNumber:     (*string)(&number),
+		OrderNumber:     (*string)(&placed.Number),
 		Balance:         left.balance,
 		Currency:        left.currency,
 		PromoCodeStatus: p.promoCodeStatus,

@@ -21,6 +21,13 @@
 // whenever the account is looked at, everything that was due by then has happened.
 // The same calls produce the same ids, addresses and passwords.
 //
+// # Proxies
+//
+// The addresses in the list lead nowhere. With [WithProxies] they lead to forward
+// proxies on loopback, so that a test can send requests through what it bought:
+// [Server.ProxyRequests] returns which proxies were used, and [Server.BreakProxy] makes
+// one fail.
+//
 // # Time
 //
 // The server has a clock ([WithClock], [WithClockSkew]), [time.Now] by default, and
@@ -141,6 +148,7 @@ func NewServer(opts ...Option) *Server {
 	s.keys = keyPattern(s.apiKey)
 	s.http.Handler = s
 	s.http.ConnState = s.count
+	s.http.ConnContext = withProxy
 	return s
 }
 
@@ -222,8 +230,12 @@ func (s *Server) Close() {
 		s.mu.Lock()
 		s.over = true
 		transport := s.transport
+		proxies, orders := s.account.proxies, s.account.orders
 		s.mu.Unlock()
 
+		if proxies != nil {
+			proxies.close(orders)
+		}
 		close(s.closed)
 		_ = s.http.Close()
 		s.serving.Wait()
@@ -240,7 +252,7 @@ func (s *Server) Close() {
 func (s *Server) serve(l net.Listener) {
 	s.serving.Go(func() {
 		err := s.http.Serve(l)
-		if !errors.Is(err, http.ErrServerClosed) {
+		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			panic("youproxytest: the server broke down: " + err.Error())
 		}
 	})

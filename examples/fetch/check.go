@@ -30,9 +30,6 @@ func (f *fetcher) pageName() string {
 // check fetches the page through every proxy.
 func (f *fetcher) check(ctx context.Context, urls []*url.URL) ([]proxypool.CheckResult, error) {
 	opts := []proxypool.CheckOption{proxypool.CheckConcurrency(f.concurrency), proxypool.CheckTimeout(f.timeout)}
-	if f.transport != nil {
-		opts = append(opts, proxypool.CheckTransport(f.transport))
-	}
 	progress := newProgress(f.stderr)
 	defer progress.end()
 	var results []proxypool.CheckResult

@@ -2,34 +2,32 @@ package main
 
 import (
 	"context"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 
 	"github.com/youproxy-go/youproxy"
-	"github.com/youproxy-go/youproxy/examples/internal/forwardproxy"
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-// demo is what a run without a key has in place of the world: a fake service, the
-// proxies it sells, and a page.
+// demo is what a run without a key has in place of the world: a fake service, whose
+// proxies work, and a page.
 type demo struct {
 	fake    *youproxytest.Server
-	network *forwardproxy.Network
 	client  *youproxy.Client
-	page    string
+	website *httptest.Server
 	bought  *youproxy.Purchase
 	failing map[youproxy.IPAddressID]bool // the proxies that are meant to fail
 }
 
 func newDemo(ctx context.Context) (_ *demo, err error) {
-	d := &demo{fake: youproxytest.NewServer(), network: forwardproxy.New(), failing: make(map[youproxy.IPAddressID]bool)}
+	d := &demo{fake: youproxytest.NewServer(youproxytest.WithProxies()), website: httptest.NewServer(http.HandlerFunc(callersAddress)), failing: make(map[youproxy.IPAddressID]bool)}
 	defer func() {
 		if err != nil {
 			d.close()
 		}
 	}()
-	if d.page, err = d.network.Serve(http.HandlerFunc(forwardproxy.CallersAddress)); err != nil {
-		return nil, err
-	}
 	if d.client, err = d.fake.Client(); err != nil {
 		return nil, err
 	}
@@ -45,30 +43,33 @@ func newDemo(ctx context.Context) (_ *demo, err error) {
 	}
 	for i, p := range d.fake.IPAddresses() {
 		switch i {
-		case 1: // it is dead
+		case 1:
 			d.failing[p.ID] = true
-			continue
-		case 4: // it does not take the login that was sold
+			d.fake.BreakProxy(p.ID, youproxytest.ProxyDown)
+		case 4:
 			d.failing[p.ID] = true
-			p.Password += "-changed"
-		}
-		if err = d.network.Add(p); err != nil {
-			return nil, err
+			d.fake.BreakProxy(p.ID, youproxytest.ProxyRefusesLogin)
 		}
 	}
 	return d, nil
 }
 
 func (d *demo) close() {
-	d.network.Close()
 	d.fake.Close()
+	d.website.Close()
+}
+
+// callersAddress is a page that tells the address a request comes from.
+func callersAddress(w http.ResponseWriter, r *http.Request) {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	_, _ = io.WriteString(w, host)
 }
 
 // use has a run take what it needs of the world from d.
 func (d *demo) use(f *fetcher) {
-	f.client, f.transport, f.failing = d.client, d.network.Transport(), d.failing
+	f.client, f.failing = d.client, d.failing
 	if f.target == "" {
-		f.target = d.page
+		f.target = d.website.URL + "/"
 	}
 	f.out.line("Bought %s for %s. Two of the account's proxies are meant to fail.", d.bought.OrderNumber, d.bought.Charged)
 }

@@ -15,7 +15,7 @@
 // The exit address is shown where the page tells it, as that of the default target
 // does. Passwords are never shown. Progress goes to stderr: a bar on a terminal,
 // otherwise lines. Without a key and a terminal, times are shown as below the
-// -timeout only, so that the output is always the same.
+// -timeout only, so that the output is the same but for the ports.
 //
 // It exits with 0 if the page came through every proxy (without a key: but for
 // those that are meant to fail) and with all requests, 1 if not or if there are no
@@ -28,7 +28,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -80,10 +79,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 type fetcher struct {
 	*options
 
-	client    *youproxy.Client
-	transport *http.Transport               // how proxies are reached; nil: as usual
-	failing   map[youproxy.IPAddressID]bool // the proxies that are meant to fail
-	exact     bool                          // show exact times
+	client  *youproxy.Client
+	failing map[youproxy.IPAddressID]bool // the proxies that are meant to fail
+	exact   bool                          // show exact times
 
 	out    printer
 	stderr io.Writer

@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"flag"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,7 +18,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/youproxy-go/youproxy"
-	"github.com/youproxy-go/youproxy/examples/internal/forwardproxy"
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
@@ -47,32 +45,23 @@ func withoutKey(t *testing.T) {
 	t.Setenv("YOUPROXY_API_KEY", "")
 }
 
-// world is a service with a key, whose proxies are all one on loopback, and a page.
+// world is a service with a key, whose proxies work, and a page.
 type world struct {
-	fake    *youproxytest.Server
-	network *forwardproxy.Network
-	page    string
+	fake *youproxytest.Server
+	page string
 }
 
-// withKey makes the program take a fake for the real service. Its first order has
-// a login that the proxy takes.
+// withKey makes the program take a fake for the real service.
 func withKey(t *testing.T, page http.HandlerFunc) *world {
 	t.Helper()
-	w := &world{fake: youproxytest.NewServer(youproxytest.WithAPIKey(testKey)), network: forwardproxy.New()}
+	site := httptest.NewServer(page)
+	t.Cleanup(site.Close)
+	w := &world{fake: youproxytest.NewServer(youproxytest.WithAPIKey(testKey), youproxytest.WithProxies()), page: site.URL}
 	t.Cleanup(w.fake.Close)
-	t.Cleanup(w.network.Close)
 	t.Setenv("YOUPROXY_API_KEY", testKey)
 	t.Setenv("YOUPROXY_BASE_URL", w.fake.URL())
-	var err error
-	w.page, err = w.network.Serve(page)
-	require.NoError(t, err)
 	w.order()
-	p := w.fake.IPAddresses()[0]
-	require.Regexp(t, `^Pw[0-9a-f]{8}$`, p.Password, "start looks for it")
-	require.NoError(t, w.network.Add(p))
-	_, port, err := net.SplitHostPort(w.network.At(net.JoinHostPort(p.Host, strconv.Itoa(p.HTTPPort))))
-	require.NoError(t, err)
-	w.fake.SetListShape(youproxytest.ListShape{Extra: map[string]any{"ipAddressIp": "127.0.0.1", "httpsPort": port}})
+	require.Regexp(t, `^Pw[0-9a-f]{8}$`, w.fake.IPAddresses()[0].Password, "start looks for it")
 	return w
 }
 
@@ -80,8 +69,13 @@ func (w *world) order() {
 	w.fake.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv4, Country: "USA", Quantity: 1})
 }
 
+// breakProxy makes the nth proxy fail.
+func (w *world) breakProxy(n int, f youproxytest.ProxyFault) {
+	w.fake.BreakProxy(w.fake.IPAddresses()[n].ID, f)
+}
+
 var (
-	port  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	port  = regexp.MustCompile(`(127\.0\.0\.\d):\d+`)
 	exact = regexp.MustCompile(`\d(ms|s)$`)
 )
 
@@ -110,7 +104,7 @@ func TestWithoutAKey(t *testing.T) {
 		printer{&lines}.line("fetch: %d of 6 proxies tried", i+1)
 	}
 	assert.Equal(t, lines.String(), stderr)
-	got := port.ReplaceAllString(stdout, "127.0.0.1:8081")
+	got := port.ReplaceAllString(stdout, "$1:40001")
 	if *update {
 		require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
 	}
@@ -125,7 +119,7 @@ func TestTheOutputDoesNotDependOnTheConcurrency(t *testing.T) {
 	for i, n := range []string{"1", "3", "32"} {
 		code, stdout, stderr := start(t.Context(), t, "-concurrency", n, "-n", "50")
 		require.Equal(t, 0, code, stderr)
-		stdout = port.ReplaceAllString(stdout, "127.0.0.1:8081")
+		stdout = port.ReplaceAllString(stdout, "$1:40001")
 		if i == 0 {
 			first = stdout
 		}
@@ -142,7 +136,7 @@ func TestSchemesAndTypesWithoutAKey(t *testing.T) {
 	}{
 		"SOCKS5":  {[]string{"-scheme", "socks5"}, 0, 4, 2, "username/password authentication failed"},
 		"HTTP":    {[]string{"-scheme", "HTTP"}, 1, 3, 1, "proxy 1111111111111111111 cannot be used in this way: it has no port for http"},
-		"a type":  {[]string{"-type", "ipv6"}, 0, 1, 1, "dial tcp 198.18.0.1:10002: connect: "},
+		"a type":  {[]string{"-type", "ipv6"}, 0, 1, 1, ": connect: connection refused"},
 		"nothing": {[]string{"-type", "MOBILE"}, 1, 0, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +151,7 @@ func TestSchemesAndTypesWithoutAKey(t *testing.T) {
 }
 
 func TestWithAKey(t *testing.T) {
-	w := withKey(t, forwardproxy.CallersAddress)
+	w := withKey(t, callersAddress)
 	before := w.fake.Balance()
 
 	code, stdout, stderr := start(t.Context(), t, "-target", w.page, "-n", "4")
@@ -167,7 +161,7 @@ func TestWithAKey(t *testing.T) {
 	checked := rows(stdout, "Proxy  ")
 	require.Len(t, checked, 1)
 	require.Len(t, checked[0], 4)
-	assert.Regexp(t, `^http://login1:\*\*\*@127\.0\.0\.1:\d+$`, checked[0][0])
+	assert.Regexp(t, `^http://login1:\*\*\*@127\.0\.0\.\d:\d+$`, checked[0][0])
 	assert.Equal(t, "200", checked[0][2])
 	assert.Regexp(t, exact, checked[0][3])
 	assert.Contains(t, stdout, "  4        100 %  works\n")
@@ -178,8 +172,9 @@ func TestWithAKey(t *testing.T) {
 }
 
 func TestAProxyThatFailsMattersWithAKey(t *testing.T) {
-	w := withKey(t, forwardproxy.CallersAddress)
+	w := withKey(t, callersAddress)
 	w.order()
+	w.breakProxy(1, youproxytest.ProxyRefusesLogin)
 	code, stdout, stderr := start(t.Context(), t, "-target", w.page, "-n", "4")
 	assert.Equal(t, 1, code)
 	assert.Contains(t, stderr, "fetch: 1 of 2 proxies did not bring the page\n")
@@ -191,8 +186,8 @@ func TestAProxyThatFailsMattersWithAKey(t *testing.T) {
 }
 
 func TestNoProxyWorks(t *testing.T) {
-	w := withKey(t, forwardproxy.CallersAddress)
-	w.fake.SetListShape(youproxytest.ListShape{Extra: map[string]any{"ipAddressIp": "127.0.0.1", "httpsPort": "1"}})
+	w := withKey(t, callersAddress)
+	w.breakProxy(0, youproxytest.ProxyDown)
 	code, stdout, stderr := start(t.Context(), t, "-target", w.page)
 	assert.Equal(t, 1, code)
 	assert.Contains(t, stdout, "  not reached  -\n")
@@ -223,14 +218,14 @@ func TestRequestsThatFailAfterTheCheck(t *testing.T) {
 }
 
 func TestNoRequests(t *testing.T) {
-	w := withKey(t, forwardproxy.CallersAddress)
+	w := withKey(t, callersAddress)
 	code, stdout, stderr := start(t.Context(), t, "-target", w.page, "-n", "0")
 	assert.Equal(t, 0, code, stderr)
 	assert.NotContains(t, stdout, "through the pool")
 }
 
 func TestTheListFails(t *testing.T) {
-	w := withKey(t, forwardproxy.CallersAddress)
+	w := withKey(t, callersAddress)
 	w.fake.Refuse("GET /ipAddress", 2)
 	code, stdout, stderr := start(t.Context(), t, "-target", w.page)
 	assert.Equal(t, 1, code)

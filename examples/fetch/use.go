@@ -22,11 +22,7 @@ func (f *fetcher) use(ctx context.Context, urls []*url.URL) error {
 	if f.requests == 0 {
 		return nil
 	}
-	opts := []proxypool.Option{proxypool.WithConnectTimeout(f.timeout), proxypool.WithTries(tries)}
-	if f.transport != nil {
-		opts = append(opts, proxypool.WithTransport(f.transport))
-	}
-	pool, err := proxypool.New(urls, opts...)
+	pool, err := proxypool.New(urls, proxypool.WithConnectTimeout(f.timeout), proxypool.WithTries(tries))
 	if err != nil {
 		return err
 	}

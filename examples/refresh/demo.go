@@ -5,12 +5,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"time"
 
 	"github.com/youproxy-go/youproxy"
-	"github.com/youproxy-go/youproxy/examples/internal/forwardproxy"
-	"github.com/youproxy-go/youproxy/proxypool"
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
@@ -32,21 +31,23 @@ func (c *clock) move(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// demo is what a run without a key has in place of the world: a service, the
-// proxies it sells, and a page.
+// demo is what a run without a key has in place of the world: a service, whose proxies
+// work, and a page.
 type demo struct {
 	clock   *clock
 	fake    *youproxytest.Server
 	client  *youproxy.Client
-	network *forwardproxy.Network
-	working int // how many of the fake's proxies do
-	page    string
+	website *httptest.Server
 	gate    *gate // behind which the page lets some requests wait
 }
 
 func newDemo() (_ *demo, err error) {
-	d := &demo{clock: &clock{at: time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)}, network: forwardproxy.New(), gate: &gate{}}
-	d.fake = youproxytest.NewServer(youproxytest.WithClock(d.clock.now))
+	d := &demo{clock: &clock{at: time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)}, gate: &gate{}}
+	d.fake = youproxytest.NewServer(youproxytest.WithClock(d.clock.now), youproxytest.WithProxies())
+	pages := http.NewServeMux()
+	pages.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
+	pages.Handle("/wait", d.gate)
+	d.website = httptest.NewServer(pages)
 	defer func() {
 		if err != nil {
 			d.close()
@@ -59,33 +60,13 @@ func newDemo() (_ *demo, err error) {
 	d.fake.AddOrder(youproxytest.Order{
 		ProxyType: youproxy.ProxyTypeIPv6, Country: "DEU", Quantity: 2, RentPeriodDays: 30, Protocol: youproxy.ProtocolSOCKS, CreatedAt: today,
 	})
-	if err = d.connect(); err != nil {
-		return nil, err
-	}
-	website := http.NewServeMux()
-	website.HandleFunc("/", forwardproxy.CallersAddress)
-	website.Handle("/wait", d.gate)
-	if d.page, err = d.network.Serve(website); err != nil {
-		return nil, err
-	}
 	d.client, err = d.fake.Client(youproxy.WithReadRetries(0)) // so that one fault is a failure
 	return d, err
 }
 
 func (d *demo) close() {
-	d.network.Close()
 	d.fake.Close()
-}
-
-// connect makes the proxies work that were bought since the last time.
-func (d *demo) connect() error {
-	for _, p := range d.fake.IPAddresses()[d.working:] {
-		if err := d.network.Add(p); err != nil {
-			return err
-		}
-		d.working++
-	}
-	return nil
+	d.website.Close()
 }
 
 // order orders two more proxies.
@@ -97,7 +78,7 @@ func (d *demo) order(ctx context.Context, k *keeper) error {
 		return err
 	}
 	k.event("ordered two ISP proxies: %s", order.Number)
-	return d.connect()
+	return nil
 }
 
 // breakList makes the next list fail.
@@ -139,11 +120,11 @@ func (d *demo) show(ctx context.Context, k *keeper, t *traffic) error {
 			return err
 		}
 		n := len(k.urls)
-		if err := send(ctx, t, d.page, day, (perDay-1)*n).end(); err != nil {
+		if err := send(ctx, t, d.website.URL, day, (perDay-1)*n).end(); err != nil {
 			return err
 		}
 		d.gate.shut(n)
-		waiting = send(ctx, t, d.page+"wait", day, n)
+		waiting = send(ctx, t, d.website.URL+"/wait", day, n)
 		if err := waiting.begun(ctx, d.gate); err != nil {
 			return err
 		}
@@ -211,7 +192,7 @@ func (g *gate) open() {
 	}
 }
 
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *gate) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	arrived, opened := g.arrived, g.opened
 	g.mu.Unlock()
@@ -225,7 +206,6 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	forwardproxy.CallersAddress(w, r)
 }
 
 // runDemo runs without a key.
@@ -235,7 +215,7 @@ func runDemo(ctx context.Context, o *options, out printer) error {
 		return err
 	}
 	defer d.close()
-	k, err := newKeeper(o, d.client, d.clock.now, out, proxypool.WithTransport(d.network.Transport()))
+	k, err := newKeeper(o, d.client, d.clock.now, out)
 	if err != nil {
 		return err
 	}

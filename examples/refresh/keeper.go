@@ -25,9 +25,8 @@ type keeper struct {
 const tries = 10
 
 // newKeeper gives one whose pool is empty.
-func newKeeper(o *options, client *youproxy.Client, now func() time.Time, out printer, opts ...proxypool.Option) (*keeper, error) {
-	opts = append(opts, proxypool.WithConnectTimeout(o.timeout), proxypool.WithTries(tries))
-	pool, err := proxypool.New(nil, opts...)
+func newKeeper(o *options, client *youproxy.Client, now func() time.Time, out printer) (*keeper, error) {
+	pool, err := proxypool.New(nil, proxypool.WithConnectTimeout(o.timeout), proxypool.WithTries(tries))
 	if err != nil {
 		return nil, err
 	}

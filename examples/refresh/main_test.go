@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"flag"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
-	"strconv"
+	"regexp"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,7 +19,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/youproxy-go/youproxy"
-	"github.com/youproxy-go/youproxy/examples/internal/forwardproxy"
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
@@ -83,20 +83,32 @@ func (w *watched) printed() string {
 	return w.out.String()
 }
 
-func TestWithoutAKey(t *testing.T) {
+// withoutKey makes the program use its own fake.
+func withoutKey(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("not every system has an address on loopback for each proxy")
+	}
 	t.Setenv("YOUPROXY_API_KEY", "")
+}
+
+var port = regexp.MustCompile(`(127\.0\.0\.\d):\d+`)
+
+func TestWithoutAKey(t *testing.T) {
+	withoutKey(t)
 	const golden = "testdata/output.txt"
 
 	code, stdout, stderr := start(t.Context(), t)
 
 	require.Equal(t, 0, code, stderr)
 	assert.Empty(t, stderr)
+	got := port.ReplaceAllString(stdout, "$1:40001")
 	if *update {
-		require.NoError(t, os.WriteFile(golden, []byte(stdout), 0o644))
+		require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
 	}
 	want, err := os.ReadFile(golden)
 	require.NoError(t, err)
-	assert.Equal(t, string(want), stdout)
+	assert.Equal(t, string(want), got)
 }
 
 func TestSchemesAndTypesWithoutAKey(t *testing.T) {
@@ -104,16 +116,17 @@ func TestSchemesAndTypesWithoutAKey(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"SOCKS5":            {[]string{"-scheme", "socks5"}, []string{"joined socks5://login1:***@198.18.0.1:59101\n", "\n200 requests, 0 not"}},
+		"SOCKS5":            {[]string{"-scheme", "socks5"}, []string{"joined socks5://login1:***@127.0.0.2:40001\n", "\n200 requests, 0 not"}},
 		"HTTP":              {[]string{"-scheme", "http"}, []string{"left out: youproxy: proxy 1111111111111111113 cannot be used in this way: it has no port for http\n", "\n120 requests, 0 not"}},
-		"one type":          {[]string{"-type", "isp"}, []string{"joined http://login3:***@198.18.0.4:59100\n", "\n60 requests, 0 not"}},
+		"one type":          {[]string{"-type", "isp"}, []string{"joined http://login3:***@127.0.0.6:40001\n", "\n60 requests, 0 not"}},
 		"nothing at all":    {[]string{"-type", "MOBILE"}, []string{"stays: youproxy: ", "\n0 requests, 0 not answered.\n"}},
-		"what ends at once": {[]string{"-type", "IPv4"}, []string{"left   http://login1:***@198.18.0.2:59100\n", "\n60 requests, 0 not"}},
+		"what ends at once": {[]string{"-type", "IPv4"}, []string{"left   http://login1:***@127.0.0.3:40001\n", "\n60 requests, 0 not"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("YOUPROXY_API_KEY", "")
+			withoutKey(t)
 			code, stdout, stderr := start(t.Context(), t, test.args...)
 			assert.Equal(t, 0, code, stderr)
+			stdout = port.ReplaceAllString(stdout, "$1:40001")
 			for _, want := range test.want {
 				assert.Equal(t, 1, strings.Count(stdout, want), "%s in %s", want, stdout)
 			}
@@ -282,22 +295,16 @@ func TestABadKey(t *testing.T) {
 	assert.Contains(t, stderr, "refresh: youproxy: ")
 }
 
-// withProxy makes the program take a fake for the real service, which has one
-// proxy, on loopback.
+// withProxy makes the program take a fake for the real service, which has one proxy
+// that works.
 func withProxy(t *testing.T, page http.HandlerFunc) (target string) {
 	t.Helper()
-	fake, network := withKey(t), forwardproxy.New()
-	t.Cleanup(network.Close)
+	site := httptest.NewServer(page)
+	t.Cleanup(site.Close)
+	fake := withKey(t, youproxytest.WithProxies())
 	fake.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv4, Country: "USA", Quantity: 1})
-	p := fake.IPAddresses()[0]
-	require.Regexp(t, `^Pw[0-9a-f]{8}$`, p.Password, "checkSecrecy looks for it")
-	require.NoError(t, network.Add(p))
-	_, port, err := net.SplitHostPort(network.At(net.JoinHostPort(p.Host, strconv.Itoa(p.HTTPPort))))
-	require.NoError(t, err)
-	fake.SetListShape(youproxytest.ListShape{Extra: map[string]any{"ipAddressIp": "127.0.0.1", "httpsPort": port}})
-	target, err = network.Serve(page)
-	require.NoError(t, err)
-	return target
+	require.Regexp(t, `^Pw[0-9a-f]{8}$`, fake.IPAddresses()[0].Password, "checkSecrecy looks for it")
+	return site.URL
 }
 
 func TestRequestsUntilItIsStopped(t *testing.T) {
@@ -312,7 +319,7 @@ func TestRequestsUntilItIsStopped(t *testing.T) {
 	code, stdout, stderr := start(ctx, t, "-target", target, "-pause", "1ms")
 	assert.Equal(t, 0, code, stderr)
 	assert.Contains(t, stdout, "\n2 requests, 0 not answered.\n")
-	assert.Regexp(t, `\n  http://login1:\*\*\*@127\.0\.0\.1:\d+ +2\n$`, stdout)
+	assert.Regexp(t, `\n  http://login1:\*\*\*@127\.0\.0\.\d:\d+ +2\n$`, stdout)
 }
 
 func TestRequestsThatAreNotAnswered(t *testing.T) {
@@ -329,7 +336,7 @@ func TestRequestsThatAreNotAnswered(t *testing.T) {
 	})
 	code, stdout, stderr := start(ctx, t, "-target", target+"?token=hush", "-pause", "1ms")
 	assert.Equal(t, 1, code)
-	assert.Contains(t, stdout, "  not answered: status 418 through http://login1:***@127.0.0.1:")
+	assert.Contains(t, stdout, "  not answered: status 418 through http://login1:***@127.0.0.")
 	assert.Contains(t, stdout, "\n3 requests, 1 not answered.\n")
 	assert.Contains(t, stderr, "refresh: 1 of 3 requests were not answered, the first: status 418 ")
 	assert.NotContains(t, stdout+stderr, "hush")
