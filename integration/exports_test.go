@@ -120,7 +120,9 @@ const { chromium } = require(process.argv[2] + '/node_modules/playwright-core');
 })().catch(e => { console.error(e); process.exit(1); });
 `
 
-func TestPlaywright(t *testing.T) {
+// playwrightFolder is where Playwright is installed.
+func playwrightFolder(t *testing.T) string {
+	t.Helper()
 	folder := os.Getenv("PLAYWRIGHT_FOLDER")
 	if folder == "" {
 		cache, err := os.UserCacheDir()
@@ -128,6 +130,10 @@ func TestPlaywright(t *testing.T) {
 		folder = filepath.Join(cache, "youproxy-integration")
 	}
 	require.FileExists(t, filepath.Join(folder, "node_modules", "playwright-core", "package.json"), ".ci/install-proxies installs it")
+	return folder
+}
+
+func TestPlaywright(t *testing.T) {
 	first, second, open := startSquid(t, oddLogin, oddPassword), startV2ray(t, oddLogin, oddPassword), startMicrosocks(t, "", "")
 	var list strings.Builder
 	require.NoError(t, youproxy.WriteProxies(&list, youproxy.LayoutPlaywright(youproxy.SchemeAny),
@@ -139,38 +145,53 @@ func TestPlaywright(t *testing.T) {
 		"executablePath": program(t, "chromium", "chromium"), "args": chromiumFlags[1:],
 	})
 	require.NoError(t, err)
-	out, err := run(t, string(options), program(t, "node", "nodejs"), "-e", playwrightScript, "-", folder)
+	out, err := run(t, string(options), program(t, "node", "nodejs"), "-e", playwrightScript, "-", playwrightFolder(t))
 	require.NoError(t, err)
 	assert.Equal(t, strings.Repeat("the target's page\n", 6), out)
 	assert.Equal(t, 3, plain.times(""))
 	assert.Equal(t, 3, secure.times(""))
 }
 
-// scrapyScript is a spider that asks for each URL through each proxy.
+// scrapyScript asks for each URL through each proxy, and prints what came of it.
 const scrapyScript = `
 import json, sys, scrapy
 from scrapy.crawler import CrawlerProcess
 
 given = json.load(sys.stdin)
+results = [["nothing"] * len(given["urls"]) for _ in given["metas"]]
 
 class Spider(scrapy.Spider):
     name = "pages"
 
     def start_requests(self):
-        for meta in given["metas"]:
-            for url in given["urls"]:
-                yield scrapy.Request(url, meta=dict(meta), dont_filter=True, errback=self.failed)
+        for i, meta in enumerate(given["metas"]):
+            for j, url in enumerate(given["urls"]):
+                yield scrapy.Request(url, meta=dict(meta), dont_filter=True, cb_kwargs={"i": i, "j": j}, errback=self.failed)
 
-    def parse(self, response):
-        print(response.css("p::text").get())
+    def parse(self, response, i, j):
+        results[i][j] = response.css("p::text").get()
 
     def failed(self, failure):
-        print("failed:", failure.value)
+        kwargs = failure.request.cb_kwargs
+        results[kwargs["i"]][kwargs["j"]] = repr(failure.value)
 
-process = CrawlerProcess({"LOG_LEVEL": "ERROR", "RETRY_ENABLED": False, "TELNETCONSOLE_ENABLED": False, "DNS_TIMEOUT": 5})
+process = CrawlerProcess({"LOG_LEVEL": "CRITICAL", "RETRY_ENABLED": False, "TELNETCONSOLE_ENABLED": False, "DNS_TIMEOUT": 5})
 process.crawl(Spider)
 process.start()
+print(json.dumps([", ".join(texts) for texts in results]))
 `
+
+// assertPages checks that each proxy led to both targets. out is a JSON array of what was
+// seen through each.
+func assertPages(t *testing.T, names []string, out string) {
+	t.Helper()
+	var got []string
+	require.NoError(t, json.Unmarshal([]byte(out), &got), out)
+	require.Len(t, got, len(names))
+	for i, text := range got {
+		assert.Equal(t, "the target's page, the target's page", text, names[i])
+	}
+}
 
 func TestScrapy(t *testing.T) {
 	first, second := startSquid(t, oddLogin, oddPassword), startV2ray(t, oddLogin, oddPassword)
@@ -183,7 +204,7 @@ func TestScrapy(t *testing.T) {
 	program(t, "scrapy", "python3-scrapy")
 	out, err := run(t, string(given), "/usr/bin/python3", "-c", scrapyScript)
 	require.NoError(t, err)
-	assert.Equal(t, strings.Repeat("the target's page\n", 4), out)
+	assertPages(t, []string{"squid", "v2ray"}, out)
 	assert.Equal(t, 2, plain.times(""))
 	assert.Equal(t, 2, secure.times(""))
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
@@ -42,6 +43,7 @@ type proxyServer struct {
 	kind            string
 	login, password string // no login: it takes everybody
 	httpPort        int    // 0: it speaks no HTTP
+	httpsPort       int    // 0: it speaks no HTTP over TLS
 	socksPort       int    // 0: it speaks no SOCKS5
 	command         func() *exec.Cmd
 	log             *os.File
@@ -65,19 +67,21 @@ func startSquid(t *testing.T, login, password string) *proxyServer {
 	helper := "/usr/lib/squid/basic_ncsa_auth"
 	require.FileExists(t, helper, "install Debian's squid")
 	s := newProxyServer(t, "squid", login, password)
-	s.httpPort = freePort(t)
+	s.httpPort, s.httpsPort = freePort(t), freePort(t)
 	dir := sharedDir(t)
+	cert, key := certificateFiles(t, dir)
 	config := fmt.Sprintf(`http_port 127.0.0.1:%d
+https_port 127.0.0.1:%d tls-cert=%s tls-key=%s
 pid_filename none
-cache_log %[2]s/cache.log
+cache_log %[5]s/cache.log
 access_log none
 cache_store_log none
-coredump_dir %[2]s
+coredump_dir %[5]s
 cache deny all
 memory_pools off
 netdb_filename none
 shutdown_lifetime 0 seconds
-`, s.httpPort, dir)
+`, s.httpPort, s.httpsPort, cert, key, dir)
 	if login == "" {
 		config += "http_access allow all\n"
 	} else {
@@ -166,25 +170,46 @@ socks pass { from: 127.0.0.0/8 to: 0.0.0.0/0 }
 	return s
 }
 
+// onlyThere is the name under which V2Ray alone knows this machine: who gets to it went
+// through the proxy, and had that look the name up.
+const onlyThere = "target.invalid"
+
 // startV2ray starts a V2Ray, which speaks HTTP and SOCKS5. Its HTTP takes no
 // colon in a login.
 func startV2ray(t *testing.T, login, password string) *proxyServer {
 	t.Helper()
+	return startV2rayFor(t, [][2]string{{login, password}})
+}
+
+// startV2rayFor starts one for several logins, each with its password. It is itself known by
+// the first.
+func startV2rayFor(t *testing.T, logins [][2]string) *proxyServer {
+	t.Helper()
 	v2ray := program(t, "v2ray", "v2ray")
-	s := newProxyServer(t, "v2ray", login, password)
-	s.httpPort, s.socksPort = freePort(t), freePort(t)
+	s := newProxyServer(t, "v2ray", logins[0][0], logins[0][1])
+	s.httpPort, s.httpsPort, s.socksPort = freePort(t), freePort(t), freePort(t)
+	dir := sharedDir(t)
+	cert, key := certificateFiles(t, dir)
 	type object = map[string]any
-	accounts := []object{{"user": login, "pass": password}}
+	var accounts []object
+	for _, l := range logins {
+		accounts = append(accounts, object{"user": l[0], "pass": l[1]})
+	}
 	config, err := json.Marshal(object{
 		"log": object{"loglevel": "error"},
 		"inbounds": []object{
 			{"listen": "127.0.0.1", "port": s.httpPort, "protocol": "http", "settings": object{"accounts": accounts}},
+			{
+				"listen": "127.0.0.1", "port": s.httpsPort, "protocol": "http", "settings": object{"accounts": accounts},
+				"streamSettings": object{"security": "tls", "tlsSettings": object{"certificates": []object{{"certificateFile": cert, "keyFile": key}}}},
+			},
 			{"listen": "127.0.0.1", "port": s.socksPort, "protocol": "socks", "settings": object{"auth": "password", "accounts": accounts}},
 		},
-		"outbounds": []object{{"protocol": "freedom"}},
+		"dns":       object{"hosts": object{onlyThere: "127.0.0.1"}},
+		"outbounds": []object{{"protocol": "freedom", "settings": object{"domainStrategy": "UseIPv4"}}},
 	})
 	require.NoError(t, err)
-	file := write(t, sharedDir(t), "v2ray.json", string(config))
+	file := write(t, dir, "v2ray.json", string(config))
 	s.command = func() *exec.Cmd { return exec.Command(v2ray, "-config", file) }
 	s.start()
 	return s
@@ -234,6 +259,18 @@ func write(t *testing.T, dir, name, text string) string {
 	return file
 }
 
+// certificateFiles writes the certificate that the targets have, and its key.
+func certificateFiles(t *testing.T, dir string) (cert, key string) {
+	t.Helper()
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	secret, err := x509.MarshalPKCS8PrivateKey(s.TLS.Certificates[0].PrivateKey)
+	require.NoError(t, err)
+	cert = write(t, dir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))
+	key = write(t, dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+	return cert, key
+}
+
 // taken are the ports that this process gave away.
 var taken sync.Map
 
@@ -257,7 +294,7 @@ func (s *proxyServer) start() {
 	s.process.Stdout, s.process.Stderr = s.log, s.log
 	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	require.NoError(s.t, s.process.Start())
-	for _, port := range []int{s.httpPort, s.socksPort} {
+	for _, port := range []int{s.httpPort, s.httpsPort, s.socksPort} {
 		if port == 0 {
 			continue
 		}
@@ -371,7 +408,10 @@ func startTarget(t *testing.T, start func(*httptest.Server)) *target {
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.WriteHeader(http.StatusNoContent)
 		case r.Method == http.MethodPost:
-			_, _ = io.Copy(w, r.Body)
+			body, err := io.ReadAll(r.Body) // whole, as some servers end an upload that is answered
+			if err == nil {
+				_, _ = w.Write(body)
+			}
 		default:
 			_, _ = io.WriteString(w, page)
 		}
@@ -395,6 +435,9 @@ func (g *target) transport() *http.Transport {
 	g.trusting(t)
 	return t
 }
+
+// onlyThere is the target's URL by the name that V2Ray alone knows.
+func (g *target) onlyThere() string { return strings.Replace(g.URL, "127.0.0.1", onlyThere, 1) }
 
 func (g *target) trusting(t *http.Transport) {
 	if g.Certificate() == nil {

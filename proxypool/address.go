@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/youproxy-go/youproxy/internal/hostname"
 )
 
 // defaultPorts are those of the schemes that net/http speaks with proxies.
@@ -26,7 +27,7 @@ type address struct {
 	point    string // what a sticky pool places it by: without the password
 }
 
-// Name gives the URL of a proxy without its password, as it stands in errors,
+// Name returns the URL of a proxy without its password, as it stands in errors,
 // logs and [ProxyStats]: http://login:***@host:port.
 func Name(u *url.URL) string {
 	a, err := parseAddress(u)
@@ -52,8 +53,8 @@ func parseAddress(u *url.URL) (*address, error) {
 		return nil, errors.New("the scheme is not http, https, socks5 or socks5h")
 	case host == "":
 		return nil, errors.New("the URL has no host")
-	case !isHost(host):
-		return nil, errors.New("the host is neither an address nor a name: does a login or a password stand in its place?")
+	case !hostname.Valid(host):
+		return nil, errors.New("the host is neither an address, without a zone, nor a host name in ASCII: does a login or a password stand in its place?")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
 		return nil, errors.New("the URL has more than a scheme, a login, a host and a port: is a character of its password not escaped?")
 	}
@@ -88,18 +89,7 @@ func parseAddress(u *url.URL) (*address, error) {
 	return a, nil
 }
 
-// isHost reports whether s is an address, or could be a name. What stands in the
-// place of a host may be a line such as host:port:login:password.
-func isHost(s string) bool {
-	if _, err := netip.ParseAddr(s); err == nil {
-		return true
-	}
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r == 0x7f || strings.ContainsRune(":@/\\?#%[]\"'<>", r)
-	})
-}
-
-// secrets gives the forms in which a proxy or a library may repeat the password,
+// secrets returns the forms in which a proxy or a library may repeat the password,
 // the longest first.
 func (a *address) secrets() []string {
 	password, _ := a.url.User.Password()
@@ -122,6 +112,11 @@ func (a *address) secrets() []string {
 	return slices.Compact(forms)
 }
 
+// tells reports whether the password is in a text.
+func (a *address) tells(text string) bool {
+	return slices.ContainsFunc(a.secrets(), func(secret string) bool { return strings.Contains(text, secret) })
+}
+
 // unshown stands for the text of an error that repeats the password. Taking just the
 // password out would tell it: of a known text, by what is missing.
 const unshown = "the text of the error is not shown, as the password is in it"
@@ -131,8 +126,7 @@ func (a *address) scrub(err error) error {
 	if err == nil || local(err) {
 		return err
 	}
-	text := err.Error()
-	if !slices.ContainsFunc(a.secrets(), func(secret string) bool { return strings.Contains(text, secret) }) {
+	if !a.tells(err.Error()) {
 		return err
 	}
 	clean := &scrubbed{text: unshown, timeout: isTimeout(err), kinds: kindsOf(err)}
@@ -164,7 +158,7 @@ func local(err error) bool {
 	return false
 }
 
-// kindsOf gives what callers may look for in err.
+// kindsOf returns what callers may look for in err.
 func kindsOf(err error) (kinds []error) {
 	for _, kind := range []error{
 		ErrNoProxy, ErrUnreachable, ErrAuthentication, ErrRefused,
@@ -188,7 +182,7 @@ func (e *scrubbed) Error() string   { return e.text }
 func (e *scrubbed) Timeout() bool   { return e.timeout }
 func (e *scrubbed) Unwrap() []error { return e.kinds }
 
-// parseAll checks a list. A URL that is given twice counts once.
+// parseAll checks a list. A URL that stands there twice counts once.
 func parseAll(urls []*url.URL) ([]*address, error) {
 	list := make([]*address, 0, len(urls))
 	seen := make(map[string]bool, len(urls))

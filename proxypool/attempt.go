@@ -12,7 +12,8 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"syscall"
+	"time"
+	"unicode"
 
 	"github.com/youproxy-go/youproxy/internal/untraced"
 )
@@ -22,12 +23,28 @@ import (
 type attempt struct {
 	context.Context
 
-	proxy *proxy
-	host  string
-	epoch uint32
-	probe bool
-	steps atomic.Uint32
-	pool  *pool // nil in a check
+	proxy  *proxy
+	line   *line
+	pool   *pool // nil in a check
+	target destination
+	key    string // what its connection is for: the target's addr
+	plain  bool   // the proxy itself answers the request, and not through a tunnel the target
+	began  int64
+	epoch  uint32
+	probe  bool // it tries whether the proxy is back
+	lesser bool // which rested on a suspicion
+	steps  atomic.Uint32
+
+	// Of connecting, before the request is handed over.
+	tunnel         bool  // it is all that is wanted
+	made           *conn // what came of it
+	err            error // or why nothing did
+	hedged         bool  // it takes long, and another proxy is connected with
+	givenUp        error // why nobody waits for it any more
+	stopConnecting context.CancelFunc
+
+	conn  *conn  // that it got
+	reads uint32 // what had come of it by then
 
 	// resent says that net/http sends the request again by itself when a kept
 	// connection of HTTP/1 breaks. Over HTTP/2 it does that with any request that
@@ -36,19 +53,36 @@ type attempt struct {
 	stop   context.CancelFunc
 }
 
-func newAttempt(req *http.Request, x *proxy, probe bool) *attempt {
-	a := &attempt{Context: req.Context(), proxy: x, probe: probe, epoch: x.epoch.Load()}
+func newAttempt(req *http.Request, p *pool, c choice) *attempt {
+	x := c.proxy
+	a := &attempt{Context: req.Context(), proxy: x, pool: p, probe: c.probe, lesser: c.lesser, epoch: c.epoch, target: destinationOf(req), line: x.enter()}
+	if p != nil {
+		a.began = p.now()
+	}
+	if a.plain = req.URL.Scheme == "http" && x.plainProxy != nil; a.plain {
+		a.target.addr, a.target.secure = "", false
+	}
+	if a.key = a.target.addr; a.key == "" && !a.plain {
+		a.key = a.target.host
+	}
 	a.resent = !hasBody(req) && replayable(req)
 	if !hasBody(req) && !safe(req) {
 		a.Context, a.stop = context.WithCancel(a.Context)
 	}
-	if req.URL.Scheme == "https" {
-		a.host = req.URL.Host
-	}
-	if !probe && x.until.Load() != 0 {
-		a.epoch-- // it began to rest since it was chosen: that counts once
-	}
+	x.requests.Add(1)
 	return a
+}
+
+// destinationOf returns where a request goes.
+func destinationOf(req *http.Request) destination {
+	if strings.ContainsFunc(req.URL.Host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return destination{host: req.URL.Host} // net/http writes such a name in another form
+	}
+	port := req.URL.Port()
+	if port == "" {
+		port = defaultPorts[req.URL.Scheme]
+	}
+	return destination{host: req.URL.Host, addr: net.JoinHostPort(req.URL.Hostname(), port), secure: req.URL.Scheme == "https"}
 }
 
 // step is one that an attempt took.
@@ -65,6 +99,10 @@ const (
 	waitedFor                  // others wait for its connection
 	overHTTP2                  // its connection is one of HTTP/2
 	streamed                   // its header went to one of HTTP/2
+	reused                     // its connection has served others
+	prepared                   // its connection is there, or will not be
+	abandoned                  // its request went on without it
+	starved                    // there were no files left
 )
 
 type attemptKey struct{}
@@ -76,7 +114,7 @@ func (a *attempt) Value(key any) any {
 	return a.Context.Value(key)
 }
 
-// attemptOf gives the attempt that a connection is made for. It is nil for none,
+// attemptOf returns the attempt that a connection is made for. It is nil for none,
 // whose methods do nothing.
 func attemptOf(ctx context.Context) *attempt {
 	a, _ := ctx.Value(attemptKey{}).(*attempt)
@@ -92,8 +130,16 @@ func (a *attempt) mark(s step) {
 // fell lets the proxy rest as no connection with it came about. The caller may
 // have given up by then, and would not know.
 func (a *attempt) fell(err error) {
-	if a != nil && a.pool != nil && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, context.Canceled) {
-		a.pool.rest(a, a.proxy.scrub(err))
+	if a.pool != nil && (errors.Is(err, ErrUnreachable) || errors.Is(err, ErrAuthentication)) && !errors.Is(err, context.Canceled) {
+		a.pool.rest(a, a.proxy.scrub(err), false)
+	}
+}
+
+// reachedIn is told how long connecting with the proxy took.
+func (a *attempt) reachedIn(d time.Duration) {
+	if a.pool != nil {
+		a.pool.learn(d)
+		a.pool.resume(a.proxy)
 	}
 }
 
@@ -105,8 +151,24 @@ func (a *attempt) mayHaveArrived() bool { return a.took(got | written) }
 
 // end frees what the attempt holds. Its request ends then.
 func (a *attempt) end() {
+	a.met()
+	a.free()
+}
+
+// free leaves others waiting for the connection that the attempt makes.
+func (a *attempt) free() {
 	if a.stop != nil {
 		a.stop()
+	}
+	a.line.leave()
+	a.letGo()
+}
+
+// letGo gives up the connection that it got.
+func (a *attempt) letGo() {
+	if a.conn != nil {
+		a.proxy.settings.idle.given(a.conn)
+		a.conn = nil
 	}
 }
 
@@ -122,6 +184,7 @@ func (a *attempt) connect() {
 		a.mark(written)
 	}
 	a.steps.And(^uint32(got))
+	a.letGo()
 	if again && a.stop != nil {
 		a.mark(stopped)
 		a.stop()
@@ -134,31 +197,16 @@ type verdict uint8
 const (
 	served  verdict = iota
 	over            // the caller gave up, or nothing can send such a request
+	late            // time ran out
 	faulty          // the proxy is not to be had
 	refused         // the proxy works, but led nowhere
+	untrue          // in the place of the target was something else, or the target is not what it should be
 	broken          // it broke off when it may have arrived
 )
 
 // try sends the request, once. The response's body is the caller's.
 func (a *attempt) try(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
-	p := a.proxy
-	if req.URL.Scheme == "https" {
-		first, err := p.await(a, a.host)
-		if err != nil {
-			if body != nil {
-				_ = body.Close()
-			}
-			if errors.Is(err, errFellIll) {
-				return nil, refused, &because{ErrUnreachable, err.Error(), err}
-			}
-			return nil, over, err
-		}
-		if first {
-			a.mark(waitedFor)
-		}
-	}
 	defer a.met()
-
 	out := req.WithContext(a.traced())
 	out.Body = body
 	switch {
@@ -174,36 +222,49 @@ func (a *attempt) try(req *http.Request, body io.ReadCloser) (*http.Response, ve
 			return req.GetBody()
 		}
 	}
-	p.requests.Add(1)
-	resp, err := p.roundTripper().RoundTrip(out)
+	resp, err := a.line.transport.RoundTrip(out)
 	if err != nil {
 		v, err := a.judge(req, err)
-		err = p.scrub(err)
-		if v != over {
-			p.failed(err)
-		}
-		return nil, v, err
+		return nil, v, a.failed(v, err)
 	}
-	if resp.StatusCode == http.StatusProxyAuthRequired && a.plain(req) {
+	if resp.StatusCode == http.StatusProxyAuthRequired && a.plain {
 		_ = resp.Body.Close()
 		err := &because{ErrAuthentication, "it answered 407", nil}
-		p.failed(err)
-		return nil, faulty, err
+		a.fell(err)
+		return nil, faulty, a.failed(faulty, err)
 	}
 	return resp, served, nil
+}
+
+// outcome returns why there is no connection to send the request on; nil if there
+// is, or the transport makes one.
+func (a *attempt) outcome() error {
+	if a.givenUp != nil {
+		return a.givenUp
+	}
+	return a.err
+}
+
+// failed takes down a failure, and returns its error as it may be shown.
+func (a *attempt) failed(v verdict, err error) error {
+	err = a.proxy.scrub(err)
+	switch {
+	case errors.Is(err, errFellIll), errors.Is(err, errDropped):
+		a.proxy.requests.Add(^uint64(0)) // it was not tried
+	case v != over:
+		a.proxy.fails(err)
+	}
+	if v == late && a.conn != nil && a.conn.reads.Load() == a.reads {
+		a.proxy.renew() // over HTTP/2 its connection would serve the next request as well
+	}
+	return err
 }
 
 // met lets those go on who wait for the first connection.
 func (a *attempt) met() {
 	if a.steps.And(^uint32(waitedFor))&uint32(waitedFor) != 0 {
-		a.proxy.met(a.host)
+		a.line.met(a.key)
 	}
-}
-
-// plain reports whether the proxy itself answers the request, and not through a
-// tunnel the target.
-func (a *attempt) plain(req *http.Request) bool {
-	return req.URL.Scheme == "http" && strings.HasPrefix(a.proxy.url.Scheme, "http")
 }
 
 // replayable reports whether net/http would send the request again, with its
@@ -217,28 +278,20 @@ func replayable(req *http.Request) bool {
 	return key || xKey
 }
 
-// connectAnswer judges the answer to CONNECT.
-func (a *attempt) connectAnswer(res *http.Response) error {
-	switch res.StatusCode {
-	case http.StatusOK:
-		a.mark(tunnelled)
-		return nil
-	case http.StatusProxyAuthRequired, http.StatusUnauthorized: // 401 is how Tinyproxy refuses a wrong password
-		return &because{ErrAuthentication, fmt.Sprintf("it answered %d to CONNECT", res.StatusCode), nil}
-	}
-	return &because{ErrRefused, fmt.Sprintf("it answered %d to CONNECT", res.StatusCode), nil}
-}
-
 // judge tells what an error means. The order matters: what is certain comes
 // first.
 func (a *attempt) judge(req *http.Request, err error) (verdict, error) {
-	answer := a.socks(err)
-	switch {
-	case req.Context().Err() != nil:
-		if ended := req.Context().Err(); !errors.Is(err, ended) && !errors.Is(err, context.Cause(req.Context())) {
+	switch ended := req.Context().Err(); {
+	case ended != nil:
+		if !errors.Is(err, ended) && !errors.Is(err, context.Cause(req.Context())) {
 			err = &because{ended, err.Error(), err} // what broke as it ended
 		}
+		if timeRanOut(req) {
+			return late, err
+		}
 		return over, err
+	case cancelled(req) && timeRanOut(req):
+		return late, err
 	case cancelled(req):
 		return over, err
 	case a.took(stopped):
@@ -247,26 +300,16 @@ func (a *attempt) judge(req *http.Request, err error) (verdict, error) {
 		return broken, err
 	case errors.Is(err, ErrAuthentication):
 		return faulty, err
-	case errors.Is(err, ErrRefused):
+	case errors.Is(err, ErrRefused), errors.Is(err, errDropped), errors.Is(err, errFellIll):
 		return refused, err
-	case errors.Is(err, errDropped):
-		return refused, err
-	case !a.took(dialed):
+	case !a.took(dialed), noMoreFiles(err):
 		return over, err
-	case errors.Is(err, syscall.EMFILE):
-		return over, err // it is this process that has no more files
-	case !a.took(tunnelled) && answer == refusedBySOCKS:
-		return refused, &because{ErrRefused, err.Error(), err}
-	case !a.took(tunnelled) && answer == loginRefusedBySOCKS:
-		return faulty, &because{ErrAuthentication, err.Error(), err}
 	case a.took(tunnelled) && ofTheTarget(err):
-		return over, err // no other proxy would mend it
+		return untrue, err
 	case a.took(tunnelled) && a.took(timedOut):
 		return refused, &because{ErrRefused, fmt.Sprintf("no TLS handshake with it within %s", a.proxy.settings.connectTimeout), os.ErrDeadlineExceeded}
 	case a.took(tunnelled):
 		return refused, &because{ErrRefused, err.Error(), err}
-	case a.took(timedOut):
-		return faulty, &because{ErrUnreachable, fmt.Sprintf("no connection within %s", a.proxy.settings.connectTimeout), os.ErrDeadlineExceeded}
 	case errors.Is(err, ErrUnreachable):
 		return faulty, err
 	}
@@ -274,6 +317,17 @@ func (a *attempt) judge(req *http.Request, err error) (verdict, error) {
 }
 
 var errBroke = errors.New("the connection broke, or the target reset the request, and net/http would have sent it again")
+
+// timeRanOut reports whether the request ended by a time. The Timeout of an
+// [http.Client] sets a deadline, and cancels the request by then as well.
+func timeRanOut(req *http.Request) bool {
+	ctx := req.Context()
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) || isTimeout(context.Cause(ctx)) {
+		return true
+	}
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
+}
 
 // ofTheTarget reports whether err is what the target said, or showed, in the TLS
 // handshake.
@@ -293,32 +347,7 @@ func cancelled(req *http.Request) bool {
 	}
 }
 
-// socksAnswer is what a SOCKS5 server said no to.
-type socksAnswer uint8
-
-const (
-	noSOCKSAnswer socksAnswer = iota
-	loginRefusedBySOCKS
-	refusedBySOCKS
-)
-
-// socks finds the answer of a SOCKS5 server in err. net/http gives it as a text
-// alone.
-func (a *attempt) socks(err error) socksAnswer {
-	var op *net.OpError
-	if !strings.HasPrefix(a.proxy.url.Scheme, "socks") || !errors.As(err, &op) || !strings.HasPrefix(op.Op, "socks") || op.Err == nil {
-		return noSOCKSAnswer
-	}
-	switch text := op.Err.Error(); {
-	case strings.Contains(text, "authentication failed"), strings.Contains(text, "authentication method"):
-		return loginRefusedBySOCKS
-	case strings.HasPrefix(text, "unknown error "): // and the reply that the server gave
-		return refusedBySOCKS
-	}
-	return noSOCKSAnswer
-}
-
-// traced gives the context of the request, with hooks on its connection. Those
+// traced returns the context of the request, with hooks on its connection. Those
 // of the caller are not shown the header field with the proxy's password.
 func (a *attempt) traced() context.Context {
 	ctx := context.Context(a)
@@ -346,13 +375,16 @@ func (a *attempt) traced() context.Context {
 				_ = info.Conn.Close() // net/http does not always look at the context before it writes
 			}
 			a.mark(got)
-			keep(info.Conn)
-			a.met()
-		},
-		TLSHandshakeStart: func() {
-			if a.proxy.url.Scheme != "https" { // where it may be that with the proxy
-				a.mark(tunnelled)
+			if info.Reused {
+				a.mark(reused)
 			}
+			if c := connOf(info.Conn); c != nil {
+				c.keep()
+				a.letGo()
+				a.conn, a.reads = c, c.reads.Load()
+				a.proxy.settings.idle.taken(c)
+			}
+			a.met()
 		},
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -82,14 +83,13 @@ func BenchmarkChoose(b *testing.B) {
 				name += "/a tenth rests"
 				for i, x := range p.pool().roster.Load().proxies {
 					if i%restOne == 0 {
-						p.pool().rest(&attempt{proxy: x}, ErrUnreachable)
+						p.pool().rest(&attempt{proxy: x}, ErrUnreachable, false)
 					}
 				}
 			}
 			b.Run(name, func(b *testing.B) {
 				atOnce(b, func(req *http.Request) *proxy {
-					x, _ := p.pool().settings.strategy.choose(p.pool(), p.pool().roster.Load(), req, nil)
-					return x
+					return p.pool().settings.strategy.choose(p.pool().roster.Load(), req, want{pool: p.pool()})
 				})
 			})
 		}
@@ -100,4 +100,25 @@ func BenchmarkChoose(b *testing.B) {
 		r := &mutexRotator{list: p.pool().roster.Load().proxies}
 		atOnce(b, func(*http.Request) *proxy { return r.choose() })
 	})
+}
+
+// BenchmarkNoneIsWell shows what it costs a request to find that all proxies rest.
+func BenchmarkNoneIsWell(b *testing.B) {
+	for _, c := range choosers {
+		b.Run(c.name, func(b *testing.B) {
+			p, err := New(manyURLs(100_000), c.option, WithRest(time.Hour, time.Hour))
+			require.NoError(b, err)
+			for _, x := range p.pool().roster.Load().proxies {
+				p.pool().rest(&attempt{proxy: x}, ErrUnreachable, false)
+			}
+			req, err := http.NewRequest(http.MethodGet, "http://example.com/", nil)
+			require.NoError(b, err)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.RoundTrip(req); err == nil {
+					b.Fatal("a proxy was used")
+				}
+			}
+		})
+	}
 }

@@ -15,7 +15,7 @@ type upload struct {
 	mu     sync.Mutex
 	lent   *lentBody // to the try under way
 	unread bool      // which has closed it without reading
-	used   bool      // the caller's own body was read, or given away for good
+	used   bool      // the caller's own body was read, or handed over for good
 	closed bool
 }
 
@@ -24,7 +24,7 @@ func newUpload(req *http.Request) *upload { return &upload{req: req} }
 // none reports whether the request has no body.
 func (u *upload) none() bool { return !hasBody(u.req) }
 
-// next gives the body for the next try, and false where there is none any more.
+// next returns the body for the next try, and false where there is none any more.
 func (u *upload) next() (io.ReadCloser, bool) {
 	if u.none() {
 		return u.req.Body, true
@@ -129,12 +129,15 @@ func (b *download) Close() error {
 	return err
 }
 
-// upgraded is the body of a response that switched protocols.
+// upgraded is the body of a response that switched protocols. Its user may go on
+// writing when all is read.
 type upgraded struct {
 	*download
 
 	io.Writer
 }
+
+func (b upgraded) Read(p []byte) (int, error) { return b.ReadCloser.Read(p) }
 
 // lend wraps the body of resp. That ends with the context as well, with which
 // net/http gives the connection up even if nobody closes the body.

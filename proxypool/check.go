@@ -20,7 +20,7 @@ import (
 // CheckResult is what a check shows of a proxy. No password is in it.
 type CheckResult struct {
 	Index int    `json:"index"` // of the proxy in the list
-	Proxy string `json:"proxy"` // as [Name] gives it
+	Proxy string `json:"proxy"` // as of [Name]
 
 	Reachable     bool          `json:"reachable"`     // a connection with the proxy came about
 	Authenticated bool          `json:"authenticated"` // and it accepts its login
@@ -72,7 +72,7 @@ func (r CheckResult) MarshalJSON() ([]byte, error) {
 	return json.Marshal(full)
 }
 
-// LogValue gives slog the fields.
+// LogValue returns the fields.
 func (r CheckResult) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("proxy", r.Proxy), slog.Bool("reachable", r.Reachable), slog.Bool("authenticated", r.Authenticated),
@@ -95,6 +95,7 @@ type checkSettings struct {
 
 	concurrency int
 	timeout     time.Duration
+	tries       int
 	exitIP      func(*http.Response, []byte) netip.Addr
 }
 
@@ -110,14 +111,28 @@ func CheckConcurrency(n int) CheckOption {
 	}
 }
 
-// CheckTimeout bounds how long the check of one proxy may take: 15 seconds unless
-// it is set.
+// CheckTimeout bounds how long the check of one proxy may take, with all its tries:
+// 15 seconds unless it is set.
 func CheckTimeout(d time.Duration) CheckOption {
 	return func(s *checkSettings) error {
 		if d <= 0 {
 			return fmt.Errorf("proxypool: CheckTimeout takes more than 0, not %s", d)
 		}
 		s.timeout = d
+		return nil
+	}
+}
+
+// CheckTries sets how often a proxy is tried before it counts as failed: 2 times
+// unless it is set. Each try makes a new connection, at once, as long as the time of
+// [CheckTimeout] is not over. Any answer of the target ends the check, whatever its
+// status, and so does a proxy that does not accept its login.
+func CheckTries(n int) CheckOption {
+	return func(s *checkSettings) error {
+		if n < 1 {
+			return fmt.Errorf("proxypool: CheckTries takes 1 or more, not %d", n)
+		}
+		s.tries = n
 		return nil
 	}
 }
@@ -141,7 +156,7 @@ func CheckExitIP(f func(resp *http.Response, body []byte) netip.Addr) CheckOptio
 	}
 }
 
-// Check asks the target, with GET, through every proxy, and gives the results as
+// Check asks the target, with GET, through every proxy, and yields the results as
 // they come: one a proxy, in no order. A proxy that fails is a result; the error
 // is of what makes checking impossible, such as an option or the target, or of the
 // context, and ends it. Redirects are not followed.
@@ -150,7 +165,7 @@ func CheckExitIP(f func(resp *http.Response, body []byte) netip.Addr) CheckOptio
 // loop ends, so do the checks under way, before it goes on.
 func Check(ctx context.Context, urls []*url.URL, target string, opts ...CheckOption) iter.Seq2[CheckResult, error] {
 	return func(yield func(CheckResult, error) bool) {
-		s := &checkSettings{settings: newSettings(), concurrency: 16, timeout: 15 * time.Second, exitIP: exitIPOf}
+		s := &checkSettings{settings: newSettings(), concurrency: 16, timeout: 15 * time.Second, tries: 2, exitIP: exitIPOf}
 		if err := s.apply(opts); err != nil {
 			yield(CheckResult{}, err)
 			return
@@ -160,6 +175,7 @@ func Check(ctx context.Context, urls []*url.URL, target string, opts ...CheckOpt
 			return
 		}
 		s.connectTimeout = s.timeout
+		s.complete()
 
 		ctx, cancel := context.WithCancel(ctx)
 		var workers sync.WaitGroup
@@ -227,7 +243,7 @@ func newCheck(ctx context.Context, target string) (*http.Request, error) {
 	return req, nil
 }
 
-// check tries one proxy.
+// check tries one proxy, until it has an answer or is given up.
 func (s *checkSettings) check(ctx context.Context, i int, u *url.URL, target string) CheckResult {
 	r := CheckResult{Index: i, Proxy: Name(u)}
 	address, err := parseAddress(u)
@@ -242,17 +258,29 @@ func (s *checkSettings) check(ctx context.Context, i int, u *url.URL, target str
 		r.Err = err
 		return r
 	}
+	for range s.tries {
+		r = s.checkOnce(req, address, r)
+		if r.Err == nil || errors.Is(r.Err, ErrAuthentication) || ctx.Err() != nil {
+			break
+		}
+	}
+	return r
+}
+
+// checkOnce returns r with what one try shows.
+func (s *checkSettings) checkOnce(req *http.Request, address *address, r CheckResult) CheckResult {
 	p := newProxy(address, s.settings)
 	defer p.close()
-	a := newAttempt(req, p, false)
+	a := newAttempt(req, nil, choice{proxy: p})
 	defer a.end()
+	r.Err = nil
 	began := time.Now()
 	resp, v, err := a.try(req, nil)
 	r.Latency = time.Since(began)
 	// Or it took the connection, and did nothing more.
-	silent := !a.took(got|tunnelled) && (v == over || v == faulty && errors.Is(err, ErrUnreachable))
+	silent := !a.took(got|tunnelled) && (v == over || v == late || v == faulty && errors.Is(err, ErrUnreachable))
 	r.Reachable = a.took(reached) && !silent
-	r.Authenticated = v == served || v == refused || v != faulty && (a.took(tunnelled) || a.took(got) && !a.plain(req))
+	r.Authenticated = v == served || v == refused || v != faulty && (a.took(tunnelled) || a.took(got) && !a.plain)
 	if v != served {
 		r.Err = &Error{Proxy: r.Proxy, Tries: 1, MayHaveArrived: a.mayHaveArrived(), Err: err}
 		return r

@@ -1,6 +1,7 @@
 package proxypool
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -148,6 +149,57 @@ func TestCheckOfASilentProxy(t *testing.T) {
 	}
 }
 
+// TestCheckTriesAgain lets a proxy fail in some ways before it works.
+func TestCheckTriesAgain(t *testing.T) {
+	hangsUp := func(c net.Conn) { _ = c.Close() }
+	breaksOff := func(c net.Conn) {
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConte")
+		_ = c.Close()
+	}
+	forbidden := answering("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")
+	noLogin := answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+	silent := func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() }
+	for name, test := range map[string]struct {
+		fails []func(net.Conn) // nil refuses the connection
+		opts  []CheckOption
+		dials int
+		want  int // status
+		err   error
+	}{
+		"by default":               {[]func(net.Conn){nil}, nil, 2, 200, nil},
+		"no more":                  {[]func(net.Conn){nil, nil}, nil, 2, 0, ErrUnreachable},
+		"once":                     {[]func(net.Conn){nil}, []CheckOption{CheckTries(1)}, 1, 0, ErrUnreachable},
+		"often":                    {[]func(net.Conn){nil, hangsUp, nil, hangsUp}, []CheckOption{CheckTries(5)}, 5, 200, nil},
+		"it hangs up":              {[]func(net.Conn){hangsUp}, nil, 2, 200, nil},
+		"it breaks off":            {[]func(net.Conn){breaksOff}, nil, 2, 200, nil},
+		"a status is an answer":    {[]func(net.Conn){forbidden}, nil, 1, 502, nil},
+		"a login is not":           {[]func(net.Conn){noLogin}, []CheckOption{CheckTries(3)}, 1, 0, ErrAuthentication},
+		"as long as there is time": {[]func(net.Conn){silent}, []CheckOption{CheckTries(3), CheckTimeout(time.Second)}, 1, 0, context.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dials := 0
+				m := newMemory()
+				base := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					m.set("a", good)
+					if dials < len(test.fails) {
+						m.set("a", test.fails[dials])
+					}
+					dials++
+					return m.dial(ctx, network, addr)
+				}}
+				r := checkAll(t, memoryURLs("a"), "http://t.test/", append(test.opts, CheckTransport(base))...)[0]
+				assert.Equal(t, test.dials, dials)
+				assert.Equal(t, test.want, r.Status)
+				assert.ErrorIs(t, r.Err, test.err)
+				assert.Equal(t, test.want != 0, r.OK() && r.Reachable && r.Authenticated, "%+v", r)
+				synctest.Wait()
+			})
+		})
+	}
+}
+
 func TestCheckIsBounded(t *testing.T) {
 	for _, most := range []int{1, 4, 100} {
 		synctest.Test(t, func(t *testing.T) {
@@ -166,7 +218,7 @@ func TestCheckIsBounded(t *testing.T) {
 			}}
 			checkAll(t, manyURLs(50), "http://t.test/", CheckTransport(base), CheckConcurrency(most))
 			assert.EqualValues(t, min(most, 50), peak.Load())
-			assert.EqualValues(t, 50, all.Load())
+			assert.EqualValues(t, 2*50, all.Load(), "each is tried twice")
 		})
 	}
 }
@@ -200,7 +252,7 @@ func TestCheckEndsWithItsLoop(t *testing.T) {
 			break
 		}
 		time.Sleep(time.Hour)
-		assert.LessOrEqual(t, dials.Load(), int64(4))
+		assert.LessOrEqual(t, dials.Load(), int64(2*2+2), "two tries of the first two proxies, and one of the next two")
 	})
 }
 
@@ -239,7 +291,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 
 func TestBadChecks(t *testing.T) {
 	for name, opt := range map[string]CheckOption{
-		"nil": nil, "concurrency": CheckConcurrency(0), "timeout": CheckTimeout(0), "transport": CheckTransport(nil), "exit": CheckExitIP(nil),
+		"nil": nil, "concurrency": CheckConcurrency(0), "timeout": CheckTimeout(0), "tries": CheckTries(0), "transport": CheckTransport(nil), "exit": CheckExitIP(nil),
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := 0

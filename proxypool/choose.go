@@ -12,9 +12,30 @@ import (
 type strategy interface {
 	// arrange makes the roster of a list.
 	arrange(list []*proxy) *roster
-	// choose gives a proxy that is none of tried, and nil where there is none. It
-	// reports whether the request is the one that tries a resting proxy.
-	choose(p *pool, r *roster, req *http.Request, tried []*proxy) (x *proxy, probe bool)
+	// choose returns a proxy that is well and fits, and nil where there is none.
+	choose(r *roster, req *http.Request, w want) *proxy
+	// hedges reports whether another proxy may serve the request where connecting
+	// with the one that was chosen takes long.
+	hedges(req *http.Request) bool
+}
+
+// want is what a request asks of a proxy.
+type want struct {
+	tried []*proxy // it is none of these
+	host  string   // for which it does not rest; empty where none rests for hosts
+	pool  *pool
+}
+
+func (w want) fits(x *proxy) bool {
+	return (len(w.tried) == 0 || !slices.Contains(w.tried, x)) && (w.host == "" || !x.restsFor(w.host, w.pool))
+}
+
+// choice is a proxy that was chosen.
+type choice struct {
+	proxy  *proxy
+	epoch  uint32 // its, by then
+	probe  bool   // the request tries whether it is back
+	lesser bool   // it rested on a suspicion
 }
 
 // RoundRobin takes the proxies in turn, in the order of the list. It is what a
@@ -77,53 +98,31 @@ func (r *roster) setResting(x *proxy, rests bool) {
 	r.well.Add(1)
 }
 
-// take gives the proxy at i if it is well, or has rested long enough and nobody
-// else tries it.
-func (r *roster) take(p *pool, i int, tried []*proxy) (x *proxy, probe bool) {
-	x = r.proxies[i]
-	if len(tried) > 0 && slices.Contains(tried, x) {
-		return nil, false
+// take returns the proxy at i if it is well and fits.
+func (r *roster) take(i int, w want) *proxy {
+	if x := r.proxies[i]; !r.rests(i) && w.fits(x) {
+		return x
 	}
-	if !r.rests(i) {
-		return x, false
-	}
-	if x.claim(p) {
-		return x, true
-	}
-	return nil, false
+	return nil
 }
 
 // scan takes the first that is to be had, from i on.
-func (r *roster) scan(p *pool, i int, tried []*proxy) (x *proxy, probe bool) {
+func (r *roster) scan(i int, w want) *proxy {
 	n := len(r.proxies)
-	if r.well.Load() > 0 {
-		for left := n; left > 0; {
-			if i%64 == 0 && n-i >= 64 && r.resting[i/64].Load() == ^uint64(0) {
-				i, left = (i+64)%n, left-64
-				continue
-			}
-			if !r.rests(i) {
-				if x, probe = r.take(p, i, tried); x != nil {
-					return x, probe
-				}
-			}
-			i, left = (i+1)%n, left-1
-		}
+	if r.well.Load() == 0 {
+		return nil
 	}
-	for range n {
-		if x, probe = r.take(p, i, tried); x != nil {
-			return x, probe
+	for left := n; left > 0; {
+		if i%64 == 0 && n-i >= 64 && r.resting[i/64].Load() == ^uint64(0) {
+			i, left = (i+64)%n, left-64
+			continue
 		}
-		i = (i + 1) % n
+		if x := r.take(i, w); x != nil {
+			return x
+		}
+		i, left = (i+1)%n, left-1
 	}
-	return nil, false
-}
-
-// claim lets one request try a proxy whose rest is over. That one calls
-// [Pool.settle].
-func (x *proxy) claim(p *pool) bool {
-	until := x.until.Load()
-	return until != 0 && !x.probing.Load() && p.now() >= until && x.probing.CompareAndSwap(false, true)
+	return nil
 }
 
 // draws is how often a strategy draws before it looks through the list.
@@ -136,16 +135,24 @@ type roundRobin struct {
 
 func (*roundRobin) arrange(list []*proxy) *roster { return newRoster(list) }
 
-func (s *roundRobin) choose(p *pool, r *roster, _ *http.Request, tried []*proxy) (x *proxy, probe bool) {
+func (*roundRobin) hedges(*http.Request) bool { return true }
+
+func (s *roundRobin) choose(r *roster, _ *http.Request, w want) *proxy {
+	if r.well.Load() == 0 {
+		return nil
+	}
 	for range draws {
-		if x, probe = r.take(p, s.turn(r), tried); x != nil {
-			return x, probe
+		if len(w.tried) > 0 {
+			break // a request takes one turn
+		}
+		if x := r.take(s.turn(r), w); x != nil {
+			return x
 		}
 	}
-	return r.scan(p, r.nthWell(int(s.among.Add(1)%uint64(max(r.well.Load(), 1)))), tried)
+	return r.scan(r.nthWell(int(s.among.Add(1)%uint64(max(r.well.Load(), 1)))), w)
 }
 
-// turn gives the next place. One that rests loses its turn, so that the one
+// turn returns the next place. One that rests loses its turn, so that the one
 // behind it is not used twice as much.
 func (s *roundRobin) turn(r *roster) int {
 	return int((s.next.Add(1) - 1) % uint64(len(r.proxies)))
@@ -155,13 +162,18 @@ type random struct{}
 
 func (random) arrange(list []*proxy) *roster { return newRoster(list) }
 
-func (random) choose(p *pool, r *roster, _ *http.Request, tried []*proxy) (x *proxy, probe bool) {
+func (random) hedges(*http.Request) bool { return true }
+
+func (random) choose(r *roster, _ *http.Request, w want) *proxy {
+	if r.well.Load() == 0 {
+		return nil
+	}
 	for range draws {
-		if x, probe = r.take(p, anyBelow(len(r.proxies)), tried); x != nil {
-			return x, probe
+		if x := r.take(anyBelow(len(r.proxies)), w); x != nil {
+			return x
 		}
 	}
-	return r.scan(p, r.nthWell(anyBelow(max(int(r.well.Load()), 1))), tried)
+	return r.scan(r.nthWell(anyBelow(max(int(r.well.Load()), 1))), w)
 }
 
 func anyBelow(n int) int {
@@ -169,7 +181,7 @@ func anyBelow(n int) int {
 	return int(high)
 }
 
-// nthWell gives the place of the kth that does not rest, and 0 if there are fewer.
+// nthWell returns the place of the kth that does not rest, and 0 if there are fewer.
 func (r *roster) nthWell(k int) int {
 	for w := range r.resting {
 		well := ^r.resting[w].Load()

@@ -22,7 +22,7 @@ var (
 
 // Error is a request that got no answer through a proxy. No password is in it.
 type Error struct {
-	// Proxy is the one it was tried through last, as [Name] gives it; empty if
+	// Proxy is the one it was tried through last, as of [Name]; empty if
 	// there was none.
 	Proxy string
 	// Tries is through how many it was tried.
@@ -52,7 +52,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap gives what went wrong last.
+// Unwrap returns what went wrong last.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Timeout reports whether the error is that of a time that ran out, as net.Error
@@ -64,7 +64,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// LogValue gives slog the fields.
+// LogValue returns the fields.
 func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("proxy", e.Proxy),

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"strconv"
@@ -73,23 +71,6 @@ func (w *world) pool(urls []*url.URL, opts ...Option) *Pool {
 	return p
 }
 
-// testRoots are those of all servers of httptest.
-var testRoots = sync.OnceValue(func() *x509.CertPool {
-	s := httptest.NewUnstartedServer(nil)
-	s.StartTLS()
-	defer s.Close()
-	roots := x509.NewCertPool()
-	roots.AddCert(s.Certificate())
-	return roots
-})
-
-var testCertificate = sync.OnceValue(func() tls.Certificate {
-	s := httptest.NewUnstartedServer(nil)
-	s.StartTLS()
-	defer s.Close()
-	return s.TLS.Certificates[0]
-})
-
 // habit is what a proxy server does instead of its duty.
 type habit struct {
 	silent           bool   // takes connections, and says nothing
@@ -99,6 +80,7 @@ type habit struct {
 	cutAfterConnect  bool   // hangs up when it has answered CONNECT, or SOCKS
 	cutInTLS         bool   // and when the first bytes went through
 	silentAfter      bool   // lets nothing through what it made
+	ownCertificate   bool   // answers in the place of the target
 	plainAnswer      string // to requests in absolute form
 	socksReply       byte   // to CONNECT
 	refuseSOCKSLogin bool
@@ -113,6 +95,7 @@ type proxyServer struct {
 	habits atomic.Pointer[habit]
 
 	accepted, tunnels, plain atomic.Int64
+	frozen                   atomic.Bool // nothing more comes through the tunnels that are there
 
 	mu       sync.Mutex
 	listener net.Listener // nil while it is dead
@@ -338,15 +321,35 @@ func (s *proxyServer) relay(client, target net.Conn, h *habit) {
 	case h.silentAfter:
 		_, _ = io.Copy(io.Discard, client)
 		return
+	case h.ownCertificate:
+		_ = tls.Server(client, &tls.Config{Certificates: []tls.Certificate{strangeCertificate()}}).Handshake()
+		return
 	}
 	var back sync.WaitGroup
 	back.Go(func() {
-		_, _ = io.Copy(struct{ io.Writer }{client}, struct{ io.Reader }{target}) // not by splice, which outlives a Close
+		_, _ = io.Copy(struct{ io.Writer }{client}, icy{s, target}) // not by splice, which outlives a Close
 		_ = client.Close()
 	})
-	_, _ = io.Copy(struct{ io.Writer }{target}, struct{ io.Reader }{client})
-	_ = target.Close()
+	_, err := io.Copy(struct{ io.Writer }{target}, icy{s, client})
+	if half, ok := target.(*net.TCPConn); err != nil || !ok || half.CloseWrite() != nil {
+		_ = target.Close()
+	}
 	back.Wait()
+}
+
+// icy reads nothing more once its server is frozen.
+type icy struct {
+	server *proxyServer
+	from   io.Reader
+}
+
+func (r icy) Read(p []byte) (int, error) {
+	for {
+		n, err := r.from.Read(p)
+		if err != nil || !r.server.frozen.Load() {
+			return n, err
+		}
+	}
 }
 
 func (s *proxyServer) forward(w http.ResponseWriter, r *http.Request) {
@@ -480,36 +483,6 @@ func (l *oneConn) end()           { l.once.Do(func() { close(l.closed) }) }
 func (l *oneConn) Close() error   { l.end(); return nil }
 func (l *oneConn) Addr() net.Addr { return l.conn.LocalAddr() }
 
-// protocol is how a target speaks.
-type protocol struct {
-	name  string
-	start func(*httptest.Server)
-}
-
-var protocols = []protocol{
-	{"http", func(s *httptest.Server) { s.Start() }},
-	{"HTTP/1.1", func(s *httptest.Server) { s.StartTLS() }},
-	{"HTTP/2", func(s *httptest.Server) {
-		s.EnableHTTP2 = true
-		s.StartTLS()
-	}},
-}
-
-// target starts a server that requests are for.
-func target(t testing.TB, p protocol, handler http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	s := httptest.NewUnstartedServer(handler)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	p.start(s)
-	t.Cleanup(s.Close)
-	return s
-}
-
-func hello(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body)
-	_, _ = io.WriteString(w, "hello")
-}
-
 // inOrder takes the first proxy of the list that is to be had.
 func inOrder() Option {
 	return func(s *settings) error {
@@ -522,9 +495,9 @@ type inOrderStrategy struct{}
 
 func (inOrderStrategy) arrange(list []*proxy) *roster { return newRoster(list) }
 
-func (inOrderStrategy) choose(p *pool, r *roster, _ *http.Request, tried []*proxy) (*proxy, bool) {
-	return r.scan(p, 0, tried)
-}
+func (inOrderStrategy) hedges(*http.Request) bool { return true }
+
+func (inOrderStrategy) choose(r *roster, _ *http.Request, w want) *proxy { return r.scan(0, w) }
 
 // get asks, reads the answer whole, and gives where it came through.
 func get(t testing.TB, rt http.RoundTripper, target string) string {

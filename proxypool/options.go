@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 )
@@ -21,6 +20,11 @@ type settings struct {
 	longestRest    time.Duration
 	base           *http.Transport
 	logger         *slog.Logger
+	banned         func(*http.Response) bool
+	rotateRequests int
+	rotateAge      time.Duration
+	idle           *idleConns
+	dialer         *dialer // of base, or of what stands for it; set by complete
 }
 
 func newSettings() *settings {
@@ -30,8 +34,12 @@ func newSettings() *settings {
 		connectTimeout: 10 * time.Second,
 		firstRest:      time.Second,
 		longestRest:    time.Minute,
+		idle:           newIdleConns(),
 	}
 }
+
+// complete is called when the options are set.
+func (s *settings) complete() { s.dialer = newDialer(s.newTransport()) }
 
 // WithTries bounds through how many proxies one request is tried: 10 unless it
 // is set. No proxy is tried twice for a request.
@@ -97,7 +105,21 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// newTransport makes a transport without a proxy.
+// WithRotation has a proxy get new connections after a number of requests, or when
+// its connections have been in use for a time, whichever is first; 0 stands for no
+// bound. Behind a gateway that takes another exit for each connection, that changes
+// the exit: WithRotation(1, 0) for each request. What is under way is not cut.
+func WithRotation(requests int, age time.Duration) Option {
+	return func(s *settings) error {
+		if requests < 0 || age < 0 {
+			return fmt.Errorf("proxypool: WithRotation takes a number and a time from 0 on, not %d and %s", requests, age)
+		}
+		s.rotateRequests, s.rotateAge = requests, age
+		return nil
+	}
+}
+
+// newTransport makes the transport that those of the proxies are copies of.
 func (s *settings) newTransport() *http.Transport {
 	if s.base != nil {
 		t := s.base.Clone()
@@ -133,15 +155,4 @@ func separate(t *http.Transport) {
 
 func hasOldDialer(t *http.Transport) bool {
 	return t.Dial != nil || t.DialTLS != nil //nolint:staticcheck // callers may still use them
-}
-
-// dialerOf gives what connects with a proxy.
-func dialerOf(t *http.Transport) dialFunc {
-	switch {
-	case t.DialContext != nil:
-		return t.DialContext
-	case t.Dial != nil: //nolint:staticcheck // callers may still use it
-		return withoutContext(t.Dial) //nolint:staticcheck // the same
-	}
-	return (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 }

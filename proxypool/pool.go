@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"sync"
@@ -15,20 +14,44 @@ import (
 )
 
 // Pool sends requests through proxies. It is an [http.RoundTripper], for the
-// Transport of an [http.Client]. It is safe for concurrent use, runs nothing in
-// the background, and must not be copied. It prints without its URLs.
+// Transport of an [http.Client]. It is safe for concurrent use, and must not be
+// copied. It prints without its URLs.
 //
 // Each proxy has a transport of its own, and so connections of its own, which are
-// kept open and used again. The first request to a host of https makes its
-// connection alone, as over HTTP/2 it serves all others.
+// kept open and used again. The first request to a host makes its connection alone,
+// as over HTTP/2 it serves all others. While connecting with a proxy takes long,
+// another one is connected with, and the request has the first that is ready; not
+// so with [Sticky].
 //
-// A proxy that cannot be connected with, or does not accept its login, rests. A
-// request of which nothing can have arrived is tried through another then; so is
-// one without a body whose method is GET, HEAD, OPTIONS or TRACE, whatever
-// happened before its response began. All others are sent once: a request with a
-// body that may have arrived is never sent again, neither by the pool nor by
+// A request of which nothing can have arrived is tried through another proxy where
+// one fails; so is one without a body whose method is GET, HEAD, OPTIONS or TRACE,
+// whatever happened before its response began. All others are sent once: a request
+// with a body that may have arrived is never sent again, neither by the pool nor by
 // net/http, whatever its method and header. Where the body of a response breaks
 // off, it is for the caller to ask again.
+//
+// # Rest
+//
+// A proxy rests, for a growing while,
+//
+//   - that cannot be connected with, or does not accept its login;
+//   - that served none of two requests in a row, while another proxy served the same
+//     hosts, be it the same requests. It refused a tunnel, say, showed a certificate
+//     that is not the target's, broke off, or let a time run out, whichever time that
+//     was. A kept connection that broke does not count, nor does a context that was
+//     cancelled rather than ended by a time. Five in a row are needed for a host that
+//     other proxies serve at one time and not at another. Such a proxy is used all the
+//     same where there is no other.
+//
+// So a target that answers nobody lets no proxy rest. Nor can a pool tell over plain
+// HTTP, without a tunnel, whether an answer comes from the target or from the proxy:
+// see [WithBan].
+//
+// When its rest is over, the pool connects with the proxy again, in the background
+// while there are others: once at a time for each proxy, 16 at most at once, for no
+// longer than the connect timeout. One that rested on a suspicion has to serve a
+// request then, a single one, before others follow. Nothing else runs when no request
+// does.
 type Pool struct {
 	// A function, as nothing that walks through fields, such as the dump of a failed
 	// assertion, finds what it holds: URLs with passwords.
@@ -40,8 +63,20 @@ type pool struct {
 	settings *settings
 	started  time.Time
 	roster   atomic.Pointer[roster]
+	watch    watch
+	soonest  atomic.Int64 // when the first rest is over; 0 for none
+	onTrial  atomic.Int64 // the length of trials
+	bans     atomic.Bool  // a proxy has rested for a host
 
-	mu sync.Mutex // for all that changes the roster or the health of a proxy
+	mu      sync.Mutex // for all that changes the roster or the health of a proxy
+	resting restingHeap
+	trials  []*proxy // that wait for a request
+	lesser  []*proxy // that rest on a suspicion
+	turn    int      // among those
+	probes  int
+	alone   map[*attempt]struct{} // those that connect with nobody waiting
+	latency time.Duration         // of connecting, smoothed as RFC 6298 has it
+	spread  time.Duration
 }
 
 // New makes a pool of the proxies with these URLs, as [http.ProxyURL] takes them:
@@ -57,7 +92,8 @@ func New(urls []*url.URL, opts ...Option) (*Pool, error) {
 			return nil, err
 		}
 	}
-	p := &pool{settings: s, started: time.Now()}
+	s.complete()
+	p := &pool{settings: s, started: time.Now(), alone: make(map[*attempt]struct{})}
 	if err := p.replace(urls); err != nil {
 		return nil, err
 	}
@@ -106,6 +142,9 @@ func (p *pool) replace(urls []*url.URL) error {
 	for identity, x := range known {
 		if next[identity] == nil {
 			left = append(left, x)
+			x.dropped.Store(true)
+			p.takeOut(x)
+			p.setLesser(x, false)
 		}
 	}
 	r := p.settings.strategy.arrange(list)
@@ -132,62 +171,116 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (p *pool) roundTrip(req *http.Request) (*http.Response, error) {
 	body := newUpload(req)
+	r := &race{pool: p, req: req}
+	defer r.end()
 	failure := &Error{}
-	var tried []*proxy
-	for len(tried) < p.settings.tries {
-		x, probe := p.acquire(req, tried)
-		if x == nil {
-			break
-		}
-		lent, ok := body.next()
-		if !ok {
-			p.settle(&attempt{proxy: x, probe: probe}, over, nil)
-			x.release()
-			break // what remains of the body is not the whole of it
-		}
-		tried = append(tried, x)
-		a := newAttempt(req, x, probe)
-		a.pool = p
-		resp, v, err := a.try(req, lent)
-		p.settle(a, v, err)
+	distrusted := false
+	for a := r.next(); a != nil; a = r.next() {
+		resp, v, err := p.send(a, req, body)
 		if v == served {
+			p.settle(a, v, nil)
+			p.lend(req, resp, a)
 			body.keep()
-			lend(req.Context(), resp, func() {
-				a.end()
-				x.release()
-			})
-			resp.Request = req.WithContext(context.WithValue(req.Context(), viaKey{}, x.name))
-			return resp, nil
+			if !p.settings.looksBanned(resp) {
+				p.welcomes(a.proxy, a.target.host)
+				return resp, nil
+			}
+			p.restFor(a.proxy, a.target.host)
+			if !safe(req) {
+				return resp, nil
+			}
+			if r.unwelcome != nil {
+				_ = r.unwelcome.Body.Close()
+			}
+			r.unwelcome = resp
+			continue
 		}
-		body.back()
-		a.end()
-		x.release()
+		p.settle(a, v, err)
 		arrived := a.mayHaveArrived()
-		failure.Proxy, failure.Tries, failure.Err = x.name, len(tried), err
 		failure.MayHaveArrived = failure.MayHaveArrived || arrived
-		if v == over || arrived && !safe(req) || req.Context().Err() != nil {
+		if err != errBodySpent { //nolint:errorlint // it is never wrapped
+			failure.Proxy, failure.Tries, failure.Err = a.proxy.name, failure.Tries+1, err
+		}
+		a.end()
+		a.proxy.release()
+		if v == over || v == late || v == untrue && distrusted || arrived && !safe(req) || req.Context().Err() != nil {
 			break
 		}
+		distrusted = distrusted || v == untrue // what a second proxy shows as well is the target's
 	}
 	body.end()
+	if resp := r.unwelcome; resp != nil {
+		r.unwelcome = nil
+		return resp, nil
+	}
 	if failure.Err == nil {
-		failure.Err = p.noProxy()
+		failure.Err = p.noProxy(req.URL.Host)
 	}
 	return nil, failure
 }
 
+// errBodySpent is of a request whose body was read in part, and cannot be had again.
+var errBodySpent = errors.New("the body of the request cannot be read again")
+
+// send sends the request, if there is a connection, and its body is still whole.
+func (p *pool) send(a *attempt, req *http.Request, body *upload) (*http.Response, verdict, error) {
+	if err := a.outcome(); err != nil {
+		v, err := a.judge(req, err)
+		return nil, v, a.failed(v, err)
+	}
+	lent, ok := body.next()
+	if !ok {
+		return nil, over, errBodySpent
+	}
+	resp, v, err := a.try(req, lent)
+	if v != served {
+		body.back()
+	}
+	return resp, v, err
+}
+
+// lend has the response keep the proxy until its body ends.
+func (p *pool) lend(req *http.Request, resp *http.Response, a *attempt) {
+	lend(req.Context(), resp, func() {
+		a.end()
+		a.proxy.release()
+	})
+	resp.Request = req.WithContext(context.WithValue(req.Context(), viaKey{}, a.proxy.name))
+}
+
 // CloseIdleConnections closes the connections that nothing uses, as
-// [http.Client.CloseIdleConnections] asks for.
+// [http.Client.CloseIdleConnections] asks for, and ends the connecting that goes on in
+// the background.
 func (p *Pool) CloseIdleConnections() {
 	if !p.made() {
 		return
 	}
-	for _, x := range p.pool().roster.Load().proxies {
+	p.pool().closeIdle()
+}
+
+func (p *pool) closeIdle() {
+	p.mu.Lock()
+	for a := range p.alone {
+		a.stopConnecting()
+	}
+	p.mu.Unlock()
+	for _, x := range p.roster.Load().proxies {
 		x.closeIdle()
 	}
 }
 
-// Via gives the name of the proxy, as [Name] does, that a response of a [Pool]
+// OnUse returns a context for requests, and for [Pool.DialContext]: f is told the
+// name, as of [Name], of each proxy that such a request is tried through, before it
+// is. The last that it was told served the request, if one did. That is how a
+// program learns it where the response is not at hand: through the client of
+// another library.
+func OnUse(ctx context.Context, f func(proxy string)) context.Context {
+	return context.WithValue(ctx, onUseKey{}, f)
+}
+
+type onUseKey struct{}
+
+// Via returns the name of the proxy, as [Name] does, that a response of a [Pool]
 // came through; empty for other responses.
 func Via(resp *http.Response) string {
 	if resp == nil || resp.Request == nil {
@@ -208,10 +301,10 @@ func (p *Pool) String() string {
 	return fmt.Sprintf("proxy pool of %d, %d well", len(r.proxies), r.well.Load())
 }
 
-// Format writes what String gives, whatever the verb.
+// Format writes what String returns, whatever the verb.
 func (p *Pool) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
 
-// LogValue gives slog what String gives.
+// LogValue returns what String does.
 func (p *Pool) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // check finds what no proxy could send.
@@ -243,97 +336,98 @@ func safeMethod(method string) bool {
 }
 
 // acquire chooses a proxy, and takes it. Who gets one releases it.
-func (p *pool) acquire(req *http.Request, tried []*proxy) (x *proxy, probe bool) {
+func (p *pool) acquire(req *http.Request, tried []*proxy) choice {
 	for {
 		r := p.roster.Load()
 		if len(r.proxies) == 0 {
-			return nil, false
+			return choice{}
 		}
-		x, probe = p.settings.strategy.choose(p, r, req, tried)
-		if x == nil || x.acquire() {
-			return x, probe
+		w := want{tried: tried, pool: p}
+		if p.bans.Load() {
+			w.host = req.URL.Host
+		}
+		c := p.choose(r, req, w)
+		if c.proxy == nil || c.proxy.acquire() {
+			return c
 		}
 		// It was dropped meanwhile: there is another list.
 	}
 }
 
+// choose takes a proxy that waits for a request to show that it is back, else one that
+// is well, else one whose rest is over, else one that rests on a suspicion.
+func (p *pool) choose(r *roster, req *http.Request, w want) choice {
+	if x := p.trial(req, w); x != nil {
+		return choice{proxy: x, epoch: x.epoch.Load(), probe: true, lesser: true}
+	}
+	if x := p.settings.strategy.choose(r, req, w); x != nil {
+		if p.isDue() {
+			p.probeAll()
+		}
+		c := choice{proxy: x, epoch: x.epoch.Load()}
+		if x.until.Load() != 0 {
+			c.epoch-- // it began to rest since it was chosen: that counts once
+		}
+		return c
+	}
+	if x := p.claim(w); x != nil {
+		return choice{proxy: x, epoch: x.epoch.Load(), probe: true, lesser: p.isLesser(x)}
+	}
+	if x := p.secondBest(w); x != nil {
+		return choice{proxy: x, epoch: x.epoch.Load(), lesser: true}
+	}
+	return choice{}
+}
+
 // now is the pool's clock.
 func (p *pool) now() int64 { return int64(time.Since(p.started)) + 1 }
 
+// time returns a time of the pool's clock.
+func (p *pool) time(t int64) time.Time { return p.started.Add(time.Duration(t - 1)).Round(0) }
+
 // settle takes down what an attempt shows of the health of its proxy.
 func (p *pool) settle(a *attempt, v verdict, err error) {
-	x := a.proxy
 	switch {
+	case v == served:
+		p.serves(a)
+		if a.probe || a.lesser {
+			p.wake(a)
+		}
 	case v == faulty:
-		p.rest(a, err)
-	case !a.probe:
-	case v == served, v == refused && !errors.Is(err, errFellIll), v == broken && a.took(tunnelled):
-		p.wake(a)
-	case v == broken:
-		p.rest(a, err)
+		p.rest(a, err, false)
+	case v == over, errors.Is(err, errFellIll), errors.Is(err, errDropped):
+		if a.probe {
+			p.restOn(a) // another request will show it
+		}
+	case a.probe && a.lesser:
+		p.rest(a, err, true)
+	case a.probe && v == broken && !a.took(tunnelled):
+		p.rest(a, err, false)
 	default:
-		x.probing.Store(false) // another request will show it
-	}
-}
-
-// rest lets a proxy rest, unless that is from a time before it last did.
-func (p *pool) rest(a *attempt, err error) {
-	x, s := a.proxy, p.settings
-	p.mu.Lock()
-	if x.epoch.Load() != a.epoch {
-		p.mu.Unlock()
-		return
-	}
-	pause := s.longestRest
-	if shift := x.pauses; shift < 62 && s.firstRest <= s.longestRest>>shift {
-		pause = s.firstRest << shift
-	}
-	pause = time.Duration(float64(pause) * (0.9 + 0.2*rand.Float64()))
-	x.pauses++
-	x.until.Store(p.now() + int64(pause))
-	x.epoch.Add(1)
-	p.roster.Load().setResting(x, true)
-	x.probing.Store(false)
-	p.mu.Unlock()
-	if s.logger != nil {
-		s.logger.LogAttrs(context.Background(), slog.LevelWarn, "a proxy rests",
-			slog.String("proxy", x.name), slog.Duration("pause", pause), slog.String("error", err.Error()))
-	}
-}
-
-// wake ends the rest of a proxy.
-func (p *pool) wake(a *attempt) {
-	x := a.proxy
-	p.mu.Lock()
-	if x.epoch.Load() != a.epoch {
-		p.mu.Unlock()
-		return
-	}
-	x.pauses = 0
-	x.until.Store(0)
-	x.epoch.Add(1)
-	p.roster.Load().setResting(x, false)
-	x.probing.Store(false)
-	p.mu.Unlock()
-	if p.settings.logger != nil {
-		p.settings.logger.LogAttrs(context.Background(), slog.LevelInfo, "a proxy is back", slog.String("proxy", x.name))
-	}
-}
-
-// noProxy says why there is none.
-func (p *pool) noProxy() error {
-	proxies, soonest := p.roster.Load().proxies, int64(0)
-	for _, x := range proxies {
-		if until := x.until.Load(); until != 0 && (soonest == 0 || until < soonest) {
-			soonest = until
+		if a.probe && (v == refused || a.took(tunnelled|got)) {
+			p.wake(a) // the proxy itself works
+		} else if a.probe {
+			p.restOn(a)
+		}
+		if v != broken || !a.took(reused) {
+			p.doubt(a, err)
 		}
 	}
-	if len(proxies) == 0 {
+}
+
+// noProxy says why there is none for a host.
+func (p *pool) noProxy(host string) error {
+	r := p.roster.Load()
+	n := len(r.proxies)
+	if n == 0 {
 		return &because{ErrNoProxy, "the list is empty", nil}
 	}
-	wait := time.Duration(soonest - p.now()).Round(time.Millisecond)
-	if wait <= 0 {
-		return &because{ErrNoProxy, fmt.Sprintf("all %d rest, and one is being tried", len(proxies)), nil}
+	if r.well.Load() > 0 {
+		return &because{ErrNoProxy, fmt.Sprintf("all %d rest, or rest for %s, which bans them", n, host), nil}
 	}
-	return &because{ErrNoProxy, fmt.Sprintf("all %d rest, the first is tried again in %s", len(proxies), wait), nil}
+	wait := time.Duration(p.soonest.Load() - p.now()).Round(time.Millisecond)
+	if wait <= 0 {
+		return &because{ErrNoProxy, fmt.Sprintf("all %d rest, and one is being tried", n), nil}
+	}
+	return &because{ErrNoProxy, fmt.Sprintf("all %d rest, the first is tried again in %s", n, wait), nil}
 }

@@ -168,6 +168,7 @@ func TestStats(t *testing.T) {
 		for range 4 {
 			require.NoError(t, send(p, http.MethodGet, "http://t.test/"))
 		}
+		synctest.Wait()
 		assert.Zero(t, p.Stats()[1].RestsUntil)
 		assert.NotEmpty(t, p.Stats()[1].LastError)
 		assert.Equal(t, 1, strings.Count(logged.String(), "a proxy is back"))
@@ -347,7 +348,7 @@ func TestWithoutABase(t *testing.T) {
 	ask()
 	p, err := New(manyURLs(1))
 	require.NoError(t, err)
-	assert.True(t, p.pool().roster.Load().proxies[0].roundTripper().ForceAttemptHTTP2)
+	assert.True(t, p.pool().roster.Load().proxies[0].enter().transport.ForceAttemptHTTP2)
 }
 
 func TestRequestsStayAsTheyAre(t *testing.T) {

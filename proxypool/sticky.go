@@ -15,9 +15,14 @@ import (
 // stay where they are; so they do when the list changes, but for those of the
 // proxies that left, and those that a new one takes from all.
 //
-// The same list gives the same proxies to the same keys: in any order, in any
+// The same list maps the same keys to the same proxies: in any order, in any
 // process, whatever the passwords are, unless proxies differ in nothing else.
 // Requests whose key is empty take the proxies in turn.
+//
+// Up to 256 proxies share the keys evenly, but for chance: of two, each has half of all
+// possible keys within 0.5 percent, and of 256 its part within 15 percent. Of a longer
+// list, which is placed in another way, a few have one and a half times their part. A
+// list that grows beyond 256 proxies, or shrinks to 256, maps most keys anew.
 //
 // key is called by many requests at once.
 func Sticky(key func(*http.Request) string) Option {
@@ -53,47 +58,61 @@ func (*sticky) arrange(list []*proxy) *roster {
 	return r
 }
 
-func (s *sticky) choose(p *pool, r *roster, req *http.Request, tried []*proxy) (x *proxy, probe bool) {
+func (*sticky) hedges(*http.Request) bool { return false }
+
+func (s *sticky) choose(r *roster, req *http.Request, w want) *proxy {
 	key := s.key(req)
 	if key == "" {
-		return s.turns.choose(p, r, req, tried)
+		return s.turns.choose(r, req, w)
 	}
-	slot := hashOf(key) >> (64 - slotBits)
-	home := r.ring.home(slot)
-	if x, probe = r.take(p, home, tried); x != nil {
-		return x, probe
+	if r.well.Load() == 0 {
+		return nil
 	}
-	if r.well.Load() > 0 {
-		if i := r.findWell(mix(slot), tried); i >= 0 {
-			return r.proxies[i], false
-		}
+	slot := hashOf(key) >> r.ring.slotShift
+	if x := r.take(r.ring.home(slot), w); x != nil {
+		return x
 	}
-	return r.scan(p, home, tried)
+	if i := r.findWell(mix(slot), w); i >= 0 {
+		return r.proxies[i]
+	}
+	return nil
 }
 
-// ring places proxies and keys on a circle of 32 bits: multi-probe consistent
+// ring finds the proxy of a key. Up to shortList proxies it does so by rendezvous
+// hashing, by Thaler and Ravishankar (1998): a key goes to the proxy with which it has
+// the greatest weight. That takes 1.3 ns a proxy, and 10 ns where the home of the slot
+// is remembered.
+//
+// A longer list places proxies and keys on a circle of 32 bits: multi-probe consistent
 // hashing, by Appleton and O'Reilly (2015). Each proxy has four points. A key is
 // looked up at four places, and goes to the proxy whose point follows one of them
 // most closely. So few proxies get more than one and a half times their share, and
 // one that leaves moves no other's keys.
 //
-// Keys are told apart by 22 bits, their slot. Of a long list the ring remembers
-// which proxy each slot has, as its points are too many for a processor's cache.
+// Keys are told apart by their slot, the first bits of their hash. Of a short list,
+// and of a long one whose points are too many for a processor's cache, the ring
+// remembers which proxy each slot has.
 type ring struct {
+	hashes []uint64 // of the proxies of a short list, which has no points
+
 	points []uint32 // in order; behind the last is the end of the circle
 	owners []uint32 // of each point
 	first  []uint32 // the first point at or after the start of each sector
-	shift  uint     // gives the sector of a place
-	homes  []atomic.Uint32
+	shift  uint     // for the sector of a place
+
+	homes     []atomic.Uint32
+	slotShift uint // for the slot of a hash
 }
 
 const (
-	slotBits = 22
-	// remembering is from how many proxies on the homes of the slots are remembered.
+	shortList     = 256 // proxies at most
+	shortSlotBits = 18
+	slotBits      = 22
+	// remembering is from how many proxies on the homes of a long list are remembered.
 	remembering = 1 << 14
 )
 
-// home gives the proxy of a slot.
+// home returns the proxy of a slot.
 func (g *ring) home(slot uint64) int {
 	if g.homes == nil {
 		return g.find(mix(slot))
@@ -115,6 +134,13 @@ const (
 )
 
 func newRing(sorted []*proxy) *ring {
+	if len(sorted) <= shortList {
+		g := &ring{hashes: make([]uint64, len(sorted)), homes: make([]atomic.Uint32, 1<<shortSlotBits), slotShift: 64 - shortSlotBits}
+		for i, x := range sorted {
+			g.hashes[i] = x.hash
+		}
+		return g
+	}
 	n := len(sorted) * pointsEach
 	type point struct {
 		place, owner uint32
@@ -129,7 +155,7 @@ func newRing(sorted []*proxy) *ring {
 		return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.owner, b.owner))
 	})
 	sectors := bits.Len(uint(max(n, 2) - 1))
-	g := &ring{points: make([]uint32, n+1), owners: make([]uint32, n), first: make([]uint32, 1<<sectors), shift: uint(32 - sectors)}
+	g := &ring{points: make([]uint32, n+1), owners: make([]uint32, n), first: make([]uint32, 1<<sectors), shift: uint(32 - sectors), slotShift: 64 - slotBits}
 	sector := 0
 	for i, p := range all {
 		g.points[i], g.owners[i] = p.place, p.owner
@@ -147,7 +173,7 @@ func newRing(sorted []*proxy) *ring {
 	return g
 }
 
-// after gives the first point at or after a place, around the circle.
+// after returns the first point at or after a place, around the circle.
 func (g *ring) after(place uint32) int {
 	i := int(g.first[place>>g.shift])
 	for g.points[i] < place {
@@ -159,11 +185,20 @@ func (g *ring) after(place uint32) int {
 	return i
 }
 
-// placeOf gives the place of a proxy's point, or of a key's probe.
+// placeOf returns the place of a proxy's point, or of a key's probe.
 func placeOf(hash uint64, i uint32) uint32 { return uint32(mix(hash+uint64(i)*probeStep) >> 32) }
 
-// find gives the proxy of a key.
+// find returns the proxy of a key.
 func (g *ring) find(key uint64) int {
+	if g.hashes != nil {
+		best, greatest := 0, uint64(0)
+		for i, hash := range g.hashes {
+			if w := weight(key, hash); w > greatest {
+				best, greatest = i, w
+			}
+		}
+		return best
+	}
 	closest := ^uint32(0)
 	for i := range uint32(probes) {
 		place := placeOf(key, i)
@@ -174,15 +209,23 @@ func (g *ring) find(key uint64) int {
 	return int(g.owners[g.after(placeOf(key, closest&probeMask))])
 }
 
-// findWell gives the proxy that a key would have if those that rest, or were
+// findWell returns the proxy that a key would have if those that rest, or were
 // tried, were not in the list; -1 if there is no other.
-func (r *roster) findWell(key uint64, tried []*proxy) int {
+func (r *roster) findWell(key uint64, w want) int {
 	g := r.ring
-	best, closest := -1, ^uint32(0)
+	best, greatest, closest := -1, uint64(0), ^uint32(0)
+	for i, hash := range g.hashes {
+		if weight := weight(key, hash); weight >= greatest && r.take(i, w) != nil {
+			best, greatest = i, weight
+		}
+	}
+	if g.hashes != nil {
+		return best
+	}
 	for i := range uint32(probes) {
 		place := placeOf(key, i)
 		at := g.after(place)
-		for left := len(g.owners); r.out(int(g.owners[at]), tried); left-- {
+		for left := len(g.owners); r.take(int(g.owners[at]), w) == nil; left-- {
 			if left == 0 {
 				return -1
 			}
@@ -197,9 +240,10 @@ func (r *roster) findWell(key uint64, tried []*proxy) int {
 	return best
 }
 
-// out reports whether the proxy at i rests, or was tried.
-func (r *roster) out(i int, tried []*proxy) bool {
-	return r.rests(i) || len(tried) > 0 && slices.Contains(tried, r.proxies[i])
+// weight is what a proxy and a key have in common.
+func weight(key, hash uint64) uint64 {
+	high, low := bits.Mul64(key^hash, probeStep)
+	return high ^ low
 }
 
 // hashOf is FNV-1a, spread: the same in every process.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"math/bits"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -26,7 +27,7 @@ func stickyPool(t testing.TB, urls []*url.URL) *Pool {
 func mapping(p *Pool, n int) []string {
 	list := make([]string, n)
 	for i := range list {
-		list[i] = choice(p, &http.Request{Host: fmt.Sprint("key-", i)}).name
+		list[i] = pick(p, &http.Request{Host: fmt.Sprint("key-", i)}).name
 	}
 	return list
 }
@@ -69,6 +70,23 @@ func slowPoints(all []*proxy) map[*proxy]uint64 {
 	return hashes
 }
 
+// slowHome is the proxy of a key among candidates, which are some of a list of n.
+func slowHome(hashes map[*proxy]uint64, n int, candidates []*proxy, name string) *proxy {
+	if n > 256 {
+		return slowRing(hashes, candidates, name)
+	}
+	key := slowMix(slowHash(name) >> 46) // its slot
+	var best *proxy
+	var greatest uint64
+	for _, x := range candidates {
+		high, low := bits.Mul64(key^hashes[x], 0x9e3779b97f4a7c15)
+		if w := high ^ low; best == nil || w > greatest {
+			best, greatest = x, w
+		}
+	}
+	return best
+}
+
 func slowRing(hashes map[*proxy]uint64, candidates []*proxy, name string) *proxy {
 	sorted := slices.Clone(candidates)
 	slices.SortFunc(sorted, func(a, b *proxy) int {
@@ -99,9 +117,12 @@ func TestStickyAgreesWithItsDefinition(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range 300 {
 		n := 1 + random.IntN(40)
+		if round%10 == 0 {
+			n = 255 + random.IntN(6)
+		}
 		urls := make([]*url.URL, n)
 		for i := range urls {
-			urls[i] = &url.URL{Scheme: "http", Host: fmt.Sprintf("h%d:%d", random.IntN(1000), 1+random.IntN(3))}
+			urls[i] = &url.URL{Scheme: "http", Host: fmt.Sprintf("h%d:%d", random.IntN(25*n), 1+random.IntN(3))}
 			if random.IntN(2) == 0 { // the same place for several
 				urls[i].User = url.UserPassword("login", fmt.Sprint(random.IntN(5)))
 			}
@@ -120,8 +141,9 @@ func TestStickyAgreesWithItsDefinition(t *testing.T) {
 		}
 		for range 50 {
 			key := fmt.Sprint(random.Uint64())
-			want := slowRing(slowPoints(p.pool().roster.Load().proxies), others, key)
-			got := choice(p, &http.Request{Host: key}, tried...)
+			all := p.pool().roster.Load().proxies
+			want := slowHome(slowPoints(all), len(all), others, key)
+			got := pick(p, &http.Request{Host: key}, tried...)
 			if want == nil {
 				require.Nil(t, got)
 				continue
@@ -133,15 +155,19 @@ func TestStickyAgreesWithItsDefinition(t *testing.T) {
 }
 
 func FuzzSticky(f *testing.F) {
-	f.Add(uint8(3), "key", uint64(1))
-	f.Add(uint8(1), "k", uint64(0))
-	f.Add(uint8(64), "\x00", ^uint64(0)>>1)
-	f.Fuzz(func(t *testing.T, n uint8, key string, resting uint64) {
+	f.Add(uint8(3), false, "key", uint64(1))
+	f.Add(uint8(1), false, "k", uint64(0))
+	f.Add(uint8(64), false, "\x00", ^uint64(0)>>1)
+	f.Add(uint8(64), true, "key", ^uint64(0)>>1)
+	f.Fuzz(func(t *testing.T, n uint8, long bool, key string, resting uint64) {
 		urls := manyURLs(int(n)%64 + 1)
+		if long {
+			urls = manyURLs(257 + int(n)%64)
+		}
 		p := stickyPool(t, urls)
 		var others []*proxy
 		for _, x := range p.pool().roster.Load().proxies {
-			if resting&(1<<x.position) != 0 {
+			if resting>>(x.position%64)&1 != 0 {
 				layUp(p, x.position)
 				continue
 			}
@@ -150,7 +176,7 @@ func FuzzSticky(f *testing.F) {
 		if key == "" {
 			return
 		}
-		got, want := choice(p, &http.Request{Host: key}), slowRing(slowPoints(p.pool().roster.Load().proxies), others, key)
+		got, want := pick(p, &http.Request{Host: key}), slowHome(slowPoints(p.pool().roster.Load().proxies), len(urls), others, key)
 		if want != got {
 			t.Fatalf("%v, not %v", got, want)
 		}
@@ -178,16 +204,40 @@ func TestStickyStaysAsItWas(t *testing.T) {
 		urls = append(urls, &url.URL{Scheme: "socks5", User: url.UserPassword("login", "x"), Host: fmt.Sprintf("p%d.example.com:1080", i)})
 	}
 	p := stickyPool(t, urls)
-	const homes = "680331618402438282622182652873816388768280107708680231270478" // of account-0, account-1 and so on
+	const homes = "585138310043228203864277277636635273710168658777483518702163" // of account-0, account-1 and so on
 	for i, want := range homes {
 		key := fmt.Sprint("account-", i)
-		assert.Equal(t, fmt.Sprintf("socks5://login:***@p%c.example.com:1080", want), choice(p, &http.Request{Host: key}).name, key)
+		assert.Equal(t, fmt.Sprintf("socks5://login:***@p%c.example.com:1080", want), pick(p, &http.Request{Host: key}).name, key)
+	}
+	p = stickyPool(t, manyURLs(300)) // a long list
+	for i, want := range []int{165, 121, 32, 213, 163, 200, 169, 122, 43, 222, 203, 204, 12, 177, 172, 231, 190, 150, 74, 42} {
+		assert.Equal(t, want, pick(p, &http.Request{Host: fmt.Sprint("account-", i)}).position, "account-%d", i)
+	}
+}
+
+func TestStickySharesShortListsEvenly(t *testing.T) {
+	for n, within := range map[int]float64{2: 0.005, 3: 0.01, 8: 0.02, 64: 0.08, 256: 0.15} {
+		g := stickyPool(t, manyURLs(n)).pool().roster.Load().ring
+		shares := make([]float64, n) // of all slots
+		for slot := range uint64(1 << 18) {
+			shares[g.home(slot)] += float64(n) / (1 << 18)
+		}
+		for _, share := range shares {
+			assert.InDelta(t, 1, share, within, "of %d", n)
+		}
+	}
+	counts := map[string]int{}
+	for _, name := range mapping(stickyPool(t, manyURLs(2)), 3000) {
+		counts[name]++
+	}
+	for _, count := range counts {
+		assert.InDelta(t, 1500, count, 110, "four times what chance does")
 	}
 }
 
 func TestStickyWhenTheListChanges(t *testing.T) {
 	const keys = 20_000
-	for _, n := range []int{2, 3, 8, 50, 1000} {
+	for _, n := range []int{2, 3, 8, 50, 255, 1000} {
 		urls := manyURLs(n + 1)
 		p := stickyPool(t, urls[:n])
 		before := mapping(p, keys)
@@ -232,7 +282,10 @@ func TestStickyWhileOneRests(t *testing.T) {
 		require.NotEqual(t, before[k], now)
 		elsewhere[now]++
 	}
-	assert.Len(t, elsewhere, 7, "they are spread over all others")
+	require.Len(t, elsewhere, 7, "they are spread over all others")
+	for _, count := range elsewhere {
+		assert.InDelta(t, keys/8/7, count, 60, "evenly")
+	}
 	for _, x := range p.pool().roster.Load().proxies {
 		if x.position == 3 {
 			p.pool().wake(&attempt{proxy: x, epoch: x.epoch.Load()})
@@ -245,11 +298,37 @@ func TestStickyWithoutAKeyTakesTurns(t *testing.T) {
 	p := stickyPool(t, manyURLs(8))
 	counts := map[*proxy]int{}
 	for range 800 {
-		counts[choice(p, &http.Request{})]++
+		counts[pick(p, &http.Request{})]++
 	}
 	require.Len(t, counts, 8)
 	for _, n := range counts {
 		assert.Equal(t, 100, n)
+	}
+}
+
+// BenchmarkStickyShort shows what choosing costs with a short list: all are well, a
+// tenth rests, or the slots are not remembered yet.
+func BenchmarkStickyShort(b *testing.B) {
+	reqs := manyRequests(1 << 13)
+	for _, n := range []int{2, 16, 256} {
+		for _, rests := range []bool{false, true} {
+			p := stickyPool(b, manyURLs(n))
+			for i := 0; rests && i < n; i += 10 {
+				layUp(p, i)
+			}
+			b.Run(fmt.Sprintf("%d/resting=%t", n, rests), func(b *testing.B) {
+				b.ReportAllocs()
+				for i := range b.N {
+					pick(p, reqs[i%len(reqs)])
+				}
+			})
+		}
+		g := stickyPool(b, manyURLs(n)).pool().roster.Load().ring
+		b.Run(fmt.Sprintf("%d/first", n), func(b *testing.B) {
+			for i := range b.N {
+				g.find(uint64(i))
+			}
+		})
 	}
 }
 
