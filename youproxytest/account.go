@@ -53,13 +53,15 @@ func newAccount() account {
 
 // look returns the account as it is now, after all that was to happen in the
 // meantime. The caller holds mu.
-func (s *Server) look() *account {
-	now := s.now()
+func (s *Server) look() *account { return s.lookAt(s.now()) }
+
+// lookAt returns the account as it is at a moment.
+func (s *Server) lookAt(now time.Time) *account {
 	for len(s.late) > 0 && !s.late[0].at.After(now) {
 		next := s.late[0]
 		s.late = s.late[1:]
 		s.account.advance(next.at)
-		s.execute(&s.account, next.call)
+		_, _ = endpoints[next.call.op].answer(&s.account, next.call)
 	}
 	s.account.advance(now)
 	return &s.account
@@ -89,7 +91,9 @@ func (s *Server) Balance() youproxy.Money {
 func (s *Server) SetBalance(m youproxy.Money) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.look().balance = m
+	a := s.look()
+	s.keepChange(a, setBalance, m)(true)
+	a.balance = m
 }
 
 // WithNullBalances makes "balance" null in quotes, and "balance" and "currency" null

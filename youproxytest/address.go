@@ -63,6 +63,7 @@ const (
 
 // provision makes the proxies of the nth order. An error says why they cannot work.
 func (a *account) provision(o *placedOrder, n int) (err error) {
+	ids, hosts := a.ids, a.hosts
 	o.ips = make([]IPAddress, o.Quantity)
 	for i := range o.ips {
 		ip := &o.ips[i]
@@ -90,6 +91,7 @@ func (a *account) provision(o *placedOrder, n int) (err error) {
 	}
 	if a.proxies != nil {
 		if o.proxies, err = a.proxies.start(o.ips); err != nil {
+			a.ids, a.hosts = ids, hosts
 			return err
 		}
 	}

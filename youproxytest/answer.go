@@ -71,7 +71,7 @@ func (s *Server) execute(a *account, c *call) (status int, document any) {
 	}
 	err := c.checkForm(e.params)
 	if err == nil {
-		document, err = e.answer(a, c)
+		document, err = s.carryOut(a, c)
 	}
 	switch why := err.(type) { //nolint:errorlint // never wrapped
 	case nil:

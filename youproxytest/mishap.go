@@ -36,6 +36,9 @@ func (s *Server) Refuse(op string, codes ...int) {
 	s.enqueue(op, queue)
 }
 
+// Operations returns the operations of the server, such as "POST /order", sorted.
+func Operations() []string { return slices.Sorted(maps.Keys(endpoints)) }
+
 // mishap is what befalls one request: a fault or a refusal, or nothing.
 type mishap struct {
 	fault   Fault
@@ -45,7 +48,7 @@ type mishap struct {
 func (s *Server) enqueue(op string, queue []mishap) {
 	if _, ok := endpoints[op]; !ok {
 		panic(fmt.Sprintf("youproxytest: %q is not an operation of the server, which has: %s",
-			op, strings.Join(slices.Sorted(maps.Keys(endpoints)), ", ")))
+			op, strings.Join(Operations(), ", ")))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,12 +98,18 @@ type lateCall struct {
 	call *call
 }
 
-// postpone executes a call later, if it is one of the API's.
+// postpone executes a call later, if there is anything to execute.
 func (s *Server) postpone(c *call) {
-	if _, ok := endpoints[c.op]; !ok || c.outside {
+	if !c.changes() || s.checkCaller(c) != nil || c.checkForm(nil) != nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.late = append(s.late, lateCall{s.now().Add(s.commitDelay), c})
+	a := s.look()
+	next := lateCall{a.now.Add(s.commitDelay), c}
+	if s.history.begin(a, change{Op: c.op, Body: c.body, CommitAt: next.at.UTC()}) != nil {
+		return
+	}
+	s.history.end(true)
+	s.late = append(s.late, next)
 }

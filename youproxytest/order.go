@@ -63,7 +63,9 @@ func (s *Server) AddOrder(o Order) Order {
 	if wrong := a.checkOrder(&o); wrong != "" {
 		panic("youproxytest: the order cannot be added: " + wrong)
 	}
+	end := s.keepChange(a, addOrder, o)
 	placed, err := a.place(o)
+	end(err == nil)
 	if err != nil {
 		panic("youproxytest: the order cannot be added: its proxies cannot work: " + err.Error())
 	}

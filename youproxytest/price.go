@@ -31,7 +31,9 @@ func (s *Server) SetPrice(t youproxy.ProxyType, amount decimal.Decimal) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.look().prices[t] = amount
+	a := s.look()
+	s.keepChange(a, setPrice, newPrice{t, amount})(true)
+	a.prices[t] = amount
 }
 
 // taxed is what [WithTotalBesidePrice] makes of 100.

@@ -34,5 +34,6 @@ func TestAnOrderWithoutSocketsIsRefused(t *testing.T) {
 	assert.True(t, panicked)
 	assert.Len(t, s.Orders(), 1)
 	assert.Len(t, s.IPAddresses(), 2)
+	assert.Equal(t, youproxy.IPAddressID(ipv4ID), s.IPAddresses()[0].ID, "a refused order takes no ids")
 	assert.Equal(t, youproxy.MustMoney("1000 USD").Amount.Sub(s.Orders()[0].Price.Amount), s.Balance().Amount, "only the two were paid")
 }

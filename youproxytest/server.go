@@ -19,7 +19,8 @@
 // extends proxies by itself, as long as there is enough money. [Server.AddOrder] puts
 // an order into the account without a request. Nothing runs in the background:
 // whenever the account is looked at, everything that was due by then has happened.
-// The same calls produce the same ids, addresses and passwords.
+// The same calls produce the same ids, addresses and passwords. [OpenServer] keeps the
+// account in a file, from one run to the next.
 //
 // # Proxies
 //
@@ -100,7 +101,7 @@ const DefaultAPIKey = "youproxytest-key"
 const memoryURL = "http://127.0.0.1"
 
 // Server is a Youproxy service with one account. It is safe for concurrent use. Make
-// it with [NewServer], and call [Server.Close] when it is no longer needed.
+// it with [NewServer] or [OpenServer], and call [Server.Close] when it is no longer needed.
 type Server struct {
 	apiKey      string
 	keys        *regexp.Regexp   // the key as it may stand in a text; nil for an empty key
@@ -126,6 +127,7 @@ type Server struct {
 	late      []lateCall
 	cache     cache
 	account   account // see look
+	history   *history
 }
 
 // Option configures a [Server].
@@ -242,6 +244,9 @@ func (s *Server) Close() {
 		_ = s.http.Close() // of a connection that was being accepted
 		s.handlers.Wait()
 		s.conns.Wait()
+		s.mu.Lock()
+		s.history.close()
+		s.mu.Unlock()
 		if transport != nil {
 			transport.CloseIdleConnections()
 		}
