@@ -252,11 +252,24 @@ func (c *core) try(ctx context.Context, call *apiCall, number int) result {
 	}
 	started := time.Now()
 	r := c.send(ctx, call, number > 1)
-	c.report(ctx, CallEvent{
-		Op: call.op, Attempt: number, HTTPStatus: r.status,
+	c.report(ctx, call.op, CallEvent{
+		Op: call.label(), Attempt: number, HTTPStatus: r.status,
 		Duration: time.Since(started), Outcome: OutcomeOf(r.err), Err: r.err,
 	})
 	return r
+}
+
+// label returns what an observer is told of a call: one of few names, as it may become the
+// label of a metric. The path of [Client.Call] can hold ids.
+func (a *apiCall) label() string {
+	if _, ok := endpoints[a.op]; ok {
+		return a.op
+	}
+	switch a.method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		return "Call " + a.method
+	}
+	return "Call"
 }
 
 // log tells the logger, if there is one, of what concerns a purchase.
@@ -266,7 +279,7 @@ func (c *core) log(ctx context.Context, level slog.Level, message string, attrs 
 	}
 }
 
-func (c *core) report(ctx context.Context, e CallEvent) {
+func (c *core) report(ctx context.Context, op string, e CallEvent) {
 	if c.config.observer != nil {
 		c.config.observer(ctx, e)
 	}
@@ -281,7 +294,7 @@ func (c *core) report(ctx context.Context, e CallEvent) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("op", e.Op),
+		slog.String("op", op),
 		slog.Int("attempt", e.Attempt),
 		slog.Int("status", e.HTTPStatus),
 		slog.Duration("duration", e.Duration),

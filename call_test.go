@@ -857,3 +857,28 @@ func TestDependenciesAreFew(t *testing.T) {
 	assert.Contains(t, modules, module)
 	assert.Subset(t, allowed, modules)
 }
+
+// TestCallHasFewLabels makes sure that what an observer is told of a call can be the label
+// of a metric, and that errors still tell the path.
+func TestCallHasFewLabels(t *testing.T) {
+	var labels []string
+	c := clientFor(t, byStub(status(404, "")), youproxy.WithObserver(func(_ context.Context, e youproxy.CallEvent) {
+		labels = append(labels, e.Op)
+	}))
+	for _, call := range []struct{ method, path, want string }{
+		{"GET", "/page/1", "Call GET"},
+		{"GET", "/page/2", "Call GET"},
+		{"POST", "/order/31337/note", "Call POST"},
+		{"PUT", "/x", "Call PUT"},
+		{"PATCH", "/x", "Call PATCH"},
+		{"DELETE", "/x/31337", "Call DELETE"},
+		{"PURGE", "/x", "Call"},
+		{"GET", "/balance", "GET /balance"},
+		{"GET", "/order", "Call GET"},
+	} {
+		labels = nil
+		err := c.Call(t.Context(), call.method, call.path, nil, nil, nil)
+		assert.ErrorContains(t, err, call.method+" "+call.path)
+		assert.Equal(t, []string{call.want}, labels)
+	}
+}

@@ -49,7 +49,11 @@ type Timeouts struct {
 // CallEvent tells an observer of one attempt of a call. It never holds the API
 // key.
 type CallEvent struct {
-	Op         string        // the call, such as "POST /order"
+	// Op is the call, such as "POST /order". It is one of few values, so that it can be
+	// the label of a metric: of a [Client.Call] to a path that the package does not know it
+	// is "Call GET", "Call POST", "Call PUT", "Call PATCH", "Call DELETE" or "Call". Err
+	// tells the path.
+	Op         string
 	Attempt    int           // 1 for the first
 	HTTPStatus int           // 0 where no reply came
 	Duration   time.Duration // of Client.Proxies with the time that the loop over it took

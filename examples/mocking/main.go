@@ -1,64 +1,67 @@
-// Mocking shows how to test a program that uses the package. Its Restocker is
-// tested in the three ways there are; take the one that fits:
+// Mocking shows how to test a program that buys: restock_test.go tests its Restocker in the
+// three ways there are. Run against the fake service, the Restocker loses the reply to an
+// order, and buys once.
 //
-//   - stub_test.go stubs an interface of the program's own: quickest to write,
-//     for the program's decisions;
-//   - httpmock_test.go stubs HTTP, as programs that use httpmock do already: for
-//     exact replies;
-//   - youproxytest_test.go runs against the fake service: for what depends on
-//     the account's state, and on connections that break.
-//
-// This program runs the Restocker against the fake.
+//	go run ./examples/mocking
+//	go test ./examples/mocking
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"os"
+	"log"
 
 	"github.com/youproxy-go/youproxy"
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "mocking:", err)
-		os.Exit(1)
-	}
+// Buyer is all that a Restocker needs of a *youproxy.Client. An interface of one's own, as
+// small as this, is easy to stub.
+type Buyer interface {
+	Buy(ctx context.Context, req youproxy.OrderRequest, limit youproxy.Money, opts ...youproxy.SpendOption) (*youproxy.Purchase, error)
 }
 
-func run(ctx context.Context, out io.Writer) error {
-	fake := youproxytest.NewServer()
-	defer fake.Close()
-	client, err := fake.Client()
+// Restocker keeps IPv4 proxies in stock.
+type Restocker struct {
+	Buyer  Buyer
+	Target int            // proxies to keep
+	Limit  youproxy.Money // for one order
+}
+
+// Restock buys what is missing where there are only stock proxies, and returns what to do
+// next.
+func (r *Restocker) Restock(ctx context.Context, stock int) (next string, err error) {
+	if stock >= r.Target {
+		return "nothing", nil
+	}
+	_, err = r.Buyer.Buy(ctx, youproxy.IPv4OrderRequest{
+		Country: "USA", Quantity: r.Target - stock, RentPeriodDays: 30,
+		Goal: "price monitoring", AuthType: youproxy.AuthTypeLogin,
+	}, r.Limit)
+	switch {
+	case err == nil:
+		return "use them", nil
+	case errors.Is(err, youproxy.ErrUndetermined), errors.Is(err, youproxy.ErrInsufficientFunds):
+		return "ask a human", err
+	}
+	return "try later", err // nothing was spent
+}
+
+func main() {
+	server := youproxytest.NewServer()
+	defer server.Close()
+	client := must(server.Client()) // with an account: youproxy.NewFromEnv()
+	restocker := &Restocker{Buyer: client, Target: 5, Limit: youproxy.MustMoney("10 USD")}
+	server.Inject("POST /order", youproxytest.DropAfterCommit) // the order is placed, and the reply lost
+	fmt.Println("3 of 5 in stock:", must(restocker.Restock(context.Background(), 3)))
+	fmt.Println("5 of 5 in stock:", must(restocker.Restock(context.Background(), 5)))
+	fmt.Printf("Orders: %d, balance: %s\n", len(server.Orders()), server.Balance())
+}
+
+func must[T any](value T, err error) T {
 	if err != nil {
-		return err
+		log.Fatal(err)
 	}
-
-	restocker := &Restocker{Ordering: client, Country: "USA", Target: 5, MaxPrice: youproxy.MustMoney("10 USD")}
-	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
-	restock := func(stock int) {
-		decision, order, err := restocker.Restock(ctx, stock)
-		say("%d of %d in stock: %s\n", stock, restocker.Target, decision)
-		if order != nil {
-			say("  ordered as %s\n", order.Number)
-		}
-		if err != nil {
-			say("  %v\n", err)
-		}
-	}
-
-	restock(5)
-	restock(3)
-
-	fake.Inject("POST /order", youproxytest.DropAfterCommit) // it is ordered, but nobody hears of it
-	restock(4)
-
-	restocker.MaxPrice = youproxy.MustMoney("0.01 USD")
-	restock(4)
-
-	restocker.Country = "usa"
-	restock(4)
-	return nil
+	return value
 }
