@@ -114,18 +114,14 @@ func (a *attempt) Value(key any) any {
 	return a.Context.Value(key)
 }
 
-// attemptOf returns the attempt that a connection is made for. It is nil for none,
-// whose methods do nothing.
+// attemptOf returns the attempt that a connection is made for: nothing else uses a
+// transport of the pool.
 func attemptOf(ctx context.Context) *attempt {
 	a, _ := ctx.Value(attemptKey{}).(*attempt)
 	return a
 }
 
-func (a *attempt) mark(s step) {
-	if a != nil {
-		a.steps.Or(uint32(s))
-	}
-}
+func (a *attempt) mark(s step) { a.steps.Or(uint32(s)) }
 
 // fell lets the proxy rest as no connection with it came about. The caller may
 // have given up by then, and would not know.
@@ -229,9 +225,7 @@ func (a *attempt) try(req *http.Request, body io.ReadCloser) (*http.Response, ve
 	}
 	if resp.StatusCode == http.StatusProxyAuthRequired && a.plain {
 		_ = resp.Body.Close()
-		err := &because{ErrAuthentication, "it answered 407", nil}
-		a.fell(err)
-		return nil, faulty, a.failed(faulty, err)
+		return nil, faulty, a.failed(faulty, &because{ErrAuthentication, "it answered 407", nil})
 	}
 	return resp, served, nil
 }

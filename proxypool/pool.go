@@ -35,13 +35,13 @@ import (
 // A proxy rests, for a growing while,
 //
 //   - that cannot be connected with, or does not accept its login;
-//   - that served none of two requests in a row, while another proxy served the same
-//     hosts, be it the same requests. It refused a tunnel, say, showed a certificate
-//     that is not the target's, broke off, or let a time run out, whichever time that
-//     was. A kept connection that broke does not count, nor does a context that was
-//     cancelled rather than ended by a time. Five in a row are needed for a host that
-//     other proxies serve at one time and not at another. Such a proxy is used all the
-//     same where there is no other.
+//   - that did not serve two requests, with no more than six between that it served,
+//     while another proxy served the same hosts, be it the same requests. It refused a
+//     tunnel, say, showed a certificate that is not the target's, broke off, or let a
+//     time run out, whichever time that was. A kept connection that broke does not
+//     count, nor does a context that was cancelled rather than ended by a time. Five in
+//     a row are needed for a host that other proxies serve at one time and not at
+//     another. Such a proxy is used all the same where there is no other.
 //
 // So a target that answers nobody lets no proxy rest. Nor can a pool tell over plain
 // HTTP, without a tunnel, whether an answer comes from the target or from the proxy:
@@ -255,16 +255,13 @@ func (p *Pool) CloseIdleConnections() {
 	if !p.made() {
 		return
 	}
-	p.pool().closeIdle()
-}
-
-func (p *pool) closeIdle() {
-	p.mu.Lock()
-	for a := range p.alone {
+	pool := p.pool()
+	pool.mu.Lock()
+	for a := range pool.alone {
 		a.stopConnecting()
 	}
-	p.mu.Unlock()
-	for _, x := range p.roster.Load().proxies {
+	pool.mu.Unlock()
+	for _, x := range pool.roster.Load().proxies {
 		x.closeIdle()
 	}
 }

@@ -23,7 +23,7 @@ type lapse struct {
 
 const (
 	aLapse    = 8           // what a lapse weighs more than a request that was served
-	enough    = aLapse + 2  // the score of two lapses with few requests served between
+	enough    = aLapse + 2  // the score of two lapses with no more than six requests served between
 	mostScore = 2 * aLapse  // so that a proxy is acquitted in the end
 	enoughRow = 5           // lapses in a row, where others serve the host unevenly as well
 	unevenFor = time.Minute // for how long a host counts as such

@@ -343,3 +343,30 @@ func TestARequestLearnsItsProxy(t *testing.T) {
 	require.NoError(t, c.Close())
 	assert.Equal(t, Name(urls[1]), used[2])
 }
+
+// Two lapses let a proxy rest if it served no more than six requests between.
+func TestHowFarApartLapsesCount(t *testing.T) {
+	for between, rests := range map[int]bool{0: true, 6: true, 7: false} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory()
+			m.set("b", good)
+			p, err := New(memoryURLs("a", "b"), WithTransport(m.base()), WithRest(time.Hour, time.Hour))
+			require.NoError(t, err)
+			ask := func(answers func(net.Conn), n int) {
+				m.set("a", answers)
+				p.CloseIdleConnections()
+				synctest.Wait()
+				for range n {
+					_ = timed(p, "http://t.test/", time.Second) // through a
+					require.NoError(t, timed(p, "http://t.test/", time.Second))
+				}
+			}
+			ask(mute, 1)
+			ask(good, between)
+			ask(mute, 1)
+			assert.Equal(t, rests, !p.Stats()[0].RestsUntil.IsZero(), "%d between", between)
+			require.NoError(t, p.Replace(nil))
+			synctest.Wait()
+		})
+	}
+}
