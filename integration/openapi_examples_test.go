@@ -15,15 +15,15 @@ import (
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-// exampleRuns is with which arguments an example is run.
+// exampleRuns has the arguments of each run of an example.
 var exampleRuns = map[string][][]string{
 	"list":  {nil},
 	"order": {nil},
 }
 
-const ownFake = "it takes no key: it runs against a fake of its own"
+const ownFake = "it takes no key: it starts a fake service"
 
-// examplesNotRun is why an example is not.
+// examplesNotRun has the reason why an example is not run.
 var examplesNotRun = map[string]string{
 	"buy":     ownFake,
 	"forward": ownFake,
@@ -32,7 +32,7 @@ var examplesNotRun = map[string]string{
 	"renew":   ownFake,
 }
 
-// buildExamples gives the folder of the programs.
+// buildExamples builds the examples and returns the folder of the programs.
 func buildExamples(t *testing.T) string {
 	t.Helper()
 	programs := t.TempDir()
@@ -43,7 +43,7 @@ func buildExamples(t *testing.T) string {
 	return programs
 }
 
-// Each example program, given a key, sends what the document says, and ends well.
+// With a key, each example program sends what the document says and succeeds.
 func TestExamplesKeepTheContract(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds programs")
@@ -58,7 +58,7 @@ func TestExamplesKeepTheContract(t *testing.T) {
 			t.Logf("%s is not run: %s", name, why)
 			continue
 		}
-		require.NotEmpty(t, exampleRuns[name], "%s is neither run nor is it said why not", name)
+		require.NotEmpty(t, exampleRuns[name], "%s is not run, and there is no reason", name)
 		for _, args := range exampleRuns[name] {
 			t.Run(name+" "+strings.Join(args, " "), func(t *testing.T) {
 				t.Parallel()
@@ -76,7 +76,7 @@ func TestExamplesKeepTheContract(t *testing.T) {
 				require.NoError(t, err, "%s", out)
 				assert.NotContains(t, strings.ToLower(string(out)), strings.ToLower(key))
 				assert.NotEmpty(t, seen.all(), "it made no call:\n%s", out)
-				assert.True(t, fake.Balance().Equal(before), "with a key, no example spends:\n%s", out)
+				assert.True(t, fake.Balance().Equal(before), "an example spent money with a key:\n%s", out)
 			})
 		}
 	}

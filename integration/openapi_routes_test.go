@@ -14,9 +14,9 @@ import (
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-// Each request of the table arrives as the table has it, to the byte, and it and
-// the reply are what the document says. Those of Client.Call are left out: they
-// are of no endpoint of the document.
+// Each request of the table arrives byte for byte as the table has it, and the request
+// and its reply are what the document says. Requests of Client.Call are left out, as the
+// document does not have their endpoints.
 func TestRoutesKeepTheContract(t *testing.T) {
 	ops := map[string]bool{}
 	for _, r := range routetest.Routes() {
@@ -30,8 +30,8 @@ func TestRoutesKeepTheContract(t *testing.T) {
 			url, seen := startWatched(t, fake)
 			err := r.Call(t.Context(), clientOf(t, url, fake.APIKey()))
 
-			// The fake chooses the ids of proxies, so it refuses those of the table: a
-			// refusal, too, must be one of the document's.
+			// The fake service chooses the ids of proxies, so it refuses those of the table.
+			// The refusal must be what the document says, too.
 			known := !strings.Contains(r.Body, "ipAddressIds")
 			if known {
 				assert.NoError(t, err)
