@@ -16,7 +16,7 @@ import (
 	"github.com/youproxy-go/youproxy/internal/hostname"
 )
 
-// defaultPorts are those of the schemes that net/http speaks with proxies.
+// defaultPorts has the schemes of proxies, which are those of net/http.
 var defaultPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}
 
 // address is a proxy's URL, checked.
@@ -24,11 +24,12 @@ type address struct {
 	url      *url.URL
 	identity string // the same for URLs that mean the same
 	name     string // with *** for the password
-	point    string // what a sticky pool places it by: without the password
+	point    string // the string whose hash places it in a sticky pool: without the password
 }
 
-// Name returns the URL of a proxy without its password, as it stands in errors,
-// logs and [ProxyStats]: http://login:***@host:port.
+// Name returns the URL of a proxy with *** in place of its password, as in
+// http://login:***@host:port. It is what errors, logs and [ProxyStats] contain. For a URL
+// that cannot be that of a proxy, Name returns "invalid proxy URL".
 func Name(u *url.URL) string {
 	a, err := parseAddress(u)
 	if err != nil {
@@ -37,7 +38,7 @@ func Name(u *url.URL) string {
 	return a.name
 }
 
-// hidden stands where a password would.
+// hidden stands in place of a password.
 const hidden = "***"
 
 // parseAddress never puts a part of a URL into an error.
@@ -54,9 +55,9 @@ func parseAddress(u *url.URL) (*address, error) {
 	case host == "":
 		return nil, errors.New("the URL has no host")
 	case !hostname.Valid(host):
-		return nil, errors.New("the host is neither an address, without a zone, nor a host name in ASCII: does a login or a password stand in its place?")
+		return nil, errors.New("the host is neither an address without a zone nor a host name in ASCII: is it a login or a password?")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
-		return nil, errors.New("the URL has more than a scheme, a login, a host and a port: is a character of its password not escaped?")
+		return nil, errors.New("the URL has more than a scheme, a login, a host and a port: must a character of the password be escaped?")
 	}
 	if p := u.Port(); p != "" {
 		port = p
@@ -70,17 +71,17 @@ func parseAddress(u *url.URL) (*address, error) {
 	a.point = a.name
 	if u.User != nil {
 		login := u.User.Username()
-		password, given := u.User.Password()
+		password, hasPassword := u.User.Password()
 		clean.User = u.User
 		if socks := strings.HasPrefix(scheme, "socks"); socks && (login == "" || len(login) > 255 || len(password) > 255) {
-			return nil, errors.New("SOCKS5 takes a login of 1 to 255 bytes, and a password of up to 255")
+			return nil, errors.New("SOCKS5 allows a login of 1 to 255 bytes, and a password of up to 255")
 		}
 		shown := url.User(login).String()
 		a.point = scheme + "://" + shown + "@" + clean.Host
 		if password != "" && strings.Contains(login, password) {
 			shown = hidden
 		}
-		if given {
+		if hasPassword {
 			shown += ":" + hidden
 		}
 		a.name = scheme + "://" + shown + "@" + clean.Host
@@ -89,7 +90,7 @@ func parseAddress(u *url.URL) (*address, error) {
 	return a, nil
 }
 
-// secrets returns the forms in which a proxy or a library may repeat the password,
+// secrets returns the strings in which a proxy or a library may repeat the password,
 // the longest first.
 func (a *address) secrets() []string {
 	password, _ := a.url.User.Password()
@@ -112,21 +113,21 @@ func (a *address) secrets() []string {
 	return slices.Compact(forms)
 }
 
-// tells reports whether the password is in a text.
-func (a *address) tells(text string) bool {
+// reveals reports whether a string contains the password.
+func (a *address) reveals(text string) bool {
 	return slices.ContainsFunc(a.secrets(), func(secret string) bool { return strings.Contains(text, secret) })
 }
 
-// unshown stands for the text of an error that repeats the password. Taking just the
-// password out would tell it: of a known text, by what is missing.
-const unshown = "the text of the error is not shown, as the password is in it"
+// unshown stands for the text of an error that repeats the password. If only the password
+// were removed, what is missing from a known text would reveal it.
+const unshown = "the text of the error is not shown, since it contains the password"
 
-// scrub returns err, or what stands in for it where the password is in its text.
+// scrub returns err, or an error that stands in for it if its text contains the password.
 func (a *address) scrub(err error) error {
 	if err == nil || local(err) {
 		return err
 	}
-	if !a.tells(err.Error()) {
+	if !a.reveals(err.Error()) {
 		return err
 	}
 	clean := &scrubbed{text: unshown, timeout: isTimeout(err), kinds: kindsOf(err)}
@@ -136,10 +137,10 @@ func (a *address) scrub(err error) error {
 	return clean
 }
 
-// local reports whether the text of err is made of what this package, the standard
-// library and the system say alone. If the password is in it, that is by chance.
+// local reports whether the text of err comes from this package, the standard library and
+// the system alone. If it contains the password, that is by chance.
 func local(err error) bool {
-	switch e := err.(type) { //nolint:errorlint // each error of the chain is looked at by itself
+	switch e := err.(type) { //nolint:errorlint // each error of the chain is examined by itself
 	case *because:
 		return e.err == nil || local(e.err)
 	case *net.OpError:
@@ -158,7 +159,7 @@ func local(err error) bool {
 	return false
 }
 
-// kindsOf returns what callers may look for in err.
+// kindsOf returns the errors that err matches and callers may look for.
 func kindsOf(err error) (kinds []error) {
 	for _, kind := range []error{
 		ErrNoProxy, ErrUnreachable, ErrAuthentication, ErrRefused,
@@ -171,7 +172,7 @@ func kindsOf(err error) (kinds []error) {
 	return kinds
 }
 
-// scrubbed is an error whose own text told a password.
+// scrubbed is an error whose own text contained a password.
 type scrubbed struct {
 	text    string
 	timeout bool
@@ -182,7 +183,7 @@ func (e *scrubbed) Error() string   { return e.text }
 func (e *scrubbed) Timeout() bool   { return e.timeout }
 func (e *scrubbed) Unwrap() []error { return e.kinds }
 
-// parseAll checks a list. A URL that stands there twice counts once.
+// parseAll checks the URLs of a list. One that occurs twice counts once.
 func parseAll(urls []*url.URL) ([]*address, error) {
 	list := make([]*address, 0, len(urls))
 	seen := make(map[string]bool, len(urls))

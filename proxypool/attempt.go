@@ -18,8 +18,8 @@ import (
 	"github.com/youproxy-go/youproxy/internal/untraced"
 )
 
-// attempt is one try of a request through one proxy: what is known of how far it
-// got. It is the context of its request, so that the transport's hooks find it.
+// attempt is one try of a request through one proxy. It records how far the try got. It
+// is the context of its request, so that the transport's hooks find it.
 type attempt struct {
 	context.Context
 
@@ -27,28 +27,28 @@ type attempt struct {
 	line   *line
 	pool   *pool // nil in a check
 	target destination
-	key    string // what its connection is for: the target's addr
-	plain  bool   // the proxy itself answers the request, and not through a tunnel the target
+	key    string // of the acquaintance of its line: the target's addr
+	plain  bool   // the proxy itself answers the request, without a tunnel
 	began  int64
 	epoch  uint32
-	probe  bool // it tries whether the proxy is back
-	lesser bool // which rested on a suspicion
+	probe  bool // it shows whether the proxy works again
+	lesser bool // the proxy rested on a suspicion
 	steps  atomic.Uint32
 
 	// Of connecting, before the request is handed over.
-	tunnel         bool  // it is all that is wanted
-	made           *conn // what came of it
-	err            error // or why nothing did
-	hedged         bool  // it takes long, and another proxy is connected with
-	givenUp        error // why nobody waits for it any more
+	tunnel         bool  // nothing but the tunnel is wanted
+	made           *conn // the connection
+	err            error // or why there is none
+	hedged         bool  // it takes long, and another proxy is connected to
+	givenUp        error // why its request no longer waits
 	stopConnecting context.CancelFunc
 
-	conn  *conn  // that it got
-	reads uint32 // what had come of it by then
+	conn  *conn  // that the request has
+	reads uint32 // of conn, when the request got it
 
-	// resent says that net/http sends the request again by itself when a kept
-	// connection of HTTP/1 breaks. Over HTTP/2 it does that with any request that
-	// the target resets in some ways. stop, where that must not be, keeps it from it.
+	// resent reports whether net/http sends the request again by itself when a kept
+	// connection of HTTP/1 breaks. Over HTTP/2 it does so with any request that the
+	// target resets in some ways. stop prevents it; it is nil if that may happen.
 	resent bool
 	stop   context.CancelFunc
 }
@@ -76,7 +76,7 @@ func newAttempt(req *http.Request, p *pool, c choice) *attempt {
 // destinationOf returns where a request goes.
 func destinationOf(req *http.Request) destination {
 	if strings.ContainsFunc(req.URL.Host, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return destination{host: req.URL.Host} // net/http writes such a name in another form
+		return destination{host: req.URL.Host} // net/http writes such a name in Punycode
 	}
 	port := req.URL.Port()
 	if port == "" {
@@ -85,23 +85,23 @@ func destinationOf(req *http.Request) destination {
 	return destination{host: req.URL.Host, addr: net.JoinHostPort(req.URL.Hostname(), port), secure: req.URL.Scheme == "https"}
 }
 
-// step is one that an attempt took.
+// step is a step of an attempt.
 type step uint32
 
 const (
-	dialed    step = 1 << iota // it began to connect with the proxy
-	reached                    // it has connected with the proxy
-	tunnelled                  // the proxy let it through to the target
+	dialed    step = 1 << iota // it began to connect to the proxy
+	reached                    // it has connected to the proxy
+	tunnelled                  // the proxy made the tunnel to the target
 	got                        // it has a connection to write to
-	written                    // it had another before, and may have been written to it
-	stopped                    // it was not to be written to this one as well
-	timedOut                   // a connection took too long
+	written                    // it may have been written to an earlier connection
+	stopped                    // it must not be written to a second connection
+	timedOut                   // making a connection took too long
 	waitedFor                  // others wait for its connection
-	overHTTP2                  // its connection is one of HTTP/2
-	streamed                   // its header went to one of HTTP/2
+	overHTTP2                  // its connection speaks HTTP/2
+	streamed                   // its header was written to a connection of HTTP/2
 	reused                     // its connection has served others
-	prepared                   // its connection is there, or will not be
-	abandoned                  // its request went on without it
+	prepared                   // connecting is over
+	abandoned                  // its request goes on without it
 	starved                    // there were no files left
 )
 
@@ -114,8 +114,8 @@ func (a *attempt) Value(key any) any {
 	return a.Context.Value(key)
 }
 
-// attemptOf returns the attempt that a connection is made for: nothing else uses a
-// transport of the pool.
+// attemptOf returns the attempt for which a connection is made. Only attempts use the
+// transports of a pool.
 func attemptOf(ctx context.Context) *attempt {
 	a, _ := ctx.Value(attemptKey{}).(*attempt)
 	return a
@@ -123,15 +123,15 @@ func attemptOf(ctx context.Context) *attempt {
 
 func (a *attempt) mark(s step) { a.steps.Or(uint32(s)) }
 
-// fell lets the proxy rest as no connection with it came about. The caller may
-// have given up by then, and would not know.
+// fell makes the proxy rest, since connecting to it failed. The request may have given up
+// by then.
 func (a *attempt) fell(err error) {
 	if a.pool != nil && (errors.Is(err, ErrUnreachable) || errors.Is(err, ErrAuthentication)) && !errors.Is(err, context.Canceled) {
 		a.pool.rest(a, a.proxy.scrub(err), false)
 	}
 }
 
-// reachedIn is told how long connecting with the proxy took.
+// reachedIn records how long connecting to the proxy took.
 func (a *attempt) reachedIn(d time.Duration) {
 	if a.pool != nil {
 		a.pool.learn(d)
@@ -139,19 +139,20 @@ func (a *attempt) reachedIn(d time.Duration) {
 	}
 }
 
-// took reports whether it took one of the steps.
+// took reports whether the attempt took one of the steps.
 func (a *attempt) took(s step) bool { return a.steps.Load()&uint32(s) != 0 }
 
-// mayHaveArrived reports whether the target may have got any of the request.
+// mayHaveArrived reports whether the target may have received any of the request.
 func (a *attempt) mayHaveArrived() bool { return a.took(got | written) }
 
-// end frees what the attempt holds. Its request ends then.
+// end frees what the attempt holds. Its request is over.
 func (a *attempt) end() {
 	a.met()
 	a.free()
 }
 
-// free leaves others waiting for the connection that the attempt makes.
+// free does what end does, but lets others go on waiting for the connection that the
+// attempt makes.
 func (a *attempt) free() {
 	if a.stop != nil {
 		a.stop()
@@ -160,17 +161,17 @@ func (a *attempt) free() {
 	a.letGo()
 }
 
-// letGo gives up the connection that it got.
+// letGo releases the connection of the attempt.
 func (a *attempt) letGo() {
 	if a.conn != nil {
-		a.proxy.settings.idle.given(a.conn)
+		a.proxy.settings.idle.released(a.conn)
 		a.conn = nil
 	}
 }
 
-// connect is told when net/http wants a connection. It wants another one where a
-// kept one turned out to be of no use: where nothing was written to it, or where
-// it takes the request for one that can be sent again, be it that it was written.
+// connect is called when net/http wants a connection. It wants another one if a kept one
+// turned out to be closed: if nothing was written to it, or, although something was, if
+// net/http considers the request to be one that can be sent again.
 func (a *attempt) connect() {
 	if !a.took(got) {
 		return
@@ -187,20 +188,20 @@ func (a *attempt) connect() {
 	}
 }
 
-// verdict is what became of an attempt.
+// verdict is the result of an attempt.
 type verdict uint8
 
 const (
 	served  verdict = iota
-	over            // the caller gave up, or nothing can send such a request
-	late            // time ran out
-	faulty          // the proxy is not to be had
-	refused         // the proxy works, but led nowhere
-	untrue          // in the place of the target was something else, or the target is not what it should be
-	broken          // it broke off when it may have arrived
+	over            // the caller gave up, or the request cannot be sent
+	late            // a time ran out
+	faulty          // the proxy cannot be used
+	refused         // the proxy works, but did not connect to the target
+	untrue          // the target, or what answers in its place, is not what it should be
+	broken          // the connection broke when the request may have arrived
 )
 
-// try sends the request, once. The response's body is the caller's.
+// try sends the request once. The caller closes the body of the response.
 func (a *attempt) try(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
 	defer a.met()
 	out := req.WithContext(a.traced())
@@ -211,7 +212,7 @@ func (a *attempt) try(req *http.Request, body io.ReadCloser) (*http.Response, ve
 		out.GetBody = nil // or net/http would send the body again
 	default:
 		out.GetBody = func() (io.ReadCloser, error) {
-			if a.took(streamed) { // HTTP/2 sends again what the target reset
+			if a.took(streamed) { // HTTP/2 sends a request again that the target reset
 				a.mark(written | stopped)
 				return nil, errBroke
 			}
@@ -230,8 +231,8 @@ func (a *attempt) try(req *http.Request, body io.ReadCloser) (*http.Response, ve
 	return resp, served, nil
 }
 
-// outcome returns why there is no connection to send the request on; nil if there
-// is, or the transport makes one.
+// outcome returns why there is no connection to send the request on. It is nil if there
+// is one, or if the transport makes one.
 func (a *attempt) outcome() error {
 	if a.givenUp != nil {
 		return a.givenUp
@@ -239,7 +240,7 @@ func (a *attempt) outcome() error {
 	return a.err
 }
 
-// failed takes down a failure, and returns its error as it may be shown.
+// failed records a failure, and returns its error without the password.
 func (a *attempt) failed(v verdict, err error) error {
 	err = a.proxy.scrub(err)
 	switch {
@@ -254,7 +255,7 @@ func (a *attempt) failed(v verdict, err error) error {
 	return err
 }
 
-// met lets those go on who wait for the first connection.
+// met ends the wait of the requests that wait for the first connection.
 func (a *attempt) met() {
 	if a.steps.And(^uint32(waitedFor))&uint32(waitedFor) != 0 {
 		a.line.met(a.key)
@@ -272,13 +273,12 @@ func replayable(req *http.Request) bool {
 	return key || xKey
 }
 
-// judge tells what an error means. The order matters: what is certain comes
-// first.
+// judge returns what an error means. The order matters: what is certain comes first.
 func (a *attempt) judge(req *http.Request, err error) (verdict, error) {
 	switch ended := req.Context().Err(); {
 	case ended != nil:
 		if !errors.Is(err, ended) && !errors.Is(err, context.Cause(req.Context())) {
-			err = &because{ended, err.Error(), err} // what broke as it ended
+			err = &because{ended, err.Error(), err} // something broke as the context ended
 		}
 		if timeRanOut(req) {
 			return late, err
@@ -310,10 +310,10 @@ func (a *attempt) judge(req *http.Request, err error) (verdict, error) {
 	return faulty, &because{ErrUnreachable, err.Error(), err}
 }
 
-var errBroke = errors.New("the connection broke, or the target reset the request, and net/http would have sent it again")
+var errBroke = errors.New("the connection broke, or the target reset the request; net/http would have sent it again")
 
-// timeRanOut reports whether the request ended by a time. The Timeout of an
-// [http.Client] sets a deadline, and cancels the request by then as well.
+// timeRanOut reports whether a deadline ended the request. The Timeout of an
+// [http.Client] sets one, but cancels the request as well.
 func timeRanOut(req *http.Request) bool {
 	ctx := req.Context()
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) || isTimeout(context.Cause(ctx)) {
@@ -323,8 +323,7 @@ func timeRanOut(req *http.Request) bool {
 	return ok && !time.Now().Before(deadline)
 }
 
-// ofTheTarget reports whether err is what the target said, or showed, in the TLS
-// handshake.
+// ofTheTarget reports whether err comes from what the target sent in the TLS handshake.
 func ofTheTarget(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
@@ -341,8 +340,8 @@ func cancelled(req *http.Request) bool {
 	}
 }
 
-// traced returns the context of the request, with hooks on its connection. Those
-// of the caller are not shown the header field with the proxy's password.
+// traced returns the context of the request, with hooks on its connection. The hooks of
+// the caller do not get the header field with the proxy's password.
 func (a *attempt) traced() context.Context {
 	ctx := context.Context(a)
 	if theirs := httptrace.ContextClientTrace(ctx); theirs != nil && theirs.WroteHeaderField != nil {

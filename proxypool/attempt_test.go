@@ -162,9 +162,19 @@ func (l *ledger) count() int {
 	return l.seen
 }
 
-// TestNeverTwice has the first of two proxies fail a request, at any point, and
-// asks what the target saw of it.
-func TestNeverTwice(t *testing.T) {
+// failing is a way in which the first of the proxies fails a request.
+type failing struct {
+	scheme string
+	proto  protocol
+	point  failurePoint
+	used   string // the connection that the request gets
+}
+
+func (f failing) String() string {
+	return strings.Join([]string{f.scheme, f.proto.name, f.used, f.point.name}, "/")
+}
+
+func failings() (list []failing) {
 	for _, scheme := range []string{"http", "socks5", "https"} {
 		for _, proto := range protocols {
 			for _, point := range failurePoints {
@@ -175,87 +185,113 @@ func TestNeverTwice(t *testing.T) {
 					if used != "new" && point.before != nil && point.name != "before connecting" {
 						continue // what is kept has no more of these
 					}
-					name := strings.Join([]string{scheme, proto.name, used, point.name}, "/")
-					t.Run(name, func(t *testing.T) {
-						t.Parallel()
-						for _, k := range kinds {
-							t.Run(k.name, func(t *testing.T) {
-								neverTwice(t, scheme, proto, point, used, k)
-							})
-						}
-					})
+					list = append(list, failing{scheme, proto, point, used})
 				}
 			}
 		}
 	}
+	return list
 }
 
-func neverTwice(t *testing.T, scheme string, proto protocol, point failurePoint, used string, k kind) {
-	for _, n := range []int{2, 1} {
-		w := newWorld(t)
-		servers, urls := w.proxies(scheme, n)
-		bad := servers[0]
-		book := &ledger{}
-		to := target(t, proto, book.ServeHTTP)
-		pool := w.pool(urls, inOrder())
-		if used != "new" {
-			get(t, pool, to.URL+"/warm")
-		}
-		end := bad.kill
-		if used == "kept, goes on listening" {
-			end = bad.cut
-		}
-		switch {
-		case point.at != nil:
-			book.failAt = func(w http.ResponseWriter, r *http.Request) { point.at(w, r, end) }
-		case used == "kept, goes on listening":
-			bad.cut()
-		default:
-			point.before(bad)
-		}
-		resp, err := pool.RoundTrip(k.request(t, to.URL+"/"))
-		if err == nil && point.served {
-			require.Equal(t, http.StatusOK, resp.StatusCode)
-			if k.method != http.MethodHead {
-				_, readErr := io.ReadFull(resp.Body, make([]byte, 4))
-				require.NoError(t, readErr)
-				end()
-				_, readErr = io.ReadAll(resp.Body)
-				require.Error(t, readErr, "the response was cut")
+// TestNeverTwice has the first of two proxies, or the only one, fail a request, at any
+// point, and asks what the target saw of it.
+func TestNeverTwice(t *testing.T) {
+	t.Parallel()
+	for i, f := range failings() {
+		t.Run(f.String(), func(t *testing.T) {
+			t.Parallel()
+			for j, k := range kinds {
+				if !Sampled(i+j, len(kinds)) {
+					continue
+				}
+				t.Run(k.name, func(t *testing.T) {
+					f.neverTwice(t, k, 2)
+					f.neverTwice(t, k, 1)
+				})
 			}
-			require.NoError(t, resp.Body.Close())
-			require.Equal(t, 1, book.count())
-			continue
-		}
-		if err == nil {
-			if resp.StatusCode == http.StatusBadGateway && proto.name == "http" && scheme != "socks5" {
-				require.NoError(t, resp.Body.Close())
-				continue // the proxy was quick enough to say it in the place of the target
-			}
-			require.Equal(t, http.StatusOK, resp.StatusCode)
-			if k.body {
-				assert.Equal(t, fmt.Sprint(bodySize), resp.Header.Get("X-Got"), "the body came whole")
-			}
-			require.NoError(t, resp.Body.Close())
-			if !k.repeatable() {
-				assert.Equal(t, 1, book.count(), "sent once")
-			}
-			continue
-		}
-		var failure *Error
-		require.ErrorAs(t, err, &failure)
-		assert.NotErrorIs(t, err, context.Canceled, "nobody has cancelled it")
-		if !failure.MayHaveArrived {
-			assert.Zero(t, book.count(), "what the target saw of a request that cannot have arrived: %v", err)
+		})
+	}
+}
+
+func (f failing) neverTwice(t *testing.T, k kind, proxies int) {
+	w := newWorld(t)
+	servers, urls := w.proxies(f.scheme, proxies)
+	book := &ledger{}
+	to := target(t, f.proto, book.ServeHTTP)
+	pool := w.pool(urls, inOrder())
+	if f.used != "new" {
+		get(t, pool, to.URL+"/warm")
+	}
+	end := f.setUp(servers[0], book)
+	resp, err := pool.RoundTrip(k.request(t, to.URL+"/"))
+	switch {
+	case err != nil:
+		k.failed(t, book, err, proxies)
+		return
+	case f.point.served:
+		cutResponse(t, k, resp, end)
+		require.Equal(t, 1, book.count())
+	case resp.StatusCode == http.StatusBadGateway && f.proto.name == "http" && f.scheme != "socks5":
+		// The proxy was quick enough to say it in the place of the target.
+	default:
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		if k.body {
+			assert.Equal(t, fmt.Sprint(bodySize), resp.Header.Get("X-Got"), "the body came whole")
 		}
 		if !k.repeatable() {
-			assert.LessOrEqual(t, book.count(), 1, "sent again: %v", err)
+			assert.Equal(t, 1, book.count(), "sent once")
 		}
-		assert.LessOrEqual(t, book.count(), 2)
-		if n == 2 {
-			assert.False(t, k.repeatable(), "another proxy would have done: %v", err)
-			assert.True(t, failure.MayHaveArrived, "another proxy would have done: %v", err)
-		}
+	}
+	require.NoError(t, resp.Body.Close())
+}
+
+// setUp makes the proxy fail, and returns what ends it.
+func (f failing) setUp(bad *proxyServer, book *ledger) (end func()) {
+	end = bad.kill
+	if f.used == "kept, goes on listening" {
+		end = bad.cut
+	}
+	switch {
+	case f.point.at != nil:
+		book.failAt = func(w http.ResponseWriter, r *http.Request) { f.point.at(w, r, end) }
+	case f.used == "kept, goes on listening":
+		bad.cut()
+	default:
+		f.point.before(bad)
+	}
+	return end
+}
+
+// cutResponse ends the proxy of a response half of which is there.
+func cutResponse(t *testing.T, k kind, resp *http.Response, end func()) {
+	t.Helper()
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	if k.method == http.MethodHead {
+		return
+	}
+	_, err := io.ReadFull(resp.Body, make([]byte, 4))
+	require.NoError(t, err)
+	end()
+	_, err = io.ReadAll(resp.Body)
+	require.Error(t, err, "the response was cut")
+}
+
+// failed checks what the error of a request says.
+func (k kind) failed(t *testing.T, book *ledger, err error, proxies int) {
+	t.Helper()
+	var failure *Error
+	require.ErrorAs(t, err, &failure)
+	assert.NotErrorIs(t, err, context.Canceled, "nobody has cancelled it")
+	if !failure.MayHaveArrived {
+		assert.Zero(t, book.count(), "what the target saw of a request that cannot have arrived: %v", err)
+	}
+	if !k.repeatable() {
+		assert.LessOrEqual(t, book.count(), 1, "sent again: %v", err)
+	}
+	assert.LessOrEqual(t, book.count(), 2)
+	if proxies == 2 {
+		assert.False(t, k.repeatable(), "another proxy would have done: %v", err)
+		assert.True(t, failure.MayHaveArrived, "another proxy would have done: %v", err)
 	}
 }
 

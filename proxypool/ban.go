@@ -2,34 +2,37 @@ package proxypool
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"time"
 )
 
-// WithBan sets what tells from a response that the target does not welcome the
-// proxy, or that the proxy itself has answered in the place of the target: a
-// status, a header field, a page. The proxy then rests for this target's host, a
-// growing while as [WithRest] says, and goes on serving others. A request that is
-// safe to repeat, as [Pool] says, goes through another proxy; the last response is
-// the caller's where no other proxy does better, and for all other requests.
+// WithBan sets a function that reports, from the status, the header or the body of a
+// response, whether the target bans the proxy, or the proxy has answered in place of the
+// target. The proxy then rests for the host of this target, each time longer as
+// [WithRest] describes, and goes on serving other hosts. A GET, HEAD, OPTIONS or TRACE
+// request without a body is tried through another proxy; if no other proxy does better,
+// the caller gets the last response. Any other request is not repeated, and the caller
+// gets its response.
 //
-// banned gets the response before its body was read. It may read up to 64 KiB of
-// that, and the request still gets all of it. It must not change the response or
-// keep it, and is called by many requests at once.
+// banned is called before the body of the response is read. It may read up to 64 KiB of
+// the body, and the caller still gets all of it. It must not change the response or keep
+// it. It is called by many goroutines at once.
 func WithBan(banned func(*http.Response) bool) Option {
 	return func(s *settings) error {
 		if banned == nil {
-			return errors.New("proxypool: WithBan takes a function, not nil")
+			return errors.New("proxypool: WithBan needs a function, not nil")
 		}
 		s.banned = banned
 		return nil
 	}
 }
 
-// looksBanned asks the caller about a response.
+// looksBanned calls the function of the caller with a response.
 func (s *settings) looksBanned(resp *http.Response) bool {
 	if s.banned == nil {
 		return false
@@ -42,14 +45,14 @@ func (s *settings) looksBanned(resp *http.Response) bool {
 	const most = 64 << 10
 	look := &look{body: resp.Body}
 	shown.Body = io.NopCloser(io.LimitReader(look, most))
-	told := false
+	returned := false
 	defer func() {
-		if !told { // it panics
+		if !returned { // it panics
 			_ = resp.Body.Close()
 		}
 	}()
 	banned := s.banned(&shown)
-	told = true
+	returned = true
 	resp.Body = &looked{ReadCloser: resp.Body, seen: bytes.NewReader(look.seen.Bytes()), err: look.err}
 	return banned
 }
@@ -71,12 +74,12 @@ func (l *look) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// looked is a body of which the beginning was read.
+// looked is a body whose beginning was read.
 type looked struct {
 	io.ReadCloser
 
 	seen *bytes.Reader
-	err  error // how it ended, if it was read to its end
+	err  error // of its end, if it was read to it
 }
 
 func (l *looked) Read(p []byte) (int, error) {
@@ -89,17 +92,16 @@ func (l *looked) Read(p []byte) (int, error) {
 	return l.ReadCloser.Read(p)
 }
 
-// hostRest is how long a proxy rests for a host.
+// hostRest is the rest of a proxy for a host.
 type hostRest struct {
 	until  int64
 	pauses int
 }
 
-// restFor lets a proxy rest for a host.
+// restFor makes a proxy rest for a host.
 func (p *pool) restFor(x *proxy, host string) {
 	now, s := p.now(), p.settings
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	rests := make(map[string]hostRest)
 	if old := x.hostRests.Load(); old != nil {
 		maps.Copy(rests, *old)
@@ -107,14 +109,21 @@ func (p *pool) restFor(x *proxy, host string) {
 	}
 	pauses := rests[host].pauses
 	if rests[host].until > now {
+		p.mu.Unlock()
 		return // another request saw it
 	}
-	rests[host] = hostRest{until: now + int64(s.pause(pauses)), pauses: pauses + 1}
+	pause := s.pause(pauses)
+	rests[host] = hostRest{until: now + int64(pause), pauses: pauses + 1}
 	x.hostRests.Store(&rests)
 	p.bans.Store(true)
+	p.mu.Unlock()
+	if s.logger != nil {
+		s.logger.LogAttrs(context.Background(), slog.LevelWarn, "a proxy rests for a host that bans it",
+			slog.String("proxy", x.name), slog.String("host", host), slog.Duration("pause", pause))
+	}
 }
 
-// welcomes ends that.
+// welcomes ends the rest of a proxy for a host.
 func (p *pool) welcomes(x *proxy, host string) {
 	old := x.hostRests.Load()
 	if old == nil {
@@ -140,7 +149,7 @@ func (x *proxy) restsFor(host string, p *pool) bool {
 	return rests != nil && (*rests)[host].until > p.now()
 }
 
-// hostRestsUntil returns the hosts that a proxy rests for, and until when.
+// hostRestsUntil returns the hosts for which a proxy rests, and until when.
 func (p *pool) hostRestsUntil(x *proxy) map[string]time.Time {
 	rests, now := x.hostRests.Load(), p.now()
 	if rests == nil {

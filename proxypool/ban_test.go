@@ -1,7 +1,9 @@
 package proxypool
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -29,13 +31,17 @@ func ask(t *testing.T, p *Pool, method, target string) (status int, body, via st
 
 func TestABannedProxyRestsForTheHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
 		m := newMemory()
 		m.set("a", forbidden)
 		m.set("b", good)
 		urls := memoryURLs("a", "b")
-		p, err := New(urls, WithTransport(m.base()), WithBan(bannedWith403), WithRest(time.Minute, time.Hour), inOrder())
+		p, err := New(urls, WithTransport(m.base()), WithBan(bannedWith403), WithRest(time.Minute, time.Hour), inOrder(),
+			WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
 		require.NoError(t, err)
 		status, body, via := ask(t, p, http.MethodGet, "http://t.test/")
+		assert.Equal(t, 1, strings.Count(logged.String(), "\n"))
+		assert.Contains(t, logged.String(), `level=WARN msg="a proxy rests for a host that bans it" proxy=`+Name(urls[0])+" host=t.test pause=")
 		assert.Equal(t, http.StatusOK, status)
 		assert.Equal(t, "ok", body)
 		assert.Equal(t, Name(urls[1]), via)
@@ -92,7 +98,7 @@ func TestAllAreBanned(t *testing.T) {
 				status, body, _ := ask(t, p, http.MethodGet, "http://t.test/")
 				assert.Equal(t, http.StatusForbidden, status, "the last response is the caller's")
 				assert.Equal(t, "go away", body)
-				for p.String() != "proxy pool of 3, 2 well" || len(p.Stats()[0].RestsForHosts)+len(p.Stats()[1].RestsForHosts) < 2 {
+				for p.String() != "proxy pool: 3 proxies, 1 resting" || len(p.Stats()[0].RestsForHosts)+len(p.Stats()[1].RestsForHosts) < 2 {
 					_, _, _ = ask(t, p, http.MethodGet, "http://t.test/")
 				}
 				err = send(p, http.MethodGet, "http://t.test/")

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// manyURLs gives n proxies.
+// manyURLs returns n proxies.
 func manyURLs(n int) []*url.URL {
 	urls := make([]*url.URL, n)
 	for i := range urls {
@@ -22,7 +22,7 @@ func manyURLs(n int) []*url.URL {
 	return urls
 }
 
-// manyRequests gives requests, each with a key of its own for [byAccount].
+// manyRequests returns requests, each with a key of its own for [byAccount].
 func manyRequests(n int) []*http.Request {
 	list := make([]*http.Request, n)
 	for i := range list {

@@ -13,9 +13,9 @@ type upload struct {
 	req *http.Request
 
 	mu     sync.Mutex
-	lent   *lentBody // to the try under way
-	unread bool      // which has closed it without reading
-	used   bool      // the caller's own body was read, or handed over for good
+	lent   *lentBody // to the running try
+	unread bool      // the running try has closed it without reading it
+	used   bool      // the caller's own body was read, or passed on for good
 	closed bool
 }
 
@@ -24,7 +24,7 @@ func newUpload(req *http.Request) *upload { return &upload{req: req} }
 // none reports whether the request has no body.
 func (u *upload) none() bool { return !hasBody(u.req) }
 
-// next returns the body for the next try, and false where there is none any more.
+// next returns the body for the next try, and false if there is none.
 func (u *upload) next() (io.ReadCloser, bool) {
 	if u.none() {
 		return u.req.Body, true
@@ -38,7 +38,7 @@ func (u *upload) next() (io.ReadCloser, bool) {
 		}
 		u.lent = &lentBody{upload: u}
 		return u.lent, true
-	case !u.used: // net/http knows the common types, and sends them better than one of ours
+	case !u.used: // as it is, since net/http sends the common types in better ways
 		u.used, u.closed = true, true // by net/http
 		return u.req.Body, true
 	}
@@ -46,15 +46,14 @@ func (u *upload) next() (io.ReadCloser, bool) {
 	return body, err == nil
 }
 
-// back takes back what the last try did not read.
+// back takes the body back from a try that did not read it.
 func (u *upload) back() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.lent, u.unread = nil, false
 }
 
-// keep leaves the body to the last try, which has its response: that closes it
-// when it has read what it wants.
+// keep leaves the body to the last try, which has a response. net/http closes it.
 func (u *upload) keep() {
 	u.mu.Lock()
 	u.used = true
@@ -65,7 +64,7 @@ func (u *upload) keep() {
 	}
 }
 
-// end closes the caller's body, as round trippers must.
+// end closes the caller's body, as an [http.RoundTripper] must.
 func (u *upload) end() {
 	u.mu.Lock()
 	closed := u.closed || u.none()
@@ -76,8 +75,8 @@ func (u *upload) end() {
 	}
 }
 
-// lentBody is a body that cannot be had twice. To close it before it was read
-// leaves it for another try.
+// lentBody is a body without GetBody. Closing it before it was read leaves it for another
+// try.
 type lentBody struct{ upload *upload }
 
 var errTakenBack = errors.New("the body belongs to another try of the request")
@@ -129,8 +128,8 @@ func (b *download) Close() error {
 	return err
 }
 
-// upgraded is the body of a response that switched protocols. Its user may go on
-// writing when all is read.
+// upgraded is the body of a response that switched protocols. Its user may still write
+// when everything is read.
 type upgraded struct {
 	*download
 
@@ -139,8 +138,8 @@ type upgraded struct {
 
 func (b upgraded) Read(p []byte) (int, error) { return b.ReadCloser.Read(p) }
 
-// lend wraps the body of resp. That ends with the context as well, with which
-// net/http gives the connection up even if nobody closes the body.
+// lend wraps the body of resp, so that done is called when it ends. It also ends with the
+// context, since net/http then drops the connection even if nobody closes the body.
 func lend(ctx context.Context, resp *http.Response, done func()) {
 	if resp.Body == http.NoBody {
 		done()

@@ -40,102 +40,126 @@ func (c *counted) ended(t *testing.T) {
 	<-c.closed
 }
 
+// bodyEnd is a way in which a request with a body ends.
+type bodyEnd struct {
+	name    string
+	proxies []func(*proxyServer) // nil for one that does its duty
+	handler http.HandlerFunc     // readBody unless it is set
+	change  func(*http.Request)
+	plain   bool // for http only
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.WriteHeader(http.StatusOK)
+}
+
+var bodyEnds = []bodyEnd{
+	{name: "sent", proxies: []func(*proxyServer){nil}},
+	{name: "no proxy"},
+	{name: "dead", proxies: []func(*proxyServer){(*proxyServer).kill}},
+	{name: "dead, then sent", proxies: []func(*proxyServer){(*proxyServer).kill, (*proxyServer).kill, nil}},
+	{name: "refused", proxies: []func(*proxyServer){func(s *proxyServer) { s.behave(habit{connectAnswer: "HTTP/1.1 403 No\r\n\r\n"}) }}},
+	{name: "407", plain: true, proxies: []func(*proxyServer){func(s *proxyServer) {
+		s.behave(habit{plainAnswer: "HTTP/1.1 407 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"})
+	}}},
+	{name: "broken", proxies: []func(*proxyServer){nil}, handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
+	{name: "answered early", proxies: []func(*proxyServer){nil}, handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }},
+	{
+		name: "not wanted", proxies: []func(*proxyServer){nil},
+		handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusExpectationFailed) },
+		change:  func(r *http.Request) { r.Header.Set("Expect", "100-continue") },
+	},
+	{name: "bad scheme", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.URL.Scheme = "ftp" }},
+	{name: "no host", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.URL.Host = "" }},
+	{name: "no URL", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.URL = nil }},
+	{name: "no header", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.Header = nil }},
+	{name: "bad header", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.Header["A\n"] = []string{"x"} }},
+	{name: "bad method", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.Method = "A B" }},
+}
+
 func TestBodyIsClosedOnce(t *testing.T) {
-	read := func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		w.WriteHeader(http.StatusOK)
-	}
-	for _, tc := range []struct {
-		name    string
-		proxies []func(*proxyServer)
-		handler http.HandlerFunc
-		change  func(*http.Request)
-		plain   bool
-	}{
-		{name: "sent", proxies: []func(*proxyServer){nil}},
-		{name: "no proxy"},
-		{name: "dead", proxies: []func(*proxyServer){(*proxyServer).kill}},
-		{name: "dead, then sent", proxies: []func(*proxyServer){(*proxyServer).kill, (*proxyServer).kill, nil}},
-		{name: "refused", proxies: []func(*proxyServer){func(s *proxyServer) { s.behave(habit{connectAnswer: "HTTP/1.1 403 No\r\n\r\n"}) }}},
-		{name: "407", plain: true, proxies: []func(*proxyServer){func(s *proxyServer) {
-			s.behave(habit{plainAnswer: "HTTP/1.1 407 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"})
-		}}},
-		{name: "broken", proxies: []func(*proxyServer){nil}, handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
-		{name: "answered early", proxies: []func(*proxyServer){nil}, handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }},
-		{
-			name: "not wanted", proxies: []func(*proxyServer){nil},
-			handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusExpectationFailed) },
-			change:  func(r *http.Request) { r.Header.Set("Expect", "100-continue") },
-		},
-		{name: "bad scheme", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.URL.Scheme = "ftp" }},
-		{name: "no host", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.URL.Host = "" }},
-		{name: "no URL", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.URL = nil }},
-		{name: "no header", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.Header = nil }},
-		{name: "bad header", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.Header["A\n"] = []string{"x"} }},
-		{name: "bad method", proxies: []func(*proxyServer){nil}, change: func(r *http.Request) { r.Method = "A B" }},
-	} {
-		for _, proto := range protocols {
+	t.Parallel()
+	for i, end := range bodyEnds {
+		for j, proto := range protocols {
 			for _, again := range []bool{false, true} {
-				if tc.plain && proto.name != "http" {
+				if end.plain && proto.name != "http" || !Sampled(i+j, 1) {
 					continue
 				}
-				t.Run(fmt.Sprint(tc.name, "/", proto.name, "/GetBody ", again), func(t *testing.T) {
+				t.Run(fmt.Sprint(end.name, "/", proto.name, "/GetBody ", again), func(t *testing.T) {
 					t.Parallel()
-					w := newWorld(t)
-					servers, urls := w.proxies("http", len(tc.proxies))
-					for i, s := range servers {
-						if tc.proxies[i] != nil {
-							tc.proxies[i](s)
-						}
-					}
-					handler := tc.handler
-					if handler == nil {
-						handler = read
-					}
-					to := target(t, proto, handler)
-					base := w.base()
-					base.ExpectContinueTimeout = time.Hour
-					pool := w.pool(urls, WithTransport(base), inOrder())
-					var bodies []*counted
-					var mu sync.Mutex
-					body := func() io.ReadCloser {
-						mu.Lock()
-						defer mu.Unlock()
-						b := countedBody(bytes.NewReader(largeBody))
-						bodies = append(bodies, b)
-						return b
-					}
-					req := request(t, http.MethodPut, to.URL, body())
-					req.ContentLength = bodySize
-					if again {
-						req.GetBody = func() (io.ReadCloser, error) { return body(), nil }
-					}
-					if tc.change != nil {
-						tc.change(req)
-					}
-					resp, err := pool.RoundTrip(req)
-					if err == nil {
-						_, _ = io.Copy(io.Discard, resp.Body)
-						require.NoError(t, resp.Body.Close())
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					for i, b := range bodies {
-						select {
-						case <-b.closed:
-						case <-time.After(10 * time.Second): // it hangs
-							t.Fatalf("body %d is never closed", i)
-						}
-					}
-					require.NoError(t, pool.Replace(nil))
-					for _, b := range bodies {
-						if !again { // net/http itself closes those it made a copy of more than once
-							assert.EqualValues(t, 1, b.closes.Load())
-						}
-					}
+					end.isClosedOnce(t, proto, again)
 				})
 			}
 		}
+	}
+}
+
+// bodies are the bodies of a request.
+type bodies struct {
+	mu  sync.Mutex
+	all []*counted
+}
+
+func (b *bodies) add() io.ReadCloser {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	body := countedBody(bytes.NewReader(largeBody))
+	b.all = append(b.all, body)
+	return body
+}
+
+// end waits until each was closed.
+func (b *bodies) end(t *testing.T) {
+	t.Helper()
+	for i, body := range b.all {
+		select {
+		case <-body.closed:
+		case <-time.After(10 * time.Second): // it hangs
+			t.Fatalf("body %d is never closed", i)
+		}
+	}
+}
+
+func (e bodyEnd) isClosedOnce(t *testing.T, proto protocol, again bool) {
+	w := newWorld(t)
+	servers, urls := w.proxies("http", len(e.proxies))
+	for i, s := range servers {
+		if e.proxies[i] != nil {
+			e.proxies[i](s)
+		}
+	}
+	handler := e.handler
+	if handler == nil {
+		handler = readBody
+	}
+	to := target(t, proto, handler)
+	base := w.base()
+	base.ExpectContinueTimeout = time.Hour
+	pool := w.pool(urls, WithTransport(base), inOrder())
+	sent := &bodies{}
+	req := request(t, http.MethodPut, to.URL, sent.add())
+	req.ContentLength = bodySize
+	if again {
+		req.GetBody = func() (io.ReadCloser, error) { return sent.add(), nil }
+	}
+	if e.change != nil {
+		e.change(req)
+	}
+	resp, err := pool.RoundTrip(req)
+	if err == nil {
+		_, _ = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, resp.Body.Close())
+	}
+	sent.mu.Lock()
+	defer sent.mu.Unlock()
+	sent.end(t)
+	require.NoError(t, pool.Replace(nil))
+	if again {
+		return // net/http itself closes those it made a copy of more than once
+	}
+	for _, b := range sent.all {
+		assert.EqualValues(t, 1, b.closes.Load())
 	}
 }
 

@@ -17,29 +17,30 @@ import (
 	"time"
 )
 
-// CheckResult is what a check shows of a proxy. No password is in it.
+// CheckResult is the result of the check of a proxy. It contains no password.
 type CheckResult struct {
-	Index int    `json:"index"` // of the proxy in the list
-	Proxy string `json:"proxy"` // as of [Name]
+	Index int    `json:"index"` // the index of the proxy in the list
+	Proxy string `json:"proxy"` // the name of the proxy, as [Name] returns it
 
-	Reachable     bool          `json:"reachable"`     // a connection with the proxy came about
-	Authenticated bool          `json:"authenticated"` // and it accepts its login
-	Status        int           `json:"status"`        // HTTP status of the target; 0 without a response
-	Latency       time.Duration `json:"latency"`       // until the header of the response, with all handshakes; in JSON in nanoseconds
-	ExitIP        netip.Addr    `json:"exitIP"`        // from where the target saw the request come; zero if it does not tell
+	Reachable     bool          `json:"reachable"`     // whether a connection to the proxy was made
+	Authenticated bool          `json:"authenticated"` // whether the proxy accepts its login
+	Status        int           `json:"status"`        // the HTTP status of the target; 0 without a response
+	Latency       time.Duration `json:"latency"`       // the time until the response began, including all handshakes; in JSON in nanoseconds
+	ExitIP        netip.Addr    `json:"exitIP"`        // the address from which the request reached the target; zero if its response does not contain it
 
-	// Err is why there is no response; nil if there is one, of whatever status.
+	// Err is why there is no response. It is nil if there is one, with any status.
 	Err error `json:"-"`
 
-	// Done and Total tell how many of the list are checked.
+	// Done is how many proxies of the list are checked so far, and Total how many
+	// there are.
 	Done  int `json:"done"`
 	Total int `json:"total"`
 }
 
-// OK reports whether the target has answered through the proxy.
+// OK reports whether the target answered through the proxy, with any status.
 func (r CheckResult) OK() bool { return r.Err == nil && r.Status != 0 }
 
-// String tells it in a line.
+// String returns the result in one line.
 func (r CheckResult) String() string {
 	switch {
 	case r.Err != nil:
@@ -54,7 +55,7 @@ func (r CheckResult) String() string {
 	return fmt.Sprintf("%s: status %d in %s", r.Proxy, r.Status, r.Latency.Round(time.Millisecond))
 }
 
-// MarshalJSON writes the fields, and Err as the text error.
+// MarshalJSON returns the fields as a JSON object, with the text of Err as error.
 func (r CheckResult) MarshalJSON() ([]byte, error) {
 	type fields CheckResult
 	full := struct {
@@ -72,7 +73,7 @@ func (r CheckResult) MarshalJSON() ([]byte, error) {
 	return json.Marshal(full)
 }
 
-// LogValue returns the fields.
+// LogValue returns the result as a group.
 func (r CheckResult) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("proxy", r.Proxy), slog.Bool("reachable", r.Reachable), slog.Bool("authenticated", r.Authenticated),
@@ -99,70 +100,71 @@ type checkSettings struct {
 	exitIP      func(*http.Response, []byte) netip.Addr
 }
 
-// CheckConcurrency bounds how many proxies are checked at once: 16 unless it is
-// set.
+// CheckConcurrency sets how many proxies are checked at once. The default is 16.
 func CheckConcurrency(n int) CheckOption {
 	return func(s *checkSettings) error {
 		if n < 1 {
-			return fmt.Errorf("proxypool: CheckConcurrency takes 1 or more, not %d", n)
+			return fmt.Errorf("proxypool: CheckConcurrency needs a number above 0, not %d", n)
 		}
 		s.concurrency = n
 		return nil
 	}
 }
 
-// CheckTimeout bounds how long the check of one proxy may take, with all its tries:
-// 15 seconds unless it is set.
+// CheckTimeout sets how long the check of one proxy may take, with all its tries. The
+// default is 15 seconds.
 func CheckTimeout(d time.Duration) CheckOption {
 	return func(s *checkSettings) error {
 		if d <= 0 {
-			return fmt.Errorf("proxypool: CheckTimeout takes more than 0, not %s", d)
+			return fmt.Errorf("proxypool: CheckTimeout needs a duration above 0, not %s", d)
 		}
 		s.timeout = d
 		return nil
 	}
 }
 
-// CheckTries sets how often a proxy is tried before it counts as failed: 2 times
-// unless it is set. Each try makes a new connection, at once, as long as the time of
-// [CheckTimeout] is not over. Any answer of the target ends the check, whatever its
-// status, and so does a proxy that does not accept its login.
+// CheckTries sets how often a proxy is tried before it counts as failed. The default is
+// 2. The tries follow each other without a pause, within the time of [CheckTimeout], and
+// each makes a new connection. Any response of the target ends the check, and so does a
+// proxy that does not accept its login.
 func CheckTries(n int) CheckOption {
 	return func(s *checkSettings) error {
 		if n < 1 {
-			return fmt.Errorf("proxypool: CheckTries takes 1 or more, not %d", n)
+			return fmt.Errorf("proxypool: CheckTries needs a number above 0, not %d", n)
 		}
 		s.tries = n
 		return nil
 	}
 }
 
-// CheckTransport sets what the transports are made like, as [WithTransport] does.
+// CheckTransport sets the transport that those of the proxies are copies of, as
+// [WithTransport] does.
 func CheckTransport(base *http.Transport) CheckOption {
 	return func(s *checkSettings) error { return WithTransport(base)(s.settings) }
 }
 
-// CheckExitIP sets how the target tells from where it saw the request come. Up to
-// 64 KiB of its answer are read. Without it that is an answer which is an
-// address, a line ip=address, or a JSON object with the address as ip, origin,
-// query, address, ip_addr or ipAddress.
+// CheckExitIP sets the function that reads [CheckResult.ExitIP] from the response of the
+// target. Its body is cut off after 64 KiB. By default the body may be an address,
+// contain a line ip=address, or be a JSON object with the address as ip, origin, query,
+// address, ip_addr or ipAddress.
 func CheckExitIP(f func(resp *http.Response, body []byte) netip.Addr) CheckOption {
 	return func(s *checkSettings) error {
 		if f == nil {
-			return errors.New("proxypool: CheckExitIP takes a function, not nil")
+			return errors.New("proxypool: CheckExitIP needs a function, not nil")
 		}
 		s.exitIP = f
 		return nil
 	}
 }
 
-// Check asks the target, with GET, through every proxy, and yields the results as
-// they come: one a proxy, in no order. A proxy that fails is a result; the error
-// is of what makes checking impossible, such as an option or the target, or of the
-// context, and ends it. Redirects are not followed.
+// Check sends a GET request for the target, which is a URL, through each proxy. It yields
+// one result per proxy as soon as there is one, in no particular order. A proxy that
+// fails is a result with an Err. The error that is yielded beside the result is another
+// one: it is that of the context, or of an option or a target that makes checking
+// impossible, and nothing follows it. Redirects are not followed.
 //
-// Each proxy gets a connection of its own, which is closed afterwards. When the
-// loop ends, so do the checks under way, before it goes on.
+// Each check makes its own connections, and closes them afterwards. If the caller leaves
+// the loop, the running checks are stopped before the loop ends.
 func Check(ctx context.Context, urls []*url.URL, target string, opts ...CheckOption) iter.Seq2[CheckResult, error] {
 	return func(yield func(CheckResult, error) bool) {
 		s := &checkSettings{settings: newSettings(), concurrency: 16, timeout: 15 * time.Second, tries: 2, exitIP: exitIPOf}
@@ -181,28 +183,7 @@ func Check(ctx context.Context, urls []*url.URL, target string, opts ...CheckOpt
 		var workers sync.WaitGroup
 		defer workers.Wait()
 		defer cancel()
-		indices, results := make(chan int), make(chan CheckResult)
-		for range min(s.concurrency, len(urls)) {
-			workers.Go(func() {
-				for i := range indices {
-					select {
-					case results <- s.check(ctx, i, urls[i], target):
-					case <-ctx.Done():
-						return
-					}
-				}
-			})
-		}
-		workers.Go(func() {
-			defer close(indices)
-			for i := range urls {
-				select {
-				case indices <- i:
-				case <-ctx.Done():
-					return
-				}
-			}
-		})
+		results := s.start(ctx, &workers, urls, target)
 		for done := 1; done <= len(urls); done++ {
 			select {
 			case r := <-results:
@@ -218,6 +199,33 @@ func Check(ctx context.Context, urls []*url.URL, target string, opts ...CheckOpt
 	}
 }
 
+// start has workers check each proxy, until ctx ends.
+func (s *checkSettings) start(ctx context.Context, workers *sync.WaitGroup, urls []*url.URL, target string) <-chan CheckResult {
+	indices, results := make(chan int), make(chan CheckResult)
+	for range min(s.concurrency, len(urls)) {
+		workers.Go(func() {
+			for i := range indices {
+				select {
+				case results <- s.check(ctx, i, urls[i], target):
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	workers.Go(func() {
+		defer close(indices)
+		for i := range urls {
+			select {
+			case indices <- i:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return results
+}
+
 func (s *checkSettings) apply(opts []CheckOption) error {
 	for _, opt := range opts {
 		if opt == nil {
@@ -230,8 +238,8 @@ func (s *checkSettings) apply(opts []CheckOption) error {
 	return nil
 }
 
-// newCheck makes the request. Its errors do not repeat the target, which may hold
-// a secret.
+// newCheck returns the request of a check. Its errors do not repeat the target, which may
+// contain a secret.
 func newCheck(ctx context.Context, target string) (*http.Request, error) {
 	if ctx == nil {
 		return nil, errors.New("proxypool: the context is nil")
@@ -243,7 +251,7 @@ func newCheck(ctx context.Context, target string) (*http.Request, error) {
 	return req, nil
 }
 
-// check tries one proxy, until it has an answer or is given up.
+// check tries one proxy until there is a response, or no try is left.
 func (s *checkSettings) check(ctx context.Context, i int, u *url.URL, target string) CheckResult {
 	r := CheckResult{Index: i, Proxy: Name(u)}
 	address, err := parseAddress(u)
@@ -277,7 +285,7 @@ func (s *checkSettings) checkOnce(req *http.Request, address *address, r CheckRe
 	began := time.Now()
 	resp, v, err := a.try(req, nil)
 	r.Latency = time.Since(began)
-	// Or it took the connection, and did nothing more.
+	// A silent proxy took the connection, and did nothing more.
 	silent := !a.took(got|tunnelled) && (v == over || v == late || v == faulty && errors.Is(err, ErrUnreachable))
 	r.Reachable = a.took(reached) && !silent
 	r.Authenticated = v == served || v == refused || v != faulty && (a.took(tunnelled) || a.took(got) && !a.plain)
@@ -294,7 +302,7 @@ func (s *checkSettings) checkOnce(req *http.Request, address *address, r CheckRe
 	return r
 }
 
-// exitIPOf reads the answers of the common services that tell an address.
+// exitIPOf reads the responses of the common services that return the caller's address.
 func exitIPOf(_ *http.Response, body []byte) netip.Addr {
 	text := strings.TrimSpace(string(body))
 	if ip, err := netip.ParseAddr(text); err == nil {
@@ -321,5 +329,5 @@ func exitIPOf(_ *http.Response, body []byte) netip.Addr {
 	return netip.Addr{}
 }
 
-// plainIP is ip without a zone, and as IPv4 where it is that.
+// plainIP returns ip without a zone, and as IPv4 if it is mapped into IPv6.
 func plainIP(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,10 +39,52 @@ func checkAll(t *testing.T, urls []*url.URL, target string, opts ...CheckOption)
 	return results
 }
 
+// checked is a list of proxies, and where those of a kind stand in it.
+type checked struct {
+	world   *world
+	urls    []*url.URL
+	servers []*proxyServer
+	at      map[string][]int
+}
+
+// add starts a proxy.
+func (c *checked) add(kind, scheme string, change func(*proxyServer)) {
+	s := c.world.proxy(scheme, fmt.Sprintf("p%d.example.com", len(c.urls)), someUser)
+	if change != nil {
+		change(s)
+	}
+	c.servers = append(c.servers, s)
+	c.at[kind] = append(c.at[kind], len(c.urls))
+	c.urls = append(c.urls, (&url.URL{Scheme: scheme, User: someUser, Host: s.url.Host}))
+}
+
+// wantOther has a proxy want another password than its URL has.
+func wantOther(s *proxyServer) {
+	s.url = &url.URL{Scheme: s.url.Scheme, User: url.UserPassword("login", "right"), Host: s.url.Host}
+}
+
+func startChecked(t *testing.T) *checked {
+	c := &checked{world: newWorld(t), at: make(map[string][]int)}
+	for _, scheme := range []string{"http", "https", "socks5"} {
+		c.add("good", scheme, nil)
+		c.add("dead", scheme, (*proxyServer).kill)
+		c.add("hangs up", scheme, func(s *proxyServer) { s.behave(habit{hangUp: true}) })
+	}
+	c.add("another password", "http", wantOther)
+	c.add("another password", "socks5", wantOther)
+	c.add("refuses", "socks5", func(s *proxyServer) { s.behave(habit{socksReply: 2}) })
+	c.add("refuses tunnels", "http", func(s *proxyServer) { s.behave(habit{connectAnswer: "HTTP/1.1 403 No\r\n\r\n"}) })
+	n := len(c.urls)
+	c.urls = append(c.urls, nil, &url.URL{Scheme: "ftp"}, c.urls[0])
+	c.at["invalid"] = []int{n, n + 1}
+	c.at["good"] = append(c.at["good"], n+2)
+	return c
+}
+
 func TestCheck(t *testing.T) {
 	for _, proto := range protocols {
 		t.Run(proto.name, func(t *testing.T) {
-			w := newWorld(t)
+			c := startChecked(t)
 			to := target(t, proto, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/moved" {
 					http.Redirect(w, r, "/", http.StatusFound)
@@ -49,81 +92,55 @@ func TestCheck(t *testing.T) {
 				}
 				_, _ = io.WriteString(w, "192.0.2.7\n")
 			})
-			var urls []*url.URL
-			var servers []*proxyServer
-			add := func(scheme string, change func(s *proxyServer)) {
-				s := w.proxy(scheme, fmt.Sprintf("p%d.example.com", len(urls)), someUser)
-				if change != nil {
-					change(s)
+			for i, r := range checkAll(t, c.urls, to.URL, CheckTransport(c.world.base())) {
+				for kind, places := range c.at {
+					if kind == "refuses tunnels" && proto.name == "http" {
+						continue // which needs none
+					}
+					if slices.Contains(places, i) {
+						checkResult(t, kind, r)
+					}
 				}
-				urls = append(urls, s.url)
-				servers = append(servers, s)
 			}
-			wrong := func(s *proxyServer) {
-				u := *s.url
-				u.User = url.UserPassword("login", "right")
-				s.url = &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host}
-			}
-			for _, scheme := range []string{"http", "https", "socks5"} {
-				add(scheme, nil)
-				add(scheme, (*proxyServer).kill)
-				add(scheme, func(s *proxyServer) { s.behave(habit{hangUp: true}) })
-			}
-			wrongAt := len(urls)
-			for _, scheme := range []string{"http", "socks5"} {
-				add(scheme, nil)
-				wrong(servers[len(servers)-1])
-			}
-			refusing := len(urls)
-			add("socks5", func(s *proxyServer) { s.behave(habit{socksReply: 2}) })
-			add("http", func(s *proxyServer) { s.behave(habit{connectAnswer: "HTTP/1.1 403 No\r\n\r\n"}) })
-			bad := len(urls)
-			urls = append(urls, nil, &url.URL{Scheme: "ftp"}, urls[0])
-			results := checkAll(t, urls, to.URL, CheckTransport(w.base()))
-			for _, i := range []int{0, 3, 6, bad + 2} {
-				r := results[i]
-				require.NoError(t, r.Err, "%d", i)
-				assert.True(t, r.OK() && r.Reachable && r.Authenticated)
-				assert.Equal(t, http.StatusOK, r.Status)
-				assert.Equal(t, netip.MustParseAddr("192.0.2.7"), r.ExitIP)
-				assert.Positive(t, r.Latency)
-			}
-			for _, i := range []int{1, 4, 7} {
-				r := results[i]
-				assert.ErrorIs(t, r.Err, ErrUnreachable)
-				assert.False(t, r.OK() || r.Reachable || r.Authenticated)
-				assert.Zero(t, r.Status)
-			}
-			for _, i := range []int{2, 5, 8} {
-				assert.False(t, results[i].OK() || results[i].Authenticated, "%d: %v", i, results[i])
-			}
-			for _, i := range []int{wrongAt, wrongAt + 1} {
-				r := results[i]
-				assert.ErrorIs(t, r.Err, ErrAuthentication)
-				assert.True(t, r.Reachable)
-				assert.False(t, r.OK() || r.Authenticated)
-			}
-			r := results[refusing]
-			assert.ErrorIs(t, r.Err, ErrRefused)
-			assert.True(t, r.Reachable && r.Authenticated)
-			if proto.name != "http" {
-				r = results[refusing+1]
-				assert.ErrorIs(t, r.Err, ErrRefused)
-				assert.True(t, r.Reachable && r.Authenticated)
-			}
-			for _, i := range []int{bad, bad + 1} {
-				assert.Error(t, results[i].Err)
-				assert.False(t, results[i].OK() || results[i].Reachable)
-				assert.Equal(t, "invalid proxy URL", results[i].Proxy)
-			}
-			for _, s := range servers {
+			for _, s := range c.servers {
 				until(t, "a connection stays", func() bool { return s.open() == 0 })
 			}
-			moved := checkAll(t, urls[:1], to.URL+"/moved", CheckTransport(w.base()))
+			moved := checkAll(t, c.urls[:1], to.URL+"/moved", CheckTransport(c.world.base()))
 			assert.Equal(t, http.StatusFound, moved[0].Status)
 			assert.True(t, moved[0].OK())
 		})
 	}
+}
+
+// checkResult checks what is found out about a proxy of that kind.
+func checkResult(t *testing.T, kind string, r CheckResult) {
+	t.Helper()
+	reachable, authenticated := false, false
+	switch kind {
+	case "good":
+		reachable, authenticated = true, true
+		require.NoError(t, r.Err, "%d", r.Index)
+		assert.Equal(t, http.StatusOK, r.Status)
+		assert.Equal(t, netip.MustParseAddr("192.0.2.7"), r.ExitIP)
+		assert.Positive(t, r.Latency)
+	case "dead":
+		assert.ErrorIs(t, r.Err, ErrUnreachable)
+		assert.Zero(t, r.Status)
+	case "hangs up":
+		reachable = r.Reachable // either may be
+	case "another password":
+		reachable = true
+		assert.ErrorIs(t, r.Err, ErrAuthentication)
+	case "refuses", "refuses tunnels":
+		reachable, authenticated = true, true
+		assert.ErrorIs(t, r.Err, ErrRefused)
+	case "invalid":
+		assert.Error(t, r.Err)
+		assert.Equal(t, "invalid proxy URL", r.Proxy)
+	}
+	assert.Equal(t, reachable, r.Reachable, "%s: %v", kind, r)
+	assert.Equal(t, authenticated, r.Authenticated, "%s: %v", kind, r)
+	assert.Equal(t, kind == "good", r.OK(), "%s: %v", kind, r)
 }
 
 func TestCheckOfASilentProxy(t *testing.T) {
@@ -131,7 +148,7 @@ func TestCheckOfASilentProxy(t *testing.T) {
 		for _, to := range []string{"http://t.test/", "https://t.test/"} {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMemory()
-				m.set("a", func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() })
+				m.set("a", mute)
 				urls := memoryURLs("a")
 				urls[0].Scheme = scheme
 				began := time.Now()
@@ -159,7 +176,7 @@ func TestCheckTriesAgain(t *testing.T) {
 	}
 	forbidden := answering("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")
 	noLogin := answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
-	silent := func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() }
+	silent := mute
 	for name, test := range map[string]struct {
 		fails []func(net.Conn) // nil refuses the connection
 		opts  []CheckOption

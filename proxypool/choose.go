@@ -8,21 +8,21 @@ import (
 	"sync/atomic"
 )
 
-// strategy tells through which proxy a request goes.
+// strategy chooses the proxy of a request.
 type strategy interface {
-	// arrange makes the roster of a list.
+	// arrange returns the roster of a list.
 	arrange(list []*proxy) *roster
-	// choose returns a proxy that is well and fits, and nil where there is none.
+	// choose returns a proxy that is well and fits, or nil if there is none.
 	choose(r *roster, req *http.Request, w want) *proxy
-	// hedges reports whether another proxy may serve the request where connecting
-	// with the one that was chosen takes long.
+	// hedges reports whether another proxy may serve the request if connecting to
+	// the chosen one takes long.
 	hedges(req *http.Request) bool
 }
 
-// want is what a request asks of a proxy.
+// want is what the proxy of a request has to be.
 type want struct {
 	tried []*proxy // it is none of these
-	host  string   // for which it does not rest; empty where none rests for hosts
+	host  string   // it does not rest for this host; empty if no proxy rests for hosts
 	pool  *pool
 }
 
@@ -33,13 +33,12 @@ func (w want) fits(x *proxy) bool {
 // choice is a proxy that was chosen.
 type choice struct {
 	proxy  *proxy
-	epoch  uint32 // its, by then
-	probe  bool   // the request tries whether it is back
+	epoch  uint32 // of the proxy when it was chosen
+	probe  bool   // the request shows whether it works again
 	lesser bool   // it rested on a suspicion
 }
 
-// RoundRobin takes the proxies in turn, in the order of the list. It is what a
-// pool does unless another way is set.
+// RoundRobin uses the proxies in turn, in the order of the list. It is the default.
 func RoundRobin() Option {
 	return func(s *settings) error {
 		s.strategy = &roundRobin{}
@@ -47,7 +46,7 @@ func RoundRobin() Option {
 	}
 }
 
-// Random takes any proxy, each as likely as the others.
+// Random uses a random proxy for each request. Each is equally likely.
 func Random() Option {
 	return func(s *settings) error {
 		s.strategy = random{}
@@ -55,12 +54,12 @@ func Random() Option {
 	}
 }
 
-// roster is the list as requests choose from it. Only its marks of who rests
+// roster is the list from which requests choose. Only the marks of the proxies that rest
 // change, so that choosing takes no lock and touches little memory.
 type roster struct {
 	proxies []*proxy        // in the order of the strategy
 	resting []atomic.Uint64 // a bit a proxy
-	well    atomic.Int64    // how many do not rest
+	well    atomic.Int64    // the number of proxies that do not rest
 	ring    *ring           // of a sticky pool
 	known   map[string]*proxy
 }
@@ -106,7 +105,7 @@ func (r *roster) take(i int, w want) *proxy {
 	return nil
 }
 
-// scan takes the first that is to be had, from i on.
+// scan returns the first proxy from i on that is well and fits.
 func (r *roster) scan(i int, w want) *proxy {
 	n := len(r.proxies)
 	if r.well.Load() == 0 {
@@ -125,12 +124,12 @@ func (r *roster) scan(i int, w want) *proxy {
 	return nil
 }
 
-// draws is how often a strategy draws before it looks through the list.
+// draws is how often a strategy draws before it scans the list.
 const draws = 16
 
 type roundRobin struct {
 	next  atomic.Uint64 // place in the list
-	among atomic.Uint64 // those that are well, where many rest
+	among atomic.Uint64 // place among those that are well, if many rest
 }
 
 func (*roundRobin) arrange(list []*proxy) *roster { return newRoster(list) }
@@ -152,8 +151,8 @@ func (s *roundRobin) choose(r *roster, _ *http.Request, w want) *proxy {
 	return r.scan(r.nthWell(int(s.among.Add(1)%uint64(max(r.well.Load(), 1)))), w)
 }
 
-// turn returns the next place. One that rests loses its turn, so that the one
-// behind it is not used twice as much.
+// turn returns the next place. A proxy that rests misses its turn, so that the one after
+// it is not used twice as much.
 func (s *roundRobin) turn(r *roster) int {
 	return int((s.next.Add(1) - 1) % uint64(len(r.proxies)))
 }

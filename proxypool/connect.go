@@ -24,9 +24,9 @@ import (
 	socks "golang.org/x/net/proxy"
 )
 
-// connect makes a connection with the proxy of the attempt and, unless to is
-// empty, a tunnel through it to that host and port. All of it ends with ctx, and
-// after the connect timeout.
+// connect makes a connection to the proxy of the attempt and, unless to is empty, a
+// tunnel through it to that host and port. It stops with ctx, and after the connect
+// timeout.
 func (l *line) connect(ctx context.Context, a *attempt, to string) (*conn, error) {
 	x := l.proxy
 	deadline := time.Now().Add(x.settings.connectTimeout)
@@ -67,7 +67,7 @@ func (l *line) connect(ctx context.Context, a *attempt, to string) (*conn, error
 	return tracked, nil
 }
 
-// notConnected returns what an error means that no tunnel came about with.
+// notConnected returns what an error means with which connecting failed.
 func (x *proxy) notConnected(ctx context.Context, err error) error {
 	switch {
 	case x.isClosed():
@@ -85,11 +85,11 @@ func (x *proxy) notConnected(ctx context.Context, err error) error {
 // noMoreFiles reports whether the process, or the system, has too many files open.
 func noMoreFiles(err error) bool {
 	var dns *net.DNSError
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+	return slices.ContainsFunc(tooManyFiles, func(e error) bool { return errors.Is(err, e) }) ||
 		errors.As(err, &dns) && strings.Contains(dns.Err, syscall.EMFILE.Error())
 }
 
-// dialer connects with proxies as the transport does that a pool was given.
+// dialer connects to proxies in the way of a transport.
 type dialer struct {
 	base *http.Transport
 	plan dialFunc // without TLS
@@ -112,8 +112,8 @@ func withoutContext(dial func(network, addr string) (net.Conn, error)) dialFunc 
 	return func(_ context.Context, network, addr string) (net.Conn, error) { return dial(network, addr) }
 }
 
-// dial connects with a proxy, with TLS if its scheme is https. Where there are no
-// files left, it has the pool close what is idle, and tries again until ctx ends.
+// dial connects to a proxy, with TLS if its scheme is https. If there are no files left,
+// it closes idle connections of the pool, and tries again until ctx ends.
 func (d *dialer) dial(ctx context.Context, a *attempt) (net.Conn, error) {
 	u := a.proxy.url
 	const long = time.Second / 4
@@ -149,7 +149,7 @@ func (d *dialer) once(ctx context.Context, u *url.URL) (net.Conn, error) {
 	return d.secure(ctx, c, u.Hostname())
 }
 
-// secure makes the TLS handshake with a host, and closes c where that fails.
+// secure makes the TLS handshake with a host, and closes c if that fails.
 func (d *dialer) secure(ctx context.Context, c net.Conn, host string) (net.Conn, error) {
 	config := &tls.Config{}
 	if d.base.TLSClientConfig != nil {
@@ -183,7 +183,7 @@ func (x *proxy) askSOCKS(ctx context.Context, c net.Conn, to string) error {
 	if err == nil || !errors.As(err, &op) || op.Err == nil {
 		return err
 	}
-	// The answer of the proxy is told as a text alone.
+	// Only the text of the error contains the answer of the proxy.
 	switch text := op.Err.Error(); {
 	case strings.Contains(text, "authentication failed"), strings.Contains(text, "authentication method"):
 		return &because{ErrAuthentication, text, nil}
@@ -193,7 +193,7 @@ func (x *proxy) askSOCKS(ctx context.Context, c net.Conn, to string) error {
 	return err
 }
 
-// alreadyConnected is a dialer that returns a connection that is there.
+// alreadyConnected is a dialer that returns its connection.
 type alreadyConnected struct{ net.Conn }
 
 func (c alreadyConnected) Dial(string, string) (net.Conn, error) { return c.Conn, nil }
@@ -202,7 +202,7 @@ func (c alreadyConnected) DialContext(context.Context, string, string) (net.Conn
 	return c.Conn, nil
 }
 
-// longestHeader is how long the header of an answer to CONNECT may be.
+// longestHeader bounds the header of a response to CONNECT, in bytes.
 const longestHeader = 64 << 10
 
 // askHTTP asks an HTTP proxy for a tunnel.
@@ -229,7 +229,7 @@ func (x *proxy) askHTTP(ctx context.Context, c *conn, to string) error {
 	}
 	limited := &io.LimitedReader{R: c.Conn, N: longestHeader}
 	r := bufio.NewReader(limited)
-	res, err := http.ReadResponse(r, req) //nolint:bodyclose // with the connection
+	res, err := http.ReadResponse(r, req) //nolint:bodyclose // it ends with the connection
 	if err != nil {
 		return err
 	}
@@ -251,8 +251,8 @@ func (x *proxy) askHTTP(ctx context.Context, c *conn, to string) error {
 	return x.refusal(ErrRefused, c, res)
 }
 
-// refusal returns an error with what the proxy said of why it made no tunnel: the
-// reason beside the status, header fields that are of errors, and a short text.
+// refusal returns an error with the reasons that the proxy sent for not making a tunnel:
+// the phrase after the status, header fields about errors, and a short body.
 func (x *proxy) refusal(kind error, c *conn, res *http.Response) error {
 	reason := fmt.Sprintf("it answered %d to CONNECT", res.StatusCode)
 	_, phrase, _ := strings.Cut(res.Status, " ")
@@ -267,8 +267,8 @@ func (x *proxy) refusal(kind error, c *conn, res *http.Response) error {
 	}
 	said = append(said, shortBody(c, res))
 	for _, text := range said {
-		if x.tells(text) {
-			return &because{kind, reason + ", and more that is not shown, as the password is in it", nil}
+		if x.reveals(text) {
+			return &because{kind, reason + ", and more that is not shown, since it contains the password", nil}
 		}
 	}
 	for _, text := range said {
@@ -279,8 +279,7 @@ func (x *proxy) refusal(kind error, c *conn, res *http.Response) error {
 	return &because{kind, reason, nil}
 }
 
-// shortBody returns the body of a refusal where that is a short text which is
-// there at once.
+// shortBody returns the body of a refusal if it is a short text that comes at once.
 func shortBody(c *conn, res *http.Response) string {
 	const most = 1 << 10
 	kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";")
@@ -300,7 +299,7 @@ func shortBody(c *conn, res *http.Response) string {
 	return ""
 }
 
-// printable returns the beginning of a text, in one line.
+// printable returns the beginning of a string, in one line.
 func printable(text string) string {
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || unicode.IsSpace(r) }), " ")
 	if len(text) > 200 {

@@ -17,8 +17,12 @@ import (
 )
 
 func TestIdleConnectionsAreBounded(t *testing.T) {
-	for _, scheme := range []string{"http", "socks5"} {
-		for _, proto := range protocols {
+	t.Parallel()
+	for i, scheme := range []string{"http", "socks5"} {
+		for j, proto := range protocols {
+			if !Sampled(i+j, 2) {
+				continue
+			}
 			t.Run(scheme+"/"+proto.name, func(t *testing.T) {
 				const n, most = 12, 5
 				w := newWorld(t)
@@ -40,7 +44,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 				for i, s := range pool.Stats() {
 					assert.Equal(t, i >= n-most, s.Connections == 1, "%d", i)
 				}
-				crowd(640, func() { assert.NoError(t, send(pool, http.MethodPost, to.URL)) })
+				crowd(Sized(128, 640), func() { assert.NoError(t, send(pool, http.MethodPost, to.URL)) })
 				until(t, "too many connections are idle", func() bool { return open() <= most })
 				require.NoError(t, pool.Replace(nil))
 				for _, s := range servers {
@@ -101,7 +105,11 @@ func (c *closing) Close() error {
 // Where there are no more files, idle connections are closed, and requests wait for
 // those that are in use.
 func TestFilesRunOut(t *testing.T) {
-	for _, proto := range protocols {
+	t.Parallel()
+	for i, proto := range protocols {
+		if !Sampled(i, 1) {
+			continue
+		}
 		t.Run(proto.name, func(t *testing.T) {
 			w := newWorld(t)
 			_, urls := w.proxies("http", 20)
@@ -110,10 +118,10 @@ func TestFilesRunOut(t *testing.T) {
 			files := &scarce{dial: base.DialContext, most: 6}
 			base.DialContext = files.DialContext
 			pool := w.pool(urls, WithTransport(base), WithConnectTimeout(time.Minute))
-			for range 60 {
+			for range Sized(20, 60) {
 				get(t, pool, to.URL)
 			}
-			crowd(192, func() { assert.NoError(t, send(pool, http.MethodPost, to.URL)) })
+			crowd(Sized(64, 192), func() { assert.NoError(t, send(pool, http.MethodPost, to.URL)) })
 			assert.Positive(t, files.refused)
 			for _, s := range pool.Stats() {
 				assert.Zero(t, s.Failures, s.LastError)
@@ -198,7 +206,7 @@ func TestOptionsOfConnectionsRefuse(t *testing.T) {
 // A thousand proxies, each used once and again, hold no more than the bound.
 func TestUnusedTransportsAreLetGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n = 1000
+		n := Sized(200, 1000)
 		m := newMemory()
 		var hosts []string
 		for i := range n {

@@ -15,16 +15,18 @@ import (
 	"github.com/youproxy-go/youproxy/internal/hostname"
 )
 
-// DialContext makes a tunnel through a proxy to a host and port, which the proxy
-// looks up: for gRPC, WebSocket, databases, and whatever else speaks over TCP. It is
-// of the kind that [net.Dialer.DialContext] is; the network is tcp.
+// DialContext makes a tunnel through a proxy to a host and port, for gRPC, WebSocket,
+// databases and any other protocol over TCP. It has the signature of
+// [net.Dialer.DialContext]. The network must be tcp, tcp4 or tcp6; all mean the same,
+// since the proxy looks up the host.
 //
-// The proxy is chosen as for a request; [Sticky] is asked with one whose method is
-// CONNECT and whose URL has the host and port. Where one makes no tunnel, others are
-// tried, as nothing was sent. Errors are of type *[Error]. With the end of ctx ends
-// the making of the tunnel, not the tunnel. Each tunnel is closed by its user; it
-// can be closed for writing alone where it has a method CloseWrite that returns no
-// error.
+// The proxy is chosen as for a request. The function of [Sticky] is called with a
+// request whose method is CONNECT and whose URL has the host and port. If a proxy makes
+// no tunnel, others are tried, since nothing was sent. Errors are of type *[Error].
+//
+// ctx bounds the making of the tunnel, but not its use. The caller closes the tunnel.
+// The connection has a method CloseWrite, which returns an error if the way to the proxy
+// cannot be closed for writing alone.
 func (p *Pool) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	req, err := p.tunnelRequest(ctx, network, addr)
 	if err != nil {
@@ -33,7 +35,7 @@ func (p *Pool) DialContext(ctx context.Context, network, addr string) (net.Conn,
 	return p.pool().dial(req)
 }
 
-// tunnelRequest is what stands for a tunnel where a proxy is chosen.
+// tunnelRequest returns the request with which the proxy of a tunnel is chosen.
 func (p *Pool) tunnelRequest(ctx context.Context, network, addr string) (*http.Request, error) {
 	host, port, err := net.SplitHostPort(addr)
 	n, portErr := strconv.ParseUint(port, 10, 16)
@@ -43,7 +45,7 @@ func (p *Pool) tunnelRequest(ctx context.Context, network, addr string) (*http.R
 	case ctx == nil:
 		return nil, errors.New("proxypool: the context is nil")
 	case network != "tcp" && network != "tcp4" && network != "tcp6":
-		return nil, &Error{Err: errors.New("a proxy makes connections of tcp alone")}
+		return nil, &Error{Err: errors.New("the network is not tcp: a proxy makes no other connections")}
 	case err != nil || portErr != nil || n == 0 || !hostname.Valid(host):
 		return nil, &Error{Err: errors.New("the address is not a host and a port, as in example.com:443")}
 	}
@@ -81,13 +83,13 @@ func (p *pool) dial(req *http.Request) (net.Conn, error) {
 	return nil, failure
 }
 
-// tunnel is a connection through a proxy. What comes of it shows how the proxy is.
+// tunnel is a connection through a proxy. Its use shows whether the proxy works.
 type tunnel struct {
 	*conn
 
 	attempt      *attempt
 	heard, asked atomic.Bool
-	since        atomic.Int64 // when something was first written, on the pool's clock
+	since        atomic.Int64 // when something was first written, by the pool's clock
 	judged       sync.Once
 	ended        sync.Once
 }
@@ -126,7 +128,7 @@ func (t *tunnel) Close() error {
 	return err
 }
 
-// judge takes down how the first answer came through the tunnel, or that none did.
+// judge records that the first answer came through the tunnel, or that none did.
 func (t *tunnel) judge(v verdict, err error) {
 	t.judged.Do(func() {
 		if v != served {

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// service is a server of its own protocol: it speaks first, gives lines back, and
-// tells how many there were when its peer has written all.
+// service is a server of its own protocol: it speaks first, sends lines back, and
+// sends their number when its peer has written everything.
 func service(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

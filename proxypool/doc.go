@@ -1,5 +1,5 @@
-// Package proxypool sends traffic through many proxies. It takes their URLs, from
-// wherever they come:
+// Package proxypool sends requests through many proxies. A [Pool] is an
+// [http.RoundTripper] over a list of proxy URLs, wherever the proxies come from:
 //
 //	pool, err := proxypool.New(urls)
 //	if err != nil {
@@ -9,34 +9,36 @@
 //	client := &http.Client{Transport: pool}
 //	resp, err := client.Get("https://example.com/")
 //
-// The requests of one transport with many proxies stay with one of them:
-// a connection that is kept open, or shared by HTTP/2, is used again. A transport
-// for each request makes a new connection each time. So a [Pool] has one
-// transport for each proxy. It takes them in turn ([RoundRobin]), by chance
-// ([Random]), or the same one for the same key ([Sticky]).
+// A single [http.Transport] with a function that returns another proxy each time does
+// not spread requests evenly: it reuses open connections, and over HTTP/2 one connection
+// carries all requests to a host. A new transport for each request, on the other hand,
+// makes a new connection each time. So a [Pool] has one transport for each proxy. It
+// uses the proxies in turn ([RoundRobin]), at random ([Random]), or the same proxy for
+// the same key ([Sticky]).
 //
-// A proxy rests that cannot be reached, does not accept its login, or fails where
-// another proxy serves the same hosts; [Pool] has the rules. [WithBan] adds those of
-// the caller, by the response. [Error] reports whether a request may have arrived.
+// A proxy rests, which means that it gets no requests for a while, if it cannot be
+// reached, does not accept its login, or fails where another proxy serves the same
+// hosts. [Pool] describes the rules, and [WithBan] adds those of the caller, which depend
+// on the response. [Error] reports whether a request may have reached its target.
 //
-// # The list
+// # Lists
 //
-// [ParseURL] and [ReadURLs] read proxies in the forms in which sellers list them.
+// [ParseURL] and [ReadURLs] read proxies in the formats in which sellers list them.
 // [Check] tries each proxy of a list. [Pool.Replace] changes the list while requests
-// run. [Pool.Stats] returns how each proxy does; [Via] and [OnUse] report which one
-// served a request.
+// run. [Pool.Stats] returns the state of each proxy. [Via] and [OnUse] report which
+// proxy served a request.
 //
 // # Other programs and protocols
 //
 // [Pool.DialContext] makes a tunnel to any host and port, for gRPC, WebSocket and
-// databases. [Forward] is a local proxy without a login, for browsers and programs that
-// cannot log in.
+// databases. [Forward] returns a local proxy without a login, for browsers and other
+// programs that cannot log in to a proxy.
 //
 // # Connections
 //
-// [WithMaxIdleConns] bounds the unused connections of the whole pool, which leaves files
-// for the rest of the program. [WithRotation] makes new connections after a number of
-// requests or a time, for gateways whose exit changes with the connection.
+// [WithMaxIdleConns] bounds the unused connections of the whole pool, which leaves open
+// files for the rest of the program. [WithRotation] makes new connections after a number
+// of requests or a time, for gateways that use another exit for each connection.
 //
-// The URLs hold passwords. Nothing of this package prints, logs or marshals them.
+// The URLs contain passwords. This package never prints, logs or marshals a password.
 package proxypool

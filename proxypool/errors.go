@@ -7,35 +7,36 @@ import (
 	"slices"
 )
 
-// What errors of this package match, with [errors.Is].
+// Errors that those of this package match with [errors.Is].
 var (
-	// ErrNoProxy says that the list is empty, or that all of it rests.
+	// ErrNoProxy means that the list is empty, or that all of its proxies rest.
 	ErrNoProxy = errors.New("there is no proxy to use")
-	// ErrUnreachable says that no connection with the proxy came about.
+	// ErrUnreachable means that no connection to the proxy could be made.
 	ErrUnreachable = errors.New("the proxy cannot be reached")
-	// ErrAuthentication says that the proxy does not accept the login and
-	// password of its URL, or wants some where it has none.
+	// ErrAuthentication means that the proxy does not accept the login and the
+	// password of its URL, or that it needs a login and the URL has none.
 	ErrAuthentication = errors.New("the proxy does not accept the login")
-	// ErrRefused says that the proxy works, but made no connection to the target.
+	// ErrRefused means that the proxy works, but made no connection to the target.
 	ErrRefused = errors.New("the proxy made no connection to the target")
 )
 
-// Error is a request that got no answer through a proxy. No password is in it.
+// Error is the error of a request that got no response through a proxy. It contains no
+// password.
 type Error struct {
-	// Proxy is the one it was tried through last, as of [Name]; empty if
-	// there was none.
+	// Proxy is the name of the last proxy that was tried, as [Name] returns it. It is
+	// empty if there was none.
 	Proxy string
-	// Tries is through how many it was tried.
+	// Tries is the number of proxies that were tried.
 	Tries int
-	// MayHaveArrived reports whether the target may have got the request, or a
-	// part of it. Where it is false, sending it again does nothing twice.
+	// MayHaveArrived reports whether the target may have received the request or a
+	// part of it. If it is false, the request can be sent again safely.
 	MayHaveArrived bool
-	// Err is what went wrong last.
+	// Err is the error of the last try.
 	Err error
 }
 
-// Error tells through which proxy, after how many others, what went wrong, and
-// whether the request may have arrived.
+// Error returns what went wrong through which proxy, after how many others, and whether
+// the request may have arrived.
 func (e *Error) Error() string {
 	text := "proxypool: "
 	if e.Proxy != "" {
@@ -52,11 +53,10 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap returns what went wrong last.
+// Unwrap returns the error of the last try.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Timeout reports whether the error is that of a time that ran out, as net.Error
-// has it.
+// Timeout reports whether the error is a timeout, as in [net.Error].
 func (e *Error) Timeout() bool { return isTimeout(e.Err) }
 
 func isTimeout(err error) bool {
@@ -64,7 +64,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// LogValue returns the fields.
+// LogValue returns the error as a group of its fields.
 func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("proxy", e.Proxy),
@@ -74,7 +74,7 @@ func (e *Error) LogValue() slog.Value {
 	)
 }
 
-// because is an error of a kind, and why.
+// because is an error of a kind, and the reason for it.
 type because struct {
 	kind   error
 	reason string

@@ -64,7 +64,7 @@ func Example() {
 	// the first for http://example.com/ <nil>
 	// the second for http://example.com/ <nil>
 	// the first for http://example.com/ <nil>
-	// proxy pool of 2, 2 well
+	// proxy pool: 2 proxies, 0 resting
 }
 
 func ExampleSticky() {
@@ -281,7 +281,7 @@ func ExampleForward() {
 	go func() { _ = server.Serve(listener) }()
 	defer func() { _ = server.Close() }()
 
-	// A program is told nothing but this address, as in HTTP_PROXY and HTTPS_PROXY.
+	// A program needs nothing but this address, as in HTTP_PROXY and HTTPS_PROXY.
 	local := &url.URL{Scheme: "http", Host: listener.Addr().String()}
 	transport := &http.Transport{Proxy: http.ProxyURL(local)}
 	defer transport.CloseIdleConnections()

@@ -20,31 +20,31 @@ import (
 	"github.com/youproxy-go/youproxy/internal/hostname"
 )
 
-// Forwarder is an HTTP proxy without a login, in front of the proxies of a [Pool].
-// It is for browsers and other programs that cannot log in to a proxy. It is an
-// [http.Handler] and is made by [Forward].
+// Forwarder is an HTTP proxy without a login, in front of the proxies of a [Pool]. It is
+// for browsers and other programs that cannot log in to a proxy. It is an [http.Handler].
+// [Forward] makes one.
 //
-// It serves requests for http URLs through [Pool.RoundTrip]; and WebSockets and tunnels
-// (CONNECT), which programs use for https, through [Pool.DialContext].
+// It serves requests for http URLs with [Pool.RoundTrip], and WebSockets and tunnels
+// (CONNECT), which programs use for https, with [Pool.DialContext].
 //
-// Requests and responses pass as they are, streamed. Only what concerns a single
-// connection, such as Proxy-Authorization and what the Connection field lists, is
-// removed, and so are Via, Forwarded and the X-Forwarded fields, which would tell
-// about the caller. A request without Accept-Encoding asks for identity, so that
-// the response comes unchanged.
+// Requests and responses are streamed unchanged, except for their headers. Fields that
+// concern a single connection, such as Proxy-Authorization and those that the Connection
+// field lists, are removed; so are Via, Forwarded and the X-Forwarded fields, which
+// reveal the caller. If a request has no Accept-Encoding, the Forwarder sets it to
+// identity, so that the response comes unchanged.
 //
-// Where no response comes, the caller gets the status 502, or 504 if a time ran
-// out, with the error as text. For an http URL that is its kind alone, as the scripts
-// of a web page can read it: [Pool.Stats] has the rest. A request that is not meant for a proxy gets 400.
-// So does a page that a browser loads from the address of the Forwarder: no web
-// page can use it from a script.
+// If there is no response, the caller gets status 502, or 504 after a timeout, and the
+// text of the error. For an http URL, only the kind of the error is sent, since the
+// scripts of a web page can read it; [Pool.Stats] has the rest. A request that is not
+// one for a proxy gets status 400. So does a page that a browser loads from the address
+// of the Forwarder, so that no web page can use it from a script.
 //
-// Whoever can connect can use the proxies, so other machines get 403 unless
-// [AllowRemote] is set. The Forwarder decides by the RemoteAddr of a request: what
-// is not a loopback address with a port counts as another machine. That includes
-// callers over a Unix socket or an in-memory listener.
+// Everybody who can connect can use the proxies. Requests from other machines therefore
+// get status 403 unless [AllowRemote] is set. The RemoteAddr of a request decides: if it
+// is not a loopback address with a port, the request counts as one from another machine.
+// That includes callers over a Unix socket or an in-memory listener.
 //
-// Programs speak HTTP/1 with the Forwarder: HTTP/2 requests get 505. An
+// Programs must speak HTTP/1 with the Forwarder. HTTP/2 requests get status 505. An
 // [http.Server] that serves TLS must not offer HTTP/2 (see its Protocols field).
 type Forwarder struct {
 	pool     *Pool
@@ -61,12 +61,12 @@ type Forwarder struct {
 // ForwardOption changes how a [Forwarder] works.
 type ForwardOption func(*Forwarder)
 
-// AllowRemote lets other machines use the proxies. There is no login: make sure
-// that only the right ones can connect.
+// AllowRemote lets other machines use the proxies. There is no login: make sure that only
+// the machines that may use them can connect.
 func AllowRemote() ForwardOption { return func(f *Forwarder) { f.remote = true } }
 
-// Forward returns a [Forwarder] in front of the proxies of the pool. Close it when
-// its server has ended.
+// Forward returns a [Forwarder] in front of the proxies of the pool. The caller closes it
+// after its server.
 func Forward(p *Pool, opts ...ForwardOption) *Forwarder {
 	f := &Forwarder{pool: p, patience: 5 * time.Minute}
 	f.life, f.end = context.WithCancel(context.Background())
@@ -78,10 +78,10 @@ func Forward(p *Pool, opts ...ForwardOption) *Forwarder {
 	return f
 }
 
-// Close ends the tunnels and the requests under way, and returns when the tunnels
-// have ended. Later requests get 503. [http.Server.Shutdown] waits for requests, but
-// not for tunnels: call it first where requests are to be completed. The pool stays
-// open. The error is always nil.
+// Close ends the tunnels and the running requests, and returns when the tunnels have
+// ended. Later requests get status 503. To let running requests complete, call
+// [http.Server.Shutdown] first, which waits for requests, but not for tunnels. The pool
+// stays open. The error is always nil.
 func (f *Forwarder) Close() error {
 	if !f.made() {
 		return nil
@@ -100,10 +100,10 @@ var (
 	errForwarderClosed = errors.New("the forwarder is closed")
 )
 
-// ServeHTTP serves a request to a proxy.
+// ServeHTTP sends a request that is meant for a proxy through the pool.
 func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect {
-		w.Header().Set("Connection", "close") // without a tunnel: what follows is for the target, and no request
+		w.Header().Set("Connection", "close") // if there is no tunnel: what follows is for the target, and no request
 	}
 	switch {
 	case !f.made():
@@ -155,7 +155,7 @@ func targetOf(r *http.Request) (string, error) {
 			return "", errors.New("CONNECT takes a host and a port, such as example.com:443")
 		}
 	case u.Host == "":
-		return "", errors.New("this is a proxy and has no pages: enter its address where a program has its proxy settings, as in curl --proxy")
+		return "", errors.New("this is a proxy and has no pages: enter its address in the proxy settings of a program, as in curl --proxy")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return "", errors.New("this proxy serves http and https URLs only")
 	case port == "":
@@ -187,7 +187,7 @@ func isHere(host string, local *net.TCPAddr) bool {
 func (f *Forwarder) forward(w *hijacker, r *http.Request) {
 	body := &forwardedBody{ReadCloser: r.Body}
 	r.Body = body
-	var switched io.Closer // which ReverseProxy does not always close
+	var switched io.Closer // ReverseProxy does not always close it
 	defer func() {
 		if switched != nil {
 			_ = switched.Close()
@@ -197,7 +197,7 @@ func (f *Forwarder) forward(w *hijacker, r *http.Request) {
 		Transport:     f.transport(r),
 		Rewrite:       rewrite,
 		FlushInterval: -1,
-		ErrorLog:      log.New(io.Discard, "", 0), // the caller is told
+		ErrorLog:      log.New(io.Discard, "", 0), // the caller gets the error
 		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, err error) { f.fail(w, err, withoutProxy(err)) },
 		ModifyResponse: func(res *http.Response) error {
 			switch res.StatusCode {
@@ -206,12 +206,12 @@ func (f *Forwarder) forward(w *hijacker, r *http.Request) {
 			case http.StatusSwitchingProtocols:
 				switched = res.Body
 			}
-			if _, given := res.Header["Content-Type"]; !given {
+			if _, set := res.Header["Content-Type"]; !set {
 				w.Header()["Content-Type"] = nil // or net/http would guess one
 			}
 			if r.ContentLength != 0 && !body.read.Load() {
-				// To keep the connection, the server would read the rest of the body itself, which
-				// would be missing here.
+				// To keep the connection, the server would read the rest of the body itself,
+				// which would be missing here.
 				w.Header().Set("Connection", "close")
 			}
 			return nil
@@ -219,8 +219,8 @@ func (f *Forwarder) forward(w *hijacker, r *http.Request) {
 	}).ServeHTTP(w, r)
 }
 
-// transport returns what sends a request. A WebSocket without TLS needs a tunnel, as
-// browsers make one: HTTP proxies do not let a request upgrade its connection.
+// transport returns the transport of a request. A WebSocket without TLS needs a tunnel,
+// as browsers make one: HTTP proxies do not let a request upgrade its connection.
 func (f *Forwarder) transport(r *http.Request) http.RoundTripper {
 	if r.URL.Scheme != "http" || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return f.pool
@@ -237,7 +237,7 @@ func (f *Forwarder) transport(r *http.Request) http.RoundTripper {
 type forwardedBody struct {
 	io.ReadCloser
 
-	read atomic.Bool // to its end
+	read atomic.Bool // whether it was read to its end
 }
 
 func (b *forwardedBody) Read(p []byte) (int, error) {
@@ -248,7 +248,7 @@ func (b *forwardedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// rewrite makes the request that is sent, beyond what ReverseProxy does.
+// rewrite changes the request that is sent, beyond what ReverseProxy does.
 func rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.RawQuery = r.In.URL.RawQuery
 	r.Out.Trailer = r.In.Trailer // which is filled when the body has been read
@@ -276,35 +276,35 @@ func (f *Forwarder) connect(ctx context.Context, w *hijacker, addr string) {
 	}
 }
 
-// fail tells the caller why there is no response.
-func (f *Forwarder) fail(w http.ResponseWriter, err, told error) {
+// fail responds to a request for which there is no response: err decides the status, and
+// shown is the text.
+func (f *Forwarder) fail(w http.ResponseWriter, err, shown error) {
 	switch {
 	case f.life.Err() != nil:
 		refuse(w, http.StatusServiceUnavailable, errForwarderClosed)
 	case isTimeout(err):
-		refuse(w, http.StatusGatewayTimeout, told)
+		refuse(w, http.StatusGatewayTimeout, shown)
 	default:
-		refuse(w, http.StatusBadGateway, told)
+		refuse(w, http.StatusBadGateway, shown)
 	}
 }
 
-// withoutProxy returns the kind of an error alone, where its text names a proxy. A script
-// can read the response to a request of its page, which browsers do not tell from one of
-// the target.
+// withoutProxy returns only the kind of an error whose text names a proxy. A script can
+// read the response to a request of its page, since browsers take it for one of the target.
 func withoutProxy(err error) error {
 	if e := (*Error)(nil); !errors.As(err, &e) || e.Proxy == "" {
 		return err
 	}
-	told := errors.New("no response came through the proxies")
+	shown := errors.New("no response came through the proxies")
 	if kinds := kindsOf(err); len(kinds) > 0 {
-		told = fmt.Errorf("%w: %w", told, kinds[0])
+		shown = fmt.Errorf("%w: %w", shown, kinds[0])
 	}
-	return told
+	return shown
 }
 
 func refuse(w http.ResponseWriter, status int, err error) { http.Error(w, err.Error(), status) }
 
-// hijacker counts the connection that it hands out as a tunnel of the forwarder.
+// hijacker counts a hijacked connection as a tunnel of the forwarder.
 type hijacker struct {
 	http.ResponseWriter
 
@@ -312,10 +312,11 @@ type hijacker struct {
 	ends      func() // nil without a tunnel
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap returns the ResponseWriter below, for [http.ResponseController].
 func (h *hijacker) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 
-// Hijack takes the connection over from the server. It closes with the forwarder.
+// Hijack takes the connection over from the server. The connection is closed with the
+// forwarder.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	f := h.forwarder
 	f.mu.Lock()
@@ -334,8 +335,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		_ = c.Close()
 		f.tunnels.Done()
 	}
-	// What is buffered is read from there, and then no more: the server's reader ends the
-	// request's context when the client has no more to send.
+	// Only what the server's reader has buffered is read from it: after that, it would end
+	// the context of the request when the client has no more to send.
 	early := io.LimitReader(buffers.Reader, int64(buffers.Reader.Buffered()))
 	return &hijackedConn{Conn: c, reader: io.MultiReader(early, c)}, buffers, nil
 }
@@ -347,7 +348,7 @@ func (h *hijacker) end() {
 	}
 }
 
-// hijackedConn reads what the server had read already before the rest.
+// hijackedConn reads first what the server has read already.
 type hijackedConn struct {
 	net.Conn
 
@@ -356,5 +357,50 @@ type hijackedConn struct {
 
 func (c *hijackedConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
-// CloseWrite is for what relays.
+// CloseWrite closes the connection for writing.
 func (c *hijackedConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// relay copies both ways until both sides have ended, or one breaks. When one side has
+// sent all, the other side gets its end, and goes on until it is silent for the time of
+// patience: perhaps nobody reads it any more.
+func relay(client, target net.Conn, patience time.Duration) {
+	t := &relaying{patience: patience}
+	var copying sync.WaitGroup
+	copying.Go(func() { t.copy(client, target) })
+	t.copy(target, client)
+	copying.Wait()
+}
+
+type relaying struct {
+	patience time.Duration
+	half     atomic.Bool // whether one side has sent all
+}
+
+// copy copies until src has sent all.
+func (t *relaying) copy(dst, src net.Conn) {
+	_, err := io.Copy(struct{ io.Writer }{dst}, &relayReader{src, t})
+	if err == nil {
+		err = closeWrite(dst)
+	}
+	if err != nil {
+		_ = dst.Close()
+		_ = src.Close()
+		return
+	}
+	t.half.Store(true)
+	_ = dst.SetReadDeadline(time.Now().Add(t.patience)) // for the Read under way
+}
+
+// relayReader reads one side of a tunnel.
+type relayReader struct {
+	net.Conn
+
+	relay *relaying
+}
+
+func (r *relayReader) Read(p []byte) (int, error) {
+	if r.relay.half.Load() {
+		_ = r.SetReadDeadline(time.Now().Add(r.relay.patience))
+	}
+	return r.Conn.Read(p)
+}

@@ -288,6 +288,7 @@ func TestForwardKeepsConnections(t *testing.T) {
 
 // A target that answers before it has read the request is heard at once.
 func TestForwardEarlyAnswer(t *testing.T) {
+	t.Parallel()
 	_, s := throughSOCKS(t)
 	addr := listening(t, func(c *net.TCPConn) {
 		_, _ = http.ReadRequest(bufio.NewReader(c))

@@ -100,8 +100,12 @@ func echo(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestForward(t *testing.T) {
-	for _, scheme := range []string{"http", "https", "socks5"} {
-		for _, proto := range protocols {
+	t.Parallel()
+	for i, scheme := range []string{"http", "https", "socks5"} {
+		for j, proto := range protocols {
+			if !Sampled(i+j, 2) {
+				continue
+			}
 			t.Run(scheme+" to "+proto.name, func(t *testing.T) {
 				w := newWorld(t)
 				servers, urls := w.proxies(scheme, 2)
@@ -210,6 +214,7 @@ func TestForwardCallers(t *testing.T) {
 }
 
 func TestForwardFailures(t *testing.T) {
+	t.Parallel()
 	silent := habit{silent: true}
 	for name, c := range map[string]struct {
 		scheme string
@@ -229,6 +234,10 @@ func TestForwardFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
+			connect := time.Minute
+			if c.habit.silent {
+				connect = 100 * time.Millisecond
+			}
 			var urls []*url.URL
 			if !c.none {
 				p := w.proxy(c.scheme, "p0.example.com", someUser)
@@ -243,7 +252,7 @@ func TestForwardFailures(t *testing.T) {
 				if status == 0 {
 					continue
 				}
-				_, s := forwarding(t, w.pool(urls, WithConnectTimeout(100*time.Millisecond)))
+				_, s := forwarding(t, w.pool(urls, WithConnectTimeout(connect)))
 				method, _, _ := strings.Cut(request, " ")
 				resp, text := say(t, s, request).answer(method)
 				assert.Equal(t, status, resp.StatusCode, request)

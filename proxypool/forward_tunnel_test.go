@@ -276,6 +276,7 @@ func TestForwardUpgrades(t *testing.T) {
 }
 
 func TestForwarderClose(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, urls := w.proxies("socks5", 1)
 	hang := w.proxy("http", "hang.example.com", nil)
@@ -348,6 +349,7 @@ func flooding(c *net.TCPConn) {
 
 // When Close returns, nothing of the tunnels is left.
 func TestForwarderCloseWaits(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, urls := w.proxies("http", 1)
 	var open atomic.Int64
@@ -372,7 +374,7 @@ func TestForwarderCloseWaits(t *testing.T) {
 	}
 }
 
-// closingConn tells when it is closed.
+// closingConn reports when it is closed.
 type closingConn struct {
 	net.Conn
 

@@ -212,7 +212,7 @@ func (s *proxyServer) closeConn(c net.Conn) {
 	s.mu.Unlock()
 }
 
-// open tells how many connections with clients there are.
+// open returns how many connections with clients there are.
 func (s *proxyServer) open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -499,7 +499,7 @@ func (inOrderStrategy) hedges(*http.Request) bool { return true }
 
 func (inOrderStrategy) choose(r *roster, _ *http.Request, w want) *proxy { return r.scan(0, w) }
 
-// get asks, reads the answer whole, and gives where it came through.
+// get sends a request, reads the whole response, and returns the proxy that served it.
 func get(t testing.TB, rt http.RoundTripper, target string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)

@@ -3,32 +3,33 @@ package proxypool
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
 )
 
-// health is how a proxy is.
+// health is the health of a proxy. A proxy that does not rest is well.
 type health struct {
-	// Until when nothing is to go through it, in nanoseconds of the pool's clock; 0
-	// while it is well.
+	// The end of its rest, in nanoseconds of the pool's clock; 0 while it is well.
 	until   atomic.Int64
-	epoch   atomic.Uint32 // counts how often it fell ill or got well
-	doubted atomic.Bool   // it has rested, or something speaks against it
+	epoch   atomic.Uint32 // counts the beginnings and ends of its rests
+	doubted atomic.Bool   // it has rested, or there is a suspicion
 
 	hostRests atomic.Pointer[map[string]hostRest] // nil while it rests for none
 
 	// Guarded by the mutex of the pool.
 	place     int         // in the roster
 	hash      uint64      // where a sticky pool places it
-	pauses    int         // in a row
-	lesser    bool        // it may be used where there is no other
-	inLesser  int         // its place among those
-	trialed   int64       // since when it waits for a request
-	suspended bool        // it rests as connecting with it takes long
+	pauses    int         // rests in a row
+	lesser    bool        // it may be used if there is no other
+	inLesser  int         // its place among those that may
+	trialed   int64       // since when it has to serve a request
+	suspended bool        // it rests because connecting to it takes long
 	inHeap    int         // its place among those that rest, from 1
 	target    destination // of the request for which it rests
 	suspicion
@@ -41,8 +42,8 @@ type destination struct {
 	secure bool   // with TLS
 }
 
-// rest lets a proxy rest, unless that is from a time before it last did. What is
-// only suspected does not keep it from serving where no other is to be had.
+// rest makes a proxy rest, unless the attempt began before its last rest. A proxy that is
+// only suspected still serves if there is no other.
 func (p *pool) rest(a *attempt, err error, suspected bool) {
 	x, s := a.proxy, p.settings
 	p.mu.Lock()
@@ -65,7 +66,7 @@ func (p *pool) rest(a *attempt, err error, suspected bool) {
 	}
 }
 
-// pause returns how long a proxy rests that has rested so often in a row.
+// pause returns how long a proxy rests that has rested that often in a row.
 func (s *settings) pause(before int) time.Duration {
 	pause := s.longestRest
 	if before < 62 && s.firstRest <= s.longestRest>>before {
@@ -90,7 +91,7 @@ func (p *pool) wake(a *attempt) {
 	}
 }
 
-// layUp must be called with the mutex held, as getUp.
+// layUp begins a rest, and getUp ends it. The mutex must be held for both.
 func (p *pool) layUp(x *proxy, until int64, lesser bool) {
 	p.takeOut(x)
 	p.setLesser(x, lesser)
@@ -112,7 +113,7 @@ func (p *pool) getUp(x *proxy) {
 	p.roster.Load().setResting(x, false)
 }
 
-// setLesser keeps the list of those that may be used where there is no other.
+// setLesser keeps the list of the proxies that may be used if there is no other.
 func (p *pool) setLesser(x *proxy, lesser bool) {
 	switch {
 	case lesser && !x.lesser:
@@ -126,7 +127,8 @@ func (p *pool) setLesser(x *proxy, lesser bool) {
 	x.lesser = lesser
 }
 
-// takeOut takes a proxy from those whose rest will be over, or that wait for a request.
+// takeOut removes a proxy from those whose rest will be over, and from those that have to
+// serve a request.
 func (p *pool) takeOut(x *proxy) {
 	if i := slices.Index(p.trials, x); i >= 0 {
 		p.trials = slices.Delete(p.trials, i, i+1)
@@ -168,15 +170,15 @@ func (h *restingHeap) Pop() any {
 	return x
 }
 
-// claim takes a proxy whose rest is over, so that one request or probe tries it.
-// Who gets one calls rest, wake or restOn.
+// claim returns a proxy whose rest is over, so that a single request or probe tries it.
+// The caller calls rest, wake or restOn.
 func (p *pool) claim(w want) *proxy {
 	if !p.isDue() {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	const most = 64 // those whose rest was over first stand near the front of a heap
+	const most = 64 // those whose rest was over first are near the front of the heap
 	for _, x := range p.resting[:min(len(p.resting), most)] {
 		if x.until.Load() <= p.now() && w.fits(x) {
 			p.takeOut(x)
@@ -192,8 +194,8 @@ func (p *pool) isDue() bool {
 	return soonest != 0 && soonest <= p.now()
 }
 
-// tryWithRequest has one request go through a proxy that rests on a suspicion, when it
-// can be connected with again.
+// tryWithRequest lets a single request go through a proxy that rests on a suspicion, once
+// connecting to it works.
 func (p *pool) tryWithRequest(a *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -204,8 +206,8 @@ func (p *pool) tryWithRequest(a *attempt) {
 	}
 }
 
-// trial takes one of those. A request that is not safe to repeat is spared it for as
-// long as a first rest.
+// trial returns one of those. A request that is not safe to repeat gets it only after the
+// time of a first rest.
 func (p *pool) trial(req *http.Request, w want) *proxy {
 	if p.onTrial.Load() == 0 {
 		return nil
@@ -222,7 +224,7 @@ func (p *pool) trial(req *http.Request, w want) *proxy {
 	return nil
 }
 
-// restOn gives up a claim without a verdict: somebody else may try the proxy.
+// restOn ends a claim without a verdict: another request may try the proxy.
 func (p *pool) restOn(a *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -251,7 +253,7 @@ func (p *pool) secondBest(w want) *proxy {
 	return nil
 }
 
-// suspend has requests prefer others while connecting with a proxy takes long.
+// suspend makes requests prefer other proxies while connecting to one takes long.
 func (p *pool) suspend(a *attempt) {
 	x := a.proxy
 	p.mu.Lock()
@@ -264,11 +266,11 @@ func (p *pool) suspend(a *attempt) {
 	x.suspended = true
 	p.roster.Load().setResting(x, true)
 	if !a.isSlow() {
-		p.getUp(x) // or resume came too early
+		p.getUp(x) // resume came too early
 	}
 }
 
-// resume ends that.
+// resume ends what suspend began.
 func (p *pool) resume(x *proxy) {
 	if x.until.Load() == 0 {
 		return
@@ -278,4 +280,107 @@ func (p *pool) resume(x *proxy) {
 	if x.suspended {
 		p.getUp(x)
 	}
+}
+
+// probesAtOnce bounds how many proxies are probed at once.
+const probesAtOnce = 16
+
+// probeAll probes the proxies whose rest is over, in the background.
+func (p *pool) probeAll() {
+	for {
+		p.mu.Lock()
+		busy := p.probes >= probesAtOnce
+		if !busy {
+			p.probes++
+		}
+		p.mu.Unlock()
+		if busy {
+			return
+		}
+		x := p.claim(want{pool: p})
+		if x == nil {
+			p.probed()
+			return
+		}
+		go func() {
+			defer p.probed()
+			p.probe(x)
+		}()
+	}
+}
+
+func (p *pool) probed() {
+	p.mu.Lock()
+	p.probes--
+	p.mu.Unlock()
+}
+
+// probe connects to a proxy whose rest is over, and through it to the target of the
+// request for which it rests. If it rests on a suspicion, both must succeed; otherwise
+// connecting to the proxy is enough.
+func (p *pool) probe(x *proxy) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	a := &attempt{Context: ctx, proxy: x, pool: p, probe: true, lesser: p.isLesser(x), stopConnecting: cancel, line: x.enter()}
+	p.mu.Lock()
+	a.target, a.epoch = x.target, x.epoch.Load()
+	p.mu.Unlock()
+	a.key = a.target.addr
+	p.unattended(a)
+	err := a.reach(ctx)
+	p.attended(a)
+	a.line.leave()
+	p.conclude(a, err)
+}
+
+// conclude records what connecting shows of a proxy whose rest is over, if no request
+// waits for the connection.
+func (p *pool) conclude(a *attempt, err error) {
+	x := a.proxy
+	switch {
+	case err == nil && a.lesser:
+		p.tryWithRequest(a)
+	case err == nil:
+		p.wake(a)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), noMoreFiles(err), errors.Is(err, errDropped):
+		p.restOn(a)
+	case errors.Is(err, ErrUnreachable), errors.Is(err, ErrAuthentication):
+		p.rest(a, x.scrub(err), false)
+	case a.lesser:
+		p.rest(a, x.scrub(err), true)
+	default:
+		p.wake(a)
+	}
+}
+
+// reach makes a connection, and closes it.
+func (a *attempt) reach(ctx context.Context) error {
+	c, err := a.line.connect(ctx, a, a.target.addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	if !a.lesser || !a.target.secure {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(a.target.addr)
+	if err != nil {
+		return err
+	}
+	_, err = a.proxy.settings.dialer.secure(ctx, c, host)
+	return err
+}
+
+// unattended records that an attempt connects while no request waits, so that
+// [Pool.CloseIdleConnections] can stop it.
+func (p *pool) unattended(a *attempt) {
+	p.mu.Lock()
+	p.alone[a] = struct{}{}
+	p.mu.Unlock()
+}
+
+func (p *pool) attended(a *attempt) {
+	p.mu.Lock()
+	delete(p.alone, a)
+	p.mu.Unlock()
 }

@@ -6,23 +6,22 @@ import (
 	"sync"
 )
 
-// WithMaxIdleConns bounds how many connections the pool keeps open that no request
-// uses, over all proxies and targets: 512 unless it is set, which leaves room under
-// the usual limit of 1,024 open files. Where there are more, those of the proxy
-// that was not used for the longest time are closed; with 0 none is kept. Where
-// files run out nevertheless, the pool closes all of its idle connections, and goes
-// on.
+// WithMaxIdleConns sets how many connections that no request uses are kept open, over
+// all proxies and targets. The default is 512, which leaves room below the usual limit
+// of 1,024 open files. If there are more, the connections of the proxy that was least
+// recently used are closed. With 0 none is kept. If the program still runs out of files,
+// the pool closes all of its idle connections and goes on.
 func WithMaxIdleConns(n int) Option {
 	return func(s *settings) error {
 		if n < 0 {
-			return fmt.Errorf("proxypool: WithMaxIdleConns takes 0 or more, not %d", n)
+			return fmt.Errorf("proxypool: WithMaxIdleConns needs a number that is not negative, not %d", n)
 		}
 		s.idle.most = n
 		return nil
 	}
 }
 
-// use is how a connection is used.
+// use is the state of a connection.
 type use struct {
 	users        int
 	idle, closed bool
@@ -34,12 +33,12 @@ type idleConns struct {
 
 	mu    sync.Mutex
 	n     int
-	order list.List // of proxies with connections, the last used first
+	order list.List // of proxies with connections, the most recently used first
 }
 
 func newIdleConns() *idleConns { return &idleConns{most: 512} }
 
-// opened is told that there is another connection.
+// opened counts a new connection.
 func (i *idleConns) opened(c *conn) {
 	x := c.line.proxy
 	i.mu.Lock()
@@ -50,7 +49,7 @@ func (i *idleConns) opened(c *conn) {
 	}
 }
 
-// taken is told that a request got a connection.
+// taken is called when a request gets a connection.
 func (i *idleConns) taken(c *conn) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -58,15 +57,15 @@ func (i *idleConns) taken(c *conn) {
 	i.notIdle(c)
 }
 
-// given is told that a request is done with a connection.
-func (i *idleConns) given(c *conn) {
+// released is called when a request is done with a connection.
+func (i *idleConns) released(c *conn) {
 	i.mu.Lock()
 	c.use.users--
 	i.mu.Unlock()
 	i.unused(c)
 }
 
-// unused is told that a connection may be one that no request uses.
+// unused is called when a connection may be one that no request uses.
 func (i *idleConns) unused(c *conn) {
 	x := c.line.proxy
 	i.mu.Lock()
@@ -85,7 +84,7 @@ func (i *idleConns) unused(c *conn) {
 	}
 }
 
-// closed is told that a connection ended.
+// closed is called when a connection is closed.
 func (i *idleConns) closed(c *conn) {
 	x := c.line.proxy
 	i.mu.Lock()
@@ -106,8 +105,8 @@ func (i *idleConns) notIdle(c *conn) {
 	}
 }
 
-// over returns the proxies that were used least lately, so many that no more than most
-// connections are idle without theirs.
+// over returns the least recently used proxies: so many that at most most connections
+// are idle without theirs.
 func (i *idleConns) over(most int) (victims []*proxy) {
 	left := i.n
 	for e := i.order.Back(); e != nil && left > most; e = e.Prev() {
@@ -119,8 +118,8 @@ func (i *idleConns) over(most int) (victims []*proxy) {
 	return victims
 }
 
-// makeRoom closes all that are idle. If that was not enough, those in use are closed as
-// well when they are no longer.
+// makeRoom closes all idle connections. If that was not enough, those in use are closed
+// when their requests are done.
 func (i *idleConns) makeRoom(enough bool) {
 	i.mu.Lock()
 	victims := i.over(0)

@@ -13,10 +13,9 @@ import (
 	"time"
 )
 
-// line is a transport through a proxy, with its connections. A proxy gets a new
-// one where the connections of the old one are not to be used again: when it was
-// at rest, after the requests or the time of [WithRotation], and when what was idle
-// had to be closed.
+// line is a transport through a proxy, with its connections. A proxy gets a new line when
+// the connections of the old one must not be used again: after a rest, after the requests
+// or the time of [WithRotation], and when its idle connections had to be closed.
 type line struct {
 	proxy     *proxy
 	transport *http.Transport
@@ -25,19 +24,19 @@ type line struct {
 	// Guarded by the mutex of the proxy.
 	requests int
 	users    int
-	over     bool // nothing will use it any more
+	over     bool // whether no request will use it any more
 	hosts    map[string]*acquaintance
 }
 
-// acquaintance is what a line knows of a host: how many connections lead there,
-// and whether somebody is making the first.
+// acquaintance is what a line knows of a host: how many connections lead there, and
+// whether a request is making the first.
 type acquaintance struct {
 	open  int
-	first chan struct{} // nil, or closed when it is made, or failed
+	first chan struct{} // nil, or closed when the first is made, or has failed
 	ready *conn         // made, and not yet taken by the transport
 }
 
-// enter returns the line for another request, which leaves it in the end.
+// enter returns the line for another request, which must leave it.
 func (x *proxy) enter() *line {
 	var worn *line
 	x.mu.Lock()
@@ -73,8 +72,8 @@ func (l *line) isWorn() bool {
 	return s.rotateRequests > 0 && l.requests >= s.rotateRequests || s.rotateAge > 0 && time.Since(l.born) >= s.rotateAge
 }
 
-// renew has the next request make new connections. Those that are there serve the
-// requests that they have, and are closed.
+// renew makes the next request use new connections. The old ones are closed when their
+// requests are done.
 func (x *proxy) renew() {
 	x.mu.Lock()
 	l := x.line
@@ -83,8 +82,7 @@ func (x *proxy) renew() {
 	l.close()
 }
 
-// shrink closes the connections that are idle, and lets go of the transport if nothing
-// uses it.
+// shrink closes the idle connections, and drops the transport if no request uses it.
 func (x *proxy) shrink() {
 	x.mu.Lock()
 	l := x.line
@@ -119,7 +117,7 @@ func (l *line) close() {
 	x.mu.Unlock()
 	l.closeIdle()
 	for _, c := range unused {
-		_ = c.Close() // HTTP/2 keeps some for a moment after their last request
+		_ = c.Close() // HTTP/2 keeps some open for a moment after their last request
 	}
 }
 
@@ -187,7 +185,7 @@ func (l *line) dial(ctx context.Context, a *attempt, addr string) (*conn, error)
 	return c, err
 }
 
-// takes has the attempt go on with a connection that may come from another.
+// takes makes the attempt use a connection that another one may have made.
 func (a *attempt) takes(c *conn) {
 	if a.took(dialed) {
 		return
@@ -246,7 +244,7 @@ func (l *line) met(host string) {
 	l.proxy.mu.Unlock()
 }
 
-// keepReady has the transport take c when it wants a connection to the host.
+// keepReady lets the transport take c when it wants a connection to the host.
 func (l *line) keepReady(host string, c *conn) {
 	x := l.proxy
 	x.mu.Lock()
@@ -261,7 +259,7 @@ func (l *line) keepReady(host string, c *conn) {
 	}
 }
 
-// leaveReady gives others the time of a connection to take c, unless one has.
+// leaveReady keeps c for other requests, for the connect timeout.
 func (l *line) leaveReady(host string, c *conn) {
 	l.proxy.mu.Lock()
 	defer l.proxy.mu.Unlock()
@@ -271,17 +269,17 @@ func (l *line) leaveReady(host string, c *conn) {
 	l.forget(host)
 }
 
-// conn is a connection with a proxy.
+// conn is a connection to a proxy.
 type conn struct {
 	net.Conn
 
 	line     *line
-	host     string      // what it was made for
-	patience *time.Timer // closes it; nil once a request got it
+	host     string      // the key of its acquaintance
+	patience *time.Timer // closes it; nil once a request has it
 	once     sync.Once
 	begun    io.Reader // nil, or what came with the answer to CONNECT
 
-	reads atomic.Uint32 // how often something came
+	reads atomic.Uint32 // how often something was read
 	use   use
 }
 
@@ -321,7 +319,7 @@ func (c *conn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Close closes the connection, and takes it from those of its proxy.
+// Close closes the connection, and removes it from those of its proxy.
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		x := c.line.proxy
@@ -344,19 +342,22 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite tells the target that nothing more will come, where the way to the
-// proxy can carry that.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+// CloseWrite closes the connection for writing, if that to the proxy can be.
+func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+var errNoHalfClose = fmt.Errorf("proxypool: the connection cannot be closed for writing alone: %w", errors.ErrUnsupported)
+
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return fmt.Errorf("proxypool: the connection cannot be closed for writing alone: %w", errors.ErrUnsupported)
+	return errNoHalfClose
 }
 
 // NetConn returns the connection below, as that of crypto/tls does.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// connOf finds the connection with a proxy below one of net/http.
+// connOf returns the connection to a proxy below one of net/http.
 func connOf(c net.Conn) *conn {
 	for {
 		switch inner := c.(type) {
@@ -370,7 +371,7 @@ func connOf(c net.Conn) *conn {
 	}
 }
 
-// wait closes the connection after a time, unless a request got it by then.
+// wait closes the connection after a time, unless a request has it by then.
 func (c *conn) wait(patience time.Duration, late func()) {
 	x := c.line.proxy
 	x.mu.Lock()
@@ -390,7 +391,7 @@ func (c *conn) arm(patience time.Duration, late func()) {
 	})
 }
 
-// keep lets a connection live that a request got.
+// keep stops the timer of a connection that a request has.
 func (c *conn) keep() {
 	c.line.proxy.mu.Lock()
 	if c.patience != nil {

@@ -4,17 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"errors"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -256,37 +251,16 @@ type pair struct {
 }
 
 var certificates = sync.OnceValue(func() pair {
-	p := pair{known: certificate("*.example.com"), stranger: certificate("*.example.com"), elsewhere: certificate("example.net")}
+	p := pair{
+		known:     proxypool.Certificate("*.example.com"),
+		stranger:  proxypool.Certificate("*.example.com"),
+		elsewhere: proxypool.Certificate("example.net"),
+	}
 	p.roots = x509.NewCertPool()
 	p.roots.AddCert(p.known.Leaf)
 	p.roots.AddCert(p.elsewhere.Leaf)
 	return p
 })
-
-func certificate(name string) tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: name},
-		DNSNames:     []string{name},
-		NotBefore:    time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC), // the clock of a bubble begins in 2000
-		NotAfter:     time.Date(2090, 1, 1, 0, 0, 0, 0, time.UTC),
-		IsCA:         true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-}
 
 // protocol is how a target speaks.
 type protocol struct {

@@ -11,7 +11,7 @@ import (
 // Option changes how a [Pool] works.
 type Option func(*settings) error
 
-// settings is what options say.
+// settings is what the options set.
 type settings struct {
 	strategy       strategy
 	tries          int
@@ -38,94 +38,97 @@ func newSettings() *settings {
 	}
 }
 
-// complete is called when the options are set.
+// complete is called after the options.
 func (s *settings) complete() { s.dialer = newDialer(s.newTransport()) }
 
-// WithTries bounds through how many proxies one request is tried: 10 unless it
-// is set. No proxy is tried twice for a request.
+// WithTries sets through how many proxies a request is tried at most. The default is 10.
+// No proxy is tried twice for a request.
 func WithTries(n int) Option {
 	return func(s *settings) error {
 		if n < 1 {
-			return fmt.Errorf("proxypool: WithTries takes 1 or more, not %d", n)
+			return fmt.Errorf("proxypool: WithTries needs a number above 0, not %d", n)
 		}
 		s.tries = n
 		return nil
 	}
 }
 
-// WithConnectTimeout bounds how long making a connection may take, with the
-// proxy's and the target's handshakes: 10 seconds unless it is set. A proxy that
-// takes longer to let a request through rests.
+// WithConnectTimeout sets how long making a connection may take, including the
+// handshakes with the proxy and with the target. The default is 10 seconds. A proxy that
+// takes longer rests.
 func WithConnectTimeout(d time.Duration) Option {
 	return func(s *settings) error {
 		if d <= 0 {
-			return fmt.Errorf("proxypool: WithConnectTimeout takes more than 0, not %s", d)
+			return fmt.Errorf("proxypool: WithConnectTimeout needs a duration above 0, not %s", d)
 		}
 		s.connectTimeout = d
 		return nil
 	}
 }
 
-// WithRest sets how long a proxy rests that failed, and up to how long when it
-// fails again and again: each pause is twice as long as the one before, give or
-// take a tenth. It is a second, up to a minute, unless it is set.
+// WithRest sets how long a proxy rests at first, and at most. Each rest in a row is twice
+// as long as the one before, plus or minus a tenth. The defaults are a second and a
+// minute.
 func WithRest(first, longest time.Duration) Option {
 	return func(s *settings) error {
 		if first <= 0 || longest < first {
-			return fmt.Errorf("proxypool: WithRest takes two times above 0 in order, not %s and %s", first, longest)
+			return fmt.Errorf("proxypool: WithRest needs a first rest above 0 and a longest that is not shorter, not %s and %s", first, longest)
 		}
 		s.firstRest, s.longestRest = first, longest
 		return nil
 	}
 }
 
-// WithTransport sets what the transports are made like: each is a copy of base
-// with a proxy of its own, made when the proxy is first needed: base must not be
-// changed. Where x/net/http2 has configured base, the copies take the HTTP/2 of
-// net/http, as they would share connections otherwise. Without it that is a copy of [http.DefaultTransport]
-// with 16 idle connections a host.
+// WithTransport sets the transport that those of the proxies are copies of, without its
+// Proxy. Each copy is made when its proxy is first used, so base must not be changed. If
+// golang.org/x/net/http2 has configured base, the copies use the HTTP/2 of net/http
+// instead, since they would share connections otherwise. The default is a copy of
+// [http.DefaultTransport] with 16 idle connections per host.
 func WithTransport(base *http.Transport) Option {
 	return func(s *settings) error {
 		if base == nil {
-			return errors.New("proxypool: WithTransport takes a transport, not nil")
+			return errors.New("proxypool: WithTransport needs a transport, not nil")
 		}
 		s.base = base
 		return nil
 	}
 }
 
-// WithLogger sets what is told when a proxy begins to rest, and when it is back.
+// WithLogger sets the logger for three events: a proxy begins to rest, or to rest for a
+// host that bans it (level Warn), and a rest that is not for a single host has ended (level
+// Info). By default nothing is logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) error {
 		if l == nil {
-			return errors.New("proxypool: WithLogger takes a logger, not nil")
+			return errors.New("proxypool: WithLogger needs a logger, not nil")
 		}
 		s.logger = l
 		return nil
 	}
 }
 
-// WithRotation has a proxy get new connections after a number of requests, or when
-// its connections have been in use for a time, whichever is first; 0 stands for no
-// bound. Behind a gateway that takes another exit for each connection, that changes
-// the exit: WithRotation(1, 0) for each request. What is under way is not cut.
+// WithRotation makes each proxy use new connections after a number of requests, or after
+// its connections have been used for a time, whichever comes first. Zero means no bound,
+// which is the default for both. Behind a gateway that uses another exit for each
+// connection, that changes the exit: WithRotation(1, 0) does so for each request.
+// Running requests are not interrupted.
 func WithRotation(requests int, age time.Duration) Option {
 	return func(s *settings) error {
 		if requests < 0 || age < 0 {
-			return fmt.Errorf("proxypool: WithRotation takes a number and a time from 0 on, not %d and %s", requests, age)
+			return fmt.Errorf("proxypool: WithRotation needs a number and a duration that are not negative, not %d and %s", requests, age)
 		}
 		s.rotateRequests, s.rotateAge = requests, age
 		return nil
 	}
 }
 
-// newTransport makes the transport that those of the proxies are copies of.
+// newTransport returns the transport that those of the proxies are copies of.
 func (s *settings) newTransport() *http.Transport {
 	if s.base != nil {
 		t := s.base.Clone()
 		separate(t)
 		if b := s.base; b.TLSClientConfig == nil && b.DialContext == nil && b.DialTLSContext == nil && !hasOldDialer(b) {
-			t.ForceAttemptHTTP2 = true // as net/http has it, without the dialer that a pool puts in
+			t.ForceAttemptHTTP2 = true // net/http does so, unless there is a dialer, which a pool sets
 		}
 		return t
 	}
@@ -135,7 +138,7 @@ func (s *settings) newTransport() *http.Transport {
 		separate(t)
 		return t
 	}
-	return &http.Transport{ // a program has put another one there
+	return &http.Transport{ // the program has replaced http.DefaultTransport
 		ForceAttemptHTTP2:     true,
 		MaxIdleConns:          100,
 		MaxIdleConnsPerHost:   16,
@@ -145,8 +148,8 @@ func (s *settings) newTransport() *http.Transport {
 	}
 }
 
-// separate keeps a copy from sharing the HTTP/2 connections of what it is a copy
-// of, which x/net/http2 would have it do.
+// separate keeps a copy from sharing the HTTP/2 connections of its original, which
+// x/net/http2 causes.
 func separate(t *http.Transport) {
 	if t.TLSNextProto["h2"] != nil {
 		t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true

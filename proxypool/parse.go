@@ -16,7 +16,7 @@ import (
 	"github.com/youproxy-go/youproxy/internal/hostname"
 )
 
-// ParseURL returns the URL of a proxy from the text that describes it in a list:
+// ParseURL parses a proxy in one of the formats of sellers' lists, and returns its URL:
 //
 //	http://login:password@host:port    also https, socks5 and socks5h
 //	login:password@host:port
@@ -25,16 +25,17 @@ import (
 //	login:password:host:port
 //	host:port
 //
-// Each form may have a scheme in front and a slash behind its port. Without a scheme
-// it is http. An IPv6 address stands in brackets. A password may contain any
-// characters but blanks. Escapes such as %40 are decoded in the first form only.
+// Each format may have a scheme in front and a slash at its end. Without a scheme, the
+// proxy is an HTTP proxy. An IPv6 address must be in brackets. A password may contain
+// any characters but blanks and control characters. Escapes such as %40 are decoded in
+// the first format only.
 //
-// Where a text fits two forms, the host decides: an address comes before a name with
-// a dot, and that before a name without one. If that does not decide, the text is an
-// error, and so is a password that may or may not be escaped. Errors never contain a
-// part of the text.
-func ParseURL(text string) (*url.URL, error) {
-	u, err := parseURL(text)
+// If a string fits two formats, the one with the better host is used: an address is
+// better than a name with a dot, and that is better than a name without one. If both are
+// as good, ParseURL returns an error, as it does for a password that may or may not be
+// escaped. Errors never contain a part of the string.
+func ParseURL(s string) (*url.URL, error) {
+	u, err := parseURL(s)
 	if err != nil {
 		return nil, fmt.Errorf("proxypool: the proxy cannot be read: %w", err)
 	}
@@ -44,12 +45,12 @@ func ParseURL(text string) (*url.URL, error) {
 // maxLine is the length of the longest line that [ReadURLs] reads, in bytes.
 const maxLine = 4096
 
-// ReadURLs reads a list with one proxy a line, in the forms of [ParseURL]. It skips
-// blank lines and lines that begin with #. Duplicates are kept; [New] uses them once.
+// ReadURLs reads a list with one proxy per line, in the formats of [ParseURL]. It skips
+// blank lines and lines that begin with #. It keeps duplicates, which [New] uses once.
 //
-// It returns the URLs of all lines that it could read, and an error that contains the
-// number of each line that it could not read, and why. The error does not contain the
-// lines, which have passwords. A line must not be longer than 4096 bytes.
+// It returns the URLs of all lines that it could read, even with an error. The error
+// contains the number of each other line and the reason, but not the line itself, which
+// may contain a password. A line must not be longer than 4096 bytes.
 func ReadURLs(r io.Reader) ([]*url.URL, error) {
 	var urls []*url.URL
 	var errs []error
@@ -84,9 +85,9 @@ func ReadURLs(r io.Reader) ([]*url.URL, error) {
 	}
 }
 
-// The errors are fixed texts, so that none can contain a password.
+// The errors are constant, so that none can contain a password.
 var (
-	errBlank     = errors.New("a blank or a control character is inside of it")
+	errBlank     = errors.New("it contains a blank or a control character")
 	errNoForm    = errors.New("it is not host:port, with a login and a password in one of the usual places")
 	errTwoForms  = errors.New("both ends could be the host and its port: write it as scheme://login:password@host:port")
 	errBareIPv6  = errors.New("an IPv6 address must be in brackets, as in [2001:db8::1]:8080")
@@ -121,7 +122,7 @@ func parseURL(text string) (*url.URL, error) {
 	if _, err := parseAddress(u); err != nil {
 		return nil, err
 	}
-	// With the login unescaped it may be another form.
+	// With its login unescaped, it may be another form.
 	_, written, _ := strings.Cut(u.String(), "://")
 	if _, err := readForm(written, true); err != nil {
 		return nil, errTwoForms
@@ -129,7 +130,7 @@ func parseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// cutScheme returns the scheme in front of a text, in lower case, and what follows.
+// cutScheme returns the scheme of a string, in lower case, and the rest of the string.
 func cutScheme(text string) (scheme, rest string) {
 	scheme, rest, found := strings.Cut(text, "://")
 	notOfScheme := func(r rune) bool {
@@ -141,22 +142,22 @@ func cutScheme(text string) (scheme, rest string) {
 	return strings.ToLower(scheme), rest
 }
 
-// form is one way to read a text.
+// form is one way to read a string.
 type form struct {
 	endpoint
 
 	user      *url.Userinfo
-	hostFirst bool  // and not the login
-	err       error // why it cannot be taken, although its host could be one
+	hostFirst bool  // the host comes before the login
+	err       error // why it cannot be used, although its host may be one
 }
 
 // endpoint is the host and the port of a proxy.
 type endpoint struct {
 	hostPort string
-	rank     int // of the host, see rankOf; 0 where there is none
+	rank     int // of the host, see rankOf; 0 if there is none
 }
 
-// readForm reads a text without its scheme.
+// readForm reads a string without its scheme.
 func readForm(text string, hasScheme bool) (form, error) {
 	if e := readEndpoint(text, hasScheme); e.rank > 0 {
 		return form{endpoint: e, hostFirst: true}, nil
@@ -216,7 +217,7 @@ func hostPortLoginPassword(text string) form {
 	return hostFirst(text[:max(len(text)-len(right)-1, 0)], right)
 }
 
-// hostFirst is host:port on the left of a sign, and login:password on its right.
+// hostFirst reads host:port on the left of a sign, and login:password on its right.
 func hostFirst(left, right string) form {
 	user := plainUser(right)
 	if user == nil {
@@ -239,7 +240,7 @@ func loginPasswordHostPort(text string) form {
 	return form{endpoint: readEndpoint(text[host+1:], false), user: user}
 }
 
-// plainUser reads login:password without escapes. It returns nil where one is empty.
+// plainUser reads login:password without escapes. It returns nil if one is empty.
 func plainUser(text string) *url.Userinfo {
 	login, password, _ := strings.Cut(text, ":")
 	if login == "" || password == "" {
@@ -249,7 +250,7 @@ func plainUser(text string) *url.Userinfo {
 }
 
 // readUser reads the login and the password in front of an @. In a URL they may be
-// escaped: they are not where a % begins no escape.
+// escaped, unless they contain a % that begins no escape.
 func readUser(text string, inURL bool) (*url.Userinfo, error) {
 	login, password, hasPassword := strings.Cut(text, ":")
 	if login == "" && (password == "" || !inURL) {
@@ -300,8 +301,8 @@ func readEndpoint(text string, inURL bool) endpoint {
 	return e
 }
 
-// rankOf tells how sure it is that a text is a host: 3 for an address, 2 for a name
-// with a dot and for localhost, 1 for another name, and 0 for what is no host.
+// rankOf returns how likely a string is a host: 3 for an address, 2 for a name with a dot
+// and for localhost, 1 for any other name, and 0 if it is no host.
 func rankOf(host string) int {
 	if !hostname.Valid(host) {
 		return 0
@@ -320,7 +321,7 @@ func rankOf(host string) int {
 	return 1
 }
 
-// isBareIPv6 reports whether a text is an IPv6 address without brackets, with or
+// isBareIPv6 reports whether a string is an IPv6 address without brackets, with or
 // without a port.
 func isBareIPv6(text string) bool {
 	host := text

@@ -12,96 +12,102 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// proxyOf is the URL of a proxy whose login and password are the usual ones.
+func proxyOf(scheme, host string) *url.URL {
+	return &url.URL{Scheme: scheme, User: url.UserPassword("login", "pass"), Host: host}
+}
+
+func httpProxy(host, login, password string) *url.URL {
+	return &url.URL{Scheme: "http", User: url.UserPassword(login, password), Host: host}
+}
+
+// readable are texts that ParseURL reads.
+var readable = map[string]*url.URL{
+	// The forms.
+	"http://login:pass@proxy.example.com:8080":    proxyOf("http", "proxy.example.com:8080"),
+	"https://login:pass@192.0.2.1:443":            proxyOf("https", "192.0.2.1:443"),
+	"socks5://login:pass@192.0.2.1:1080":          proxyOf("socks5", "192.0.2.1:1080"),
+	"socks5h://login:pass@192.0.2.1:1080":         proxyOf("socks5h", "192.0.2.1:1080"),
+	"SOCKS5://login:pass@192.0.2.1:1080":          proxyOf("socks5", "192.0.2.1:1080"),
+	"http://login:pass@192.0.2.1":                 proxyOf("http", "192.0.2.1"),
+	"http://192.0.2.1":                            {Scheme: "http", Host: "192.0.2.1"},
+	"http://[2001:db8::1]":                        {Scheme: "http", Host: "[2001:db8::1]"},
+	"http://login@192.0.2.1:80":                   {Scheme: "http", User: url.User("login"), Host: "192.0.2.1:80"},
+	"http://:pass@192.0.2.1:80":                   httpProxy("192.0.2.1:80", "", "pass"),
+	"192.0.2.1:8080":                              {Scheme: "http", Host: "192.0.2.1:8080"},
+	"[2001:db8::1]:8080":                          {Scheme: "http", Host: "[2001:db8::1]:8080"},
+	"proxy:8080":                                  {Scheme: "http", Host: "proxy:8080"},
+	"socks5://192.0.2.1:8080":                     {Scheme: "socks5", Host: "192.0.2.1:8080"},
+	"192.0.2.1:8080:login:pass":                   proxyOf("http", "192.0.2.1:8080"),
+	"proxy.example.com:8080:login:pass":           proxyOf("http", "proxy.example.com:8080"),
+	"localhost:8080:login:pass":                   proxyOf("http", "localhost:8080"),
+	"proxy.example.com.:8080:login:pass":          proxyOf("http", "proxy.example.com.:8080"),
+	"login:pass@proxy.example.com.:8080":          proxyOf("http", "proxy.example.com.:8080"),
+	"192.0.2.1:8080:http:pass":                    {Scheme: "http", User: url.UserPassword("http", "pass"), Host: "192.0.2.1:8080"},
+	"proxy:8080:login:pass":                       proxyOf("http", "proxy:8080"),
+	"[2001:db8::1]:8080:login:pass":               proxyOf("http", "[2001:db8::1]:8080"),
+	"login:pass@192.0.2.1:8080":                   proxyOf("http", "192.0.2.1:8080"),
+	"login:pass@[2001:db8::1]:8080":               proxyOf("http", "[2001:db8::1]:8080"),
+	"login:pass:192.0.2.1:8080":                   proxyOf("http", "192.0.2.1:8080"),
+	"login:pass:[2001:db8::1]:8080":               proxyOf("http", "[2001:db8::1]:8080"),
+	"192.0.2.1:8080@login:pass":                   proxyOf("http", "192.0.2.1:8080"),
+	"[2001:db8::1]:8080@login:pass":               proxyOf("http", "[2001:db8::1]:8080"),
+	"http://192.0.2.1:8080:login:pass":            proxyOf("http", "192.0.2.1:8080"),
+	"socks5://login:pass:192.0.2.1:8080":          proxyOf("socks5", "192.0.2.1:8080"),
+	"socks5h://192.0.2.1:8080@login:pass":         proxyOf("socks5h", "192.0.2.1:8080"),
+	"https://[2001:db8::1]:8080:login:pass":       proxyOf("https", "[2001:db8::1]:8080"),
+	"http://login:pass@192.0.2.1:8080/":           proxyOf("http", "192.0.2.1:8080"),
+	"192.0.2.1:8080/":                             {Scheme: "http", Host: "192.0.2.1:8080"},
+	"login:pass:192.0.2.1:8080/":                  proxyOf("http", "192.0.2.1:8080"),
+	"HTTP://login:pass@PROXY.Example.COM:08080/":  proxyOf("http", "proxy.example.com:8080"),
+	"socks5://login:pass@[::FFFF:192.0.2.1]:1080": proxyOf("socks5", "[::ffff:192.0.2.1]:1080"),
+
+	// Passwords.
+	"192.0.2.1:80:login:pa:ss:":         httpProxy("192.0.2.1:80", "login", "pa:ss:"),
+	"192.0.2.1:80:login:p@ss":           httpProxy("192.0.2.1:80", "login", "p@ss"),
+	"192.0.2.1:80:login:[x]":            httpProxy("192.0.2.1:80", "login", "[x]"),
+	"192.0.2.1:80:login:a://b":          httpProxy("192.0.2.1:80", "login", "a://b"),
+	"192.0.2.1:80:login:100%":           httpProxy("192.0.2.1:80", "login", "100%"),
+	"192.0.2.1:80:login:%41":            httpProxy("192.0.2.1:80", "login", "%41"),
+	"192.0.2.1:80@login:p@s:s%41":       httpProxy("192.0.2.1:80", "login", "p@s:s%41"),
+	"login:pa:ss:192.0.2.1:80":          httpProxy("192.0.2.1:80", "login", "pa:ss"),
+	"login:p@ss:192.0.2.1:80":           httpProxy("192.0.2.1:80", "login", "p@ss"),
+	"login::[:[2001:db8::1]:80":         httpProxy("[2001:db8::1]:80", "login", ":["),
+	"login:p@s:s@192.0.2.1:80":          httpProxy("192.0.2.1:80", "login", "p@s:s"),
+	"login:100%@192.0.2.1:80":           httpProxy("192.0.2.1:80", "login", "100%"),
+	"login:a%zz%41@192.0.2.1:80":        httpProxy("192.0.2.1:80", "login", "a%zz%41"),
+	"http://login:p/?#@:[]@192.0.2.1:1": httpProxy("192.0.2.1:1", "login", "p/?#@:[]"),
+	"http://login:%70%40%25@h.test:1":   httpProxy("h.test:1", "login", "p@%"),
+	"http://l%3Ain:pass@h.test:1":       httpProxy("h.test:1", "l:in", "pass"),
+	"http://login:100%@h.test:1":        httpProxy("h.test:1", "login", "100%"),
+	"http://login:p%@s%41%@h.test:1":    httpProxy("h.test:1", "login", "p%@s%41%"),
+	"http://login:@h.test:1":            httpProxy("h.test:1", "login", ""),
+	"192.0.2.1:80:login:ключ\xff":       httpProxy("192.0.2.1:80", "login", "ключ\xff"),
+	"192.0.2.1:80:login:pass#comment":   httpProxy("192.0.2.1:80", "login", "pass#comment"),
+
+	"socks5://192.0.2.1:80@login:p@ss": {Scheme: "socks5", User: url.UserPassword("login", "p@ss"), Host: "192.0.2.1:80"},
+	"http://192.0.2.1:80:login:p@ss.a": httpProxy("192.0.2.1:80", "login", "p@ss.a"),
+
+	// Two forms, but one host is better.
+	"192.0.2.1:80:proxy.test:81":              httpProxy("192.0.2.1:80", "proxy.test", "81"),
+	"proxy.test:81:192.0.2.1:80":              httpProxy("192.0.2.1:80", "proxy.test", "81"),
+	"proxy.test:80:login:81":                  httpProxy("proxy.test:80", "login", "81"),
+	"login:81@proxy.test:80":                  httpProxy("proxy.test:80", "login", "81"),
+	"proxy.test:80@login:81":                  httpProxy("proxy.test:80", "login", "81"),
+	"-login:81:proxy:80":                      httpProxy("proxy:80", "-login", "81"),
+	"login:81@localhost:80":                   httpProxy("localhost:80", "login", "81"),
+	"192.0.2.1:80:login:pa:55":                httpProxy("192.0.2.1:80", "login", "pa:55"),
+	"login:1:2:192.0.2.1:80":                  httpProxy("192.0.2.1:80", "login", "1:2"),
+	"http://john.doe:1234@proxy.test:80":      httpProxy("proxy.test:80", "john.doe", "1234"), // a URL
+	"http://john:1234@proxy:80":               httpProxy("proxy:80", "john", "1234"),
+	"http://192.0.2.1:1234@192.0.2.2:80":      httpProxy("192.0.2.2:80", "192.0.2.1", "1234"),
+	"login:70000:proxy:80":                    httpProxy("proxy:80", "login", "70000"),
+	"proxy:80:999.1.1.1:81":                   httpProxy("proxy:80", "999.1.1.1", "81"),
+	"socks5://proxy.test:1080:login.x:secret": {Scheme: "socks5", User: url.UserPassword("login.x", "secret"), Host: "proxy.test:1080"},
+}
+
 func TestParseURL(t *testing.T) {
-	login := func(scheme, host string) *url.URL {
-		return &url.URL{Scheme: scheme, User: url.UserPassword("login", "pass"), Host: host}
-	}
-	with := func(host, login, password string) *url.URL {
-		return &url.URL{Scheme: "http", User: url.UserPassword(login, password), Host: host}
-	}
-	for text, want := range map[string]*url.URL{
-		// The forms.
-		"http://login:pass@proxy.example.com:8080":    login("http", "proxy.example.com:8080"),
-		"https://login:pass@192.0.2.1:443":            login("https", "192.0.2.1:443"),
-		"socks5://login:pass@192.0.2.1:1080":          login("socks5", "192.0.2.1:1080"),
-		"socks5h://login:pass@192.0.2.1:1080":         login("socks5h", "192.0.2.1:1080"),
-		"SOCKS5://login:pass@192.0.2.1:1080":          login("socks5", "192.0.2.1:1080"),
-		"http://login:pass@192.0.2.1":                 login("http", "192.0.2.1"),
-		"http://192.0.2.1":                            {Scheme: "http", Host: "192.0.2.1"},
-		"http://[2001:db8::1]":                        {Scheme: "http", Host: "[2001:db8::1]"},
-		"http://login@192.0.2.1:80":                   {Scheme: "http", User: url.User("login"), Host: "192.0.2.1:80"},
-		"http://:pass@192.0.2.1:80":                   with("192.0.2.1:80", "", "pass"),
-		"192.0.2.1:8080":                              {Scheme: "http", Host: "192.0.2.1:8080"},
-		"[2001:db8::1]:8080":                          {Scheme: "http", Host: "[2001:db8::1]:8080"},
-		"proxy:8080":                                  {Scheme: "http", Host: "proxy:8080"},
-		"socks5://192.0.2.1:8080":                     {Scheme: "socks5", Host: "192.0.2.1:8080"},
-		"192.0.2.1:8080:login:pass":                   login("http", "192.0.2.1:8080"),
-		"proxy.example.com:8080:login:pass":           login("http", "proxy.example.com:8080"),
-		"localhost:8080:login:pass":                   login("http", "localhost:8080"),
-		"proxy.example.com.:8080:login:pass":          login("http", "proxy.example.com.:8080"),
-		"login:pass@proxy.example.com.:8080":          login("http", "proxy.example.com.:8080"),
-		"192.0.2.1:8080:http:pass":                    {Scheme: "http", User: url.UserPassword("http", "pass"), Host: "192.0.2.1:8080"},
-		"proxy:8080:login:pass":                       login("http", "proxy:8080"),
-		"[2001:db8::1]:8080:login:pass":               login("http", "[2001:db8::1]:8080"),
-		"login:pass@192.0.2.1:8080":                   login("http", "192.0.2.1:8080"),
-		"login:pass@[2001:db8::1]:8080":               login("http", "[2001:db8::1]:8080"),
-		"login:pass:192.0.2.1:8080":                   login("http", "192.0.2.1:8080"),
-		"login:pass:[2001:db8::1]:8080":               login("http", "[2001:db8::1]:8080"),
-		"192.0.2.1:8080@login:pass":                   login("http", "192.0.2.1:8080"),
-		"[2001:db8::1]:8080@login:pass":               login("http", "[2001:db8::1]:8080"),
-		"http://192.0.2.1:8080:login:pass":            login("http", "192.0.2.1:8080"),
-		"socks5://login:pass:192.0.2.1:8080":          login("socks5", "192.0.2.1:8080"),
-		"socks5h://192.0.2.1:8080@login:pass":         login("socks5h", "192.0.2.1:8080"),
-		"https://[2001:db8::1]:8080:login:pass":       login("https", "[2001:db8::1]:8080"),
-		"http://login:pass@192.0.2.1:8080/":           login("http", "192.0.2.1:8080"),
-		"192.0.2.1:8080/":                             {Scheme: "http", Host: "192.0.2.1:8080"},
-		"login:pass:192.0.2.1:8080/":                  login("http", "192.0.2.1:8080"),
-		"HTTP://login:pass@PROXY.Example.COM:08080/":  login("http", "proxy.example.com:8080"),
-		"socks5://login:pass@[::FFFF:192.0.2.1]:1080": login("socks5", "[::ffff:192.0.2.1]:1080"),
-
-		// Passwords.
-		"192.0.2.1:80:login:pa:ss:":         with("192.0.2.1:80", "login", "pa:ss:"),
-		"192.0.2.1:80:login:p@ss":           with("192.0.2.1:80", "login", "p@ss"),
-		"192.0.2.1:80:login:[x]":            with("192.0.2.1:80", "login", "[x]"),
-		"192.0.2.1:80:login:a://b":          with("192.0.2.1:80", "login", "a://b"),
-		"192.0.2.1:80:login:100%":           with("192.0.2.1:80", "login", "100%"),
-		"192.0.2.1:80:login:%41":            with("192.0.2.1:80", "login", "%41"),
-		"192.0.2.1:80@login:p@s:s%41":       with("192.0.2.1:80", "login", "p@s:s%41"),
-		"login:pa:ss:192.0.2.1:80":          with("192.0.2.1:80", "login", "pa:ss"),
-		"login:p@ss:192.0.2.1:80":           with("192.0.2.1:80", "login", "p@ss"),
-		"login::[:[2001:db8::1]:80":         with("[2001:db8::1]:80", "login", ":["),
-		"login:p@s:s@192.0.2.1:80":          with("192.0.2.1:80", "login", "p@s:s"),
-		"login:100%@192.0.2.1:80":           with("192.0.2.1:80", "login", "100%"),
-		"login:a%zz%41@192.0.2.1:80":        with("192.0.2.1:80", "login", "a%zz%41"),
-		"http://login:p/?#@:[]@192.0.2.1:1": with("192.0.2.1:1", "login", "p/?#@:[]"),
-		"http://login:%70%40%25@h.test:1":   with("h.test:1", "login", "p@%"),
-		"http://l%3Ain:pass@h.test:1":       with("h.test:1", "l:in", "pass"),
-		"http://login:100%@h.test:1":        with("h.test:1", "login", "100%"),
-		"http://login:p%@s%41%@h.test:1":    with("h.test:1", "login", "p%@s%41%"),
-		"http://login:@h.test:1":            with("h.test:1", "login", ""),
-		"192.0.2.1:80:login:ключ\xff":       with("192.0.2.1:80", "login", "ключ\xff"),
-		"192.0.2.1:80:login:pass#comment":   with("192.0.2.1:80", "login", "pass#comment"),
-
-		"socks5://192.0.2.1:80@login:p@ss": {Scheme: "socks5", User: url.UserPassword("login", "p@ss"), Host: "192.0.2.1:80"},
-		"http://192.0.2.1:80:login:p@ss.a": with("192.0.2.1:80", "login", "p@ss.a"),
-
-		// Two forms, but one host is better.
-		"192.0.2.1:80:proxy.test:81":              with("192.0.2.1:80", "proxy.test", "81"),
-		"proxy.test:81:192.0.2.1:80":              with("192.0.2.1:80", "proxy.test", "81"),
-		"proxy.test:80:login:81":                  with("proxy.test:80", "login", "81"),
-		"login:81@proxy.test:80":                  with("proxy.test:80", "login", "81"),
-		"proxy.test:80@login:81":                  with("proxy.test:80", "login", "81"),
-		"-login:81:proxy:80":                      with("proxy:80", "-login", "81"),
-		"login:81@localhost:80":                   with("localhost:80", "login", "81"),
-		"192.0.2.1:80:login:pa:55":                with("192.0.2.1:80", "login", "pa:55"),
-		"login:1:2:192.0.2.1:80":                  with("192.0.2.1:80", "login", "1:2"),
-		"http://john.doe:1234@proxy.test:80":      with("proxy.test:80", "john.doe", "1234"), // a URL
-		"http://john:1234@proxy:80":               with("proxy:80", "john", "1234"),
-		"http://192.0.2.1:1234@192.0.2.2:80":      with("192.0.2.2:80", "192.0.2.1", "1234"),
-		"login:70000:proxy:80":                    with("proxy:80", "login", "70000"),
-		"proxy:80:999.1.1.1:81":                   with("proxy:80", "999.1.1.1", "81"),
-		"socks5://proxy.test:1080:login.x:secret": {Scheme: "socks5", User: url.UserPassword("login.x", "secret"), Host: "proxy.test:1080"},
-	} {
+	for text, want := range readable {
 		t.Run(text, func(t *testing.T) {
 			u, err := ParseURL(text)
 			require.NoError(t, err)
@@ -185,11 +191,11 @@ var unread = map[string]string{
 	"login:S3cr%65t@proxy.test:80":             "may or may not be escaped",
 	"http://login:S3@cr%65t@proxy.test:80":     "may or may not be escaped",
 	"http://login:ю%65S3cret@proxy.test:80":    "may or may not be escaped",
-	"proxy.test:80 login S3cret":               "a blank or a control character is inside",
-	"proxy.test:80:login:S3cret # mine":        "a blank or a control character is inside",
-	"proxy.test:80\tlogin:S3cret":              "a blank or a control character is inside",
-	"proxy.test:80:login:S3cret\x00":           "a blank or a control character is inside",
-	"socks5://:S3cret@proxy.test:80":           "SOCKS5 takes a login of 1 to 255 bytes",
+	"proxy.test:80 login S3cret":               "it contains a blank or a control character",
+	"proxy.test:80:login:S3cret # mine":        "it contains a blank or a control character",
+	"proxy.test:80\tlogin:S3cret":              "it contains a blank or a control character",
+	"proxy.test:80:login:S3cret\x00":           "it contains a blank or a control character",
+	"socks5://:S3cret@proxy.test:80":           "SOCKS5 allows a login of 1 to 255 bytes",
 }
 
 func TestParseURLRefuses(t *testing.T) {

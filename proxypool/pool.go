@@ -13,52 +13,56 @@ import (
 	"time"
 )
 
-// Pool sends requests through proxies. It is an [http.RoundTripper], for the
+// Pool sends requests through proxies. It is an [http.RoundTripper], to be used as the
 // Transport of an [http.Client]. It is safe for concurrent use, and must not be
-// copied. It prints without its URLs.
+// copied. [New] makes one. A printed Pool does not show its URLs.
 //
-// Each proxy has a transport of its own, and so connections of its own, which are
-// kept open and used again. The first request to a host makes its connection alone,
-// as over HTTP/2 it serves all others. While connecting with a proxy takes long,
-// another one is connected with, and the request has the first that is ready; not
-// so with [Sticky].
+// Each proxy has its own transport, and so its own connections, which are kept open
+// and used again. The first connection of a proxy to a host is made by one request
+// while others wait for it, since over HTTP/2 it serves all of them. If connecting to a
+// proxy takes long, the pool connects to another one as well, and the request goes
+// through whichever is ready first. With [Sticky], it waits for its own proxy.
 //
-// A request of which nothing can have arrived is tried through another proxy where
-// one fails; so is one without a body whose method is GET, HEAD, OPTIONS or TRACE,
-// whatever happened before its response began. All others are sent once: a request
-// with a body that may have arrived is never sent again, neither by the pool nor by
-// net/http, whatever its method and header. Where the body of a response breaks
-// off, it is for the caller to ask again.
+// # Retries
+//
+// If a proxy fails, a request is tried through another one in two cases: if nothing of
+// it can have reached the target; and, whatever happened before its response began, if
+// it has no body and its method is GET, HEAD, OPTIONS or TRACE. Any other request that
+// may have arrived is never sent again, neither by the pool nor by net/http, whatever
+// its method and header are. If the body of a response breaks off, the caller decides
+// whether to ask again.
 //
 // # Rest
 //
-// A proxy rests, for a growing while,
+// A proxy rests, each time longer than before, in two cases:
 //
-//   - that cannot be connected with, or does not accept its login;
-//   - that did not serve two requests, with no more than six between that it served,
-//     while another proxy served the same hosts, be it the same requests. It refused a
-//     tunnel, say, showed a certificate that is not the target's, broke off, or let a
-//     time run out, whichever time that was. A kept connection that broke does not
-//     count, nor does a context that was cancelled rather than ended by a time. Five in
-//     a row are needed for a host that other proxies serve at one time and not at
-//     another. Such a proxy is used all the same where there is no other.
+//   - It cannot be connected to, or does not accept its login.
+//   - It failed two requests, and served at most six between them, while another proxy
+//     served the same hosts or even the same requests.
 //
-// So a target that answers nobody lets no proxy rest. Nor can a pool tell over plain
-// HTTP, without a tunnel, whether an answer comes from the target or from the proxy:
+// A failure of the second kind is a refused tunnel, a certificate that is not the
+// target's, a connection that broke, or a timeout of whatever kind. A kept connection
+// that broke does not count, and neither does a context that was cancelled before its
+// deadline. If the same host sometimes fails through other proxies too, five failures
+// in a row are needed. A proxy that rests after such failures is still used where there
+// is no other.
+//
+// A target that answers nobody therefore makes no proxy rest. Over plain HTTP, without a
+// tunnel, a pool cannot know whether a response comes from the target or from the proxy:
 // see [WithBan].
 //
-// When its rest is over, the pool connects with the proxy again, in the background
-// while there are others: once at a time for each proxy, 16 at most at once, for no
-// longer than the connect timeout. One that rested on a suspicion has to serve a
-// request then, a single one, before others follow. Nothing else runs when no request
-// does.
+// When its rest is over, the pool connects to the proxy again: in the background as long
+// as there are other proxies, once at a time for each proxy, to at most 16 at once, and
+// for no longer than the connect timeout. A proxy that rested after failures of the
+// second kind then has to serve a single request before it gets others. Without
+// requests nothing runs in the background.
 type Pool struct {
-	// A function, as nothing that walks through fields, such as the dump of a failed
-	// assertion, finds what it holds: URLs with passwords.
+	// A function, so that nothing that walks through fields, such as the dump of a
+	// failed assertion, finds the URLs with their passwords.
 	pool func() *pool
 }
 
-// pool is what a Pool holds.
+// pool is what the function of a Pool returns.
 type pool struct {
 	settings *settings
 	started  time.Time
@@ -66,22 +70,23 @@ type pool struct {
 	watch    watch
 	soonest  atomic.Int64 // when the first rest is over; 0 for none
 	onTrial  atomic.Int64 // the length of trials
-	bans     atomic.Bool  // a proxy has rested for a host
+	bans     atomic.Bool  // whether a proxy has ever rested for a host
 
-	mu      sync.Mutex // for all that changes the roster or the health of a proxy
+	mu      sync.Mutex // guards what changes the roster or the health of a proxy
 	resting restingHeap
-	trials  []*proxy // that wait for a request
+	trials  []*proxy // that have to serve a request
 	lesser  []*proxy // that rest on a suspicion
-	turn    int      // among those
+	turn    int      // the index of the next of those
 	probes  int
-	alone   map[*attempt]struct{} // those that connect with nobody waiting
+	alone   map[*attempt]struct{} // those that connect while no request waits
 	latency time.Duration         // of connecting, smoothed as RFC 6298 has it
 	spread  time.Duration
 }
 
-// New makes a pool of the proxies with these URLs, as [http.ProxyURL] takes them:
-// http, https, socks5 or socks5h, with the login and the password in it. The list
-// may be empty until [Pool.Replace] fills it. No error tells a password.
+// New returns a pool of the proxies with these URLs. They are like those of
+// [http.ProxyURL]: the scheme is http, https, socks5 or socks5h, and the login and the
+// password are part of the URL. Duplicates count once. The list may be empty until
+// [Pool.Replace] fills it. No error contains a password.
 func New(urls []*url.URL, opts ...Option) (*Pool, error) {
 	s := newSettings()
 	for _, opt := range opts {
@@ -100,17 +105,17 @@ func New(urls []*url.URL, opts ...Option) (*Pool, error) {
 	return &Pool{pool: func() *pool { return p }}, nil
 }
 
-// errNotMade is of a Pool that does not come from [New].
+// errNotMade is the error of a Pool that does not come from [New].
 var errNotMade = errors.New("proxypool: the pool was not made by New")
 
 // made reports whether the pool comes from New.
 func (p *Pool) made() bool { return p != nil && p.pool != nil }
 
-// Replace puts another list in the place of the pool's. Proxies that are in both
-// stay as they are, with their connections. Those that left get no new requests,
-// what is under way through them goes on until its response's body is read to its
-// end or closed, or its context ends, and then they are closed. The list is taken
-// whole or, with an error, not at all.
+// Replace replaces the list of the pool. Proxies that are in both lists keep their
+// connections and their state. A proxy that is no longer in the list gets no new
+// requests. Its running requests go on until the body of the response is read to its end
+// or closed, or the context ends; then its connections are closed. If Replace returns an
+// error, the list stays as it was.
 func (p *Pool) Replace(urls []*url.URL) error {
 	if !p.made() {
 		return errNotMade
@@ -157,8 +162,8 @@ func (p *pool) replace(urls []*url.URL) error {
 	return nil
 }
 
-// RoundTrip sends the request through a proxy. Its errors are of type *[Error],
-// except for requests that nothing could send.
+// RoundTrip sends the request through a proxy. Its errors are of type *[Error], except
+// for requests that are invalid, such as one without a host.
 func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := p.check(req); err != nil {
 		if req != nil && req.Body != nil {
@@ -219,10 +224,10 @@ func (p *pool) roundTrip(req *http.Request) (*http.Response, error) {
 	return nil, failure
 }
 
-// errBodySpent is of a request whose body was read in part, and cannot be had again.
+// errBodySpent is the error of a request whose body was read in part, and has no GetBody.
 var errBodySpent = errors.New("the body of the request cannot be read again")
 
-// send sends the request, if there is a connection, and its body is still whole.
+// send sends the request if there is a connection, and its body is still whole.
 func (p *pool) send(a *attempt, req *http.Request, body *upload) (*http.Response, verdict, error) {
 	if err := a.outcome(); err != nil {
 		v, err := a.judge(req, err)
@@ -239,7 +244,7 @@ func (p *pool) send(a *attempt, req *http.Request, body *upload) (*http.Response
 	return resp, v, err
 }
 
-// lend has the response keep the proxy until its body ends.
+// lend releases the proxy when the body of the response ends.
 func (p *pool) lend(req *http.Request, resp *http.Response, a *attempt) {
 	lend(req.Context(), resp, func() {
 		a.end()
@@ -248,9 +253,8 @@ func (p *pool) lend(req *http.Request, resp *http.Response, a *attempt) {
 	resp.Request = req.WithContext(context.WithValue(req.Context(), viaKey{}, a.proxy.name))
 }
 
-// CloseIdleConnections closes the connections that nothing uses, as
-// [http.Client.CloseIdleConnections] asks for, and ends the connecting that goes on in
-// the background.
+// CloseIdleConnections closes the connections that no request uses, and stops
+// connecting in the background. [http.Client.CloseIdleConnections] calls it.
 func (p *Pool) CloseIdleConnections() {
 	if !p.made() {
 		return
@@ -266,19 +270,19 @@ func (p *Pool) CloseIdleConnections() {
 	}
 }
 
-// OnUse returns a context for requests, and for [Pool.DialContext]: f is told the
-// name, as of [Name], of each proxy that such a request is tried through, before it
-// is. The last that it was told served the request, if one did. That is how a
-// program learns it where the response is not at hand: through the client of
-// another library.
+// OnUse returns a context for requests and for [Pool.DialContext]. Before such a request
+// is tried through a proxy, f is called with the name of that proxy, as [Name] returns
+// it. If the request is served, the last call has the proxy that served it. Use OnUse
+// where the response is out of reach, as with the client of another library; otherwise
+// [Via] is simpler.
 func OnUse(ctx context.Context, f func(proxy string)) context.Context {
 	return context.WithValue(ctx, onUseKey{}, f)
 }
 
 type onUseKey struct{}
 
-// Via returns the name of the proxy, as [Name] does, that a response of a [Pool]
-// came through; empty for other responses.
+// Via returns the name of the proxy through which a response of a [Pool] came, as [Name]
+// returns it. It returns an empty string for other responses.
 func Via(resp *http.Response) string {
 	if resp == nil || resp.Request == nil {
 		return ""
@@ -289,22 +293,22 @@ func Via(resp *http.Response) string {
 
 type viaKey struct{}
 
-// String tells how many proxies there are.
+// String returns how many proxies the pool has, and how many of them rest.
 func (p *Pool) String() string {
 	if !p.made() {
 		return "no proxy pool"
 	}
 	r := p.pool().roster.Load()
-	return fmt.Sprintf("proxy pool of %d, %d well", len(r.proxies), r.well.Load())
+	return fmt.Sprintf("proxy pool: %d proxies, %d resting", len(r.proxies), len(r.proxies)-int(r.well.Load()))
 }
 
-// Format writes what String returns, whatever the verb.
+// Format writes what String returns, for every verb.
 func (p *Pool) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
 
-// LogValue returns what String does.
+// LogValue returns what String returns.
 func (p *Pool) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// check finds what no proxy could send.
+// check returns an error for a request that no proxy could send.
 func (p *Pool) check(req *http.Request) error {
 	switch {
 	case !p.made():
@@ -319,7 +323,7 @@ func (p *Pool) check(req *http.Request) error {
 	return nil
 }
 
-// safe reports whether a request can be repeated that may have arrived.
+// safe reports whether a request can be repeated although it may have arrived.
 func safe(req *http.Request) bool { return !hasBody(req) && safeMethod(req.Method) }
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
@@ -332,7 +336,7 @@ func safeMethod(method string) bool {
 	return false
 }
 
-// acquire chooses a proxy, and takes it. Who gets one releases it.
+// acquire chooses a proxy and takes it. The caller releases it.
 func (p *pool) acquire(req *http.Request, tried []*proxy) choice {
 	for {
 		r := p.roster.Load()
@@ -347,12 +351,12 @@ func (p *pool) acquire(req *http.Request, tried []*proxy) choice {
 		if c.proxy == nil || c.proxy.acquire() {
 			return c
 		}
-		// It was dropped meanwhile: there is another list.
+		// It was dropped in the meantime: there is another list.
 	}
 }
 
-// choose takes a proxy that waits for a request to show that it is back, else one that
-// is well, else one whose rest is over, else one that rests on a suspicion.
+// choose returns a proxy that has to serve a request to show that it works again, else
+// one that is well, else one whose rest is over, else one that rests on a suspicion.
 func (p *pool) choose(r *roster, req *http.Request, w want) choice {
 	if x := p.trial(req, w); x != nil {
 		return choice{proxy: x, epoch: x.epoch.Load(), probe: true, lesser: true}
@@ -382,7 +386,7 @@ func (p *pool) now() int64 { return int64(time.Since(p.started)) + 1 }
 // time returns a time of the pool's clock.
 func (p *pool) time(t int64) time.Time { return p.started.Add(time.Duration(t - 1)).Round(0) }
 
-// settle takes down what an attempt shows of the health of its proxy.
+// settle records what an attempt shows of the health of its proxy.
 func (p *pool) settle(a *attempt, v verdict, err error) {
 	switch {
 	case v == served:
@@ -412,7 +416,7 @@ func (p *pool) settle(a *attempt, v verdict, err error) {
 	}
 }
 
-// noProxy says why there is none for a host.
+// noProxy returns the error that explains why there is no proxy for a host.
 func (p *pool) noProxy(host string) error {
 	r := p.roster.Load()
 	n := len(r.proxies)
@@ -420,11 +424,11 @@ func (p *pool) noProxy(host string) error {
 		return &because{ErrNoProxy, "the list is empty", nil}
 	}
 	if r.well.Load() > 0 {
-		return &because{ErrNoProxy, fmt.Sprintf("all %d rest, or rest for %s, which bans them", n, host), nil}
+		return &because{ErrNoProxy, fmt.Sprintf("all proxies (%d) rest, or rest for %s, which bans them", n, host), nil}
 	}
 	wait := time.Duration(p.soonest.Load() - p.now()).Round(time.Millisecond)
 	if wait <= 0 {
-		return &because{ErrNoProxy, fmt.Sprintf("all %d rest, and one is being tried", n), nil}
+		return &because{ErrNoProxy, fmt.Sprintf("all proxies (%d) rest, and one is being tried", n), nil}
 	}
-	return &because{ErrNoProxy, fmt.Sprintf("all %d rest, the first is tried again in %s", n, wait), nil}
+	return &because{ErrNoProxy, fmt.Sprintf("all proxies (%d) rest; the first is tried again in %s", n, wait), nil}
 }

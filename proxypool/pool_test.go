@@ -124,7 +124,7 @@ func TestClientTimeout(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		m.set("a", func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() })
+		m.set("a", mute)
 		p, err := New(memoryURLs("a"), WithTransport(m.base()))
 		require.NoError(t, err)
 		resp, err := (&http.Client{Transport: p, Timeout: time.Second}).Get("http://t.test/")
@@ -158,7 +158,7 @@ func TestStats(t *testing.T) {
 		assert.Equal(t, uint64(1), stats[1].Failures)
 		assert.Contains(t, stats[1].LastError, "refused")
 		within(t, time.Hour, time.Until(stats[1].RestsUntil))
-		assert.Equal(t, "proxy pool of 2, 1 well", p.String())
+		assert.Equal(t, "proxy pool: 2 proxies, 1 resting", p.String())
 		assert.Equal(t, 1, strings.Count(logged.String(), "a proxy rests"))
 		text, err := json.Marshal(stats)
 		require.NoError(t, err)
@@ -219,89 +219,100 @@ func TestVia(t *testing.T) {
 	assert.Equal(t, "/end", resp.Request.URL.Path)
 }
 
+// baseTransport is a transport that a caller has a pool copy.
+type baseTransport struct {
+	name   string
+	scheme string
+	change func(w *world, base *http.Transport, calls *atomic.Int64)
+	major  int // of HTTP, to a target of HTTP/2
+	called bool
+}
+
+var baseTransports = []baseTransport{
+	{"DialContext", "http", func(*world, *http.Transport, *atomic.Int64) {}, 2, false},
+	{"Dial", "http", func(w *world, b *http.Transport, calls *atomic.Int64) {
+		b.DialContext = nil
+		b.Dial = func(n, a string) (net.Conn, error) { //nolint:staticcheck // callers may still use it
+			calls.Add(1)
+			return w.dial(context.Background(), n, a)
+		}
+	}, 2, true},
+	{"DialTLSContext", "https", func(w *world, b *http.Transport, calls *atomic.Int64) {
+		b.DialContext = nil
+		b.DialTLSContext = func(ctx context.Context, n, a string) (net.Conn, error) {
+			calls.Add(1)
+			c, err := w.dial(ctx, n, a)
+			if err != nil {
+				return nil, err
+			}
+			return tls.Client(c, &tls.Config{RootCAs: testRoots(), ServerName: "example.com"}), nil
+		}
+	}, 2, true},
+	{"DialTLS", "https", func(w *world, b *http.Transport, calls *atomic.Int64) {
+		b.DialContext = nil
+		b.DialTLS = func(n, a string) (net.Conn, error) { //nolint:staticcheck // callers may still use it
+			calls.Add(1)
+			c, err := w.dial(context.Background(), n, a)
+			if err != nil {
+				return nil, err
+			}
+			return tls.Client(c, &tls.Config{RootCAs: testRoots(), ServerName: "example.com"}), nil
+		}
+	}, 2, true},
+	{"TLS to the proxy", "https", func(*world, *http.Transport, *atomic.Int64) {}, 2, false},
+	{"OnProxyConnectResponse", "http", func(_ *world, b *http.Transport, calls *atomic.Int64) {
+		b.OnProxyConnectResponse = func(context.Context, *url.URL, *http.Request, *http.Response) error { calls.Add(1); return nil }
+	}, 2, true},
+	{"ForceAttemptHTTP2 unset, as net/http has it", "http", func(_ *world, b *http.Transport, _ *atomic.Int64) { b.ForceAttemptHTTP2 = false }, 1, false},
+	{"TLSNextProto empty", "http", func(_ *world, b *http.Transport, _ *atomic.Int64) {
+		b.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+		b.ForceAttemptHTTP2 = false
+	}, 1, false},
+	{"MaxConnsPerHost", "http", func(_ *world, b *http.Transport, _ *atomic.Int64) { b.MaxConnsPerHost = 1 }, 2, false},
+	{"MaxConnsPerHost of HTTP/1.1", "socks5", func(_ *world, b *http.Transport, _ *atomic.Int64) {
+		b.MaxConnsPerHost = 1
+		b.ForceAttemptHTTP2 = false
+	}, 1, false},
+	{"a Proxy of its own", "http", func(_ *world, b *http.Transport, calls *atomic.Int64) {
+		b.Proxy = func(*http.Request) (*url.URL, error) { panic("not asked") }
+	}, 2, false},
+}
+
 func TestBaseTransports(t *testing.T) {
-	for _, tc := range []struct {
-		name   string
-		scheme string
-		change func(w *world, base *http.Transport, calls *atomic.Int64)
-		major  int // of HTTP, to a target of HTTP/2
-		called bool
-	}{
-		{"DialContext", "http", func(*world, *http.Transport, *atomic.Int64) {}, 2, false},
-		{"Dial", "http", func(w *world, b *http.Transport, calls *atomic.Int64) {
-			b.DialContext = nil
-			b.Dial = func(n, a string) (net.Conn, error) { //nolint:staticcheck // callers may still use it
-				calls.Add(1)
-				return w.dial(context.Background(), n, a)
-			}
-		}, 2, true},
-		{"DialTLSContext", "https", func(w *world, b *http.Transport, calls *atomic.Int64) {
-			b.DialContext = nil
-			b.DialTLSContext = func(ctx context.Context, n, a string) (net.Conn, error) {
-				calls.Add(1)
-				c, err := w.dial(ctx, n, a)
-				if err != nil {
-					return nil, err
-				}
-				return tls.Client(c, &tls.Config{RootCAs: testRoots(), ServerName: "example.com"}), nil
-			}
-		}, 2, true},
-		{"DialTLS", "https", func(w *world, b *http.Transport, calls *atomic.Int64) {
-			b.DialContext = nil
-			b.DialTLS = func(n, a string) (net.Conn, error) { //nolint:staticcheck // callers may still use it
-				calls.Add(1)
-				c, err := w.dial(context.Background(), n, a)
-				if err != nil {
-					return nil, err
-				}
-				return tls.Client(c, &tls.Config{RootCAs: testRoots(), ServerName: "example.com"}), nil
-			}
-		}, 2, true},
-		{"TLS to the proxy", "https", func(*world, *http.Transport, *atomic.Int64) {}, 2, false},
-		{"OnProxyConnectResponse", "http", func(_ *world, b *http.Transport, calls *atomic.Int64) {
-			b.OnProxyConnectResponse = func(context.Context, *url.URL, *http.Request, *http.Response) error { calls.Add(1); return nil }
-		}, 2, true},
-		{"ForceAttemptHTTP2 unset, as net/http has it", "http", func(_ *world, b *http.Transport, _ *atomic.Int64) { b.ForceAttemptHTTP2 = false }, 1, false},
-		{"TLSNextProto empty", "http", func(_ *world, b *http.Transport, _ *atomic.Int64) {
-			b.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
-			b.ForceAttemptHTTP2 = false
-		}, 1, false},
-		{"MaxConnsPerHost", "http", func(_ *world, b *http.Transport, _ *atomic.Int64) { b.MaxConnsPerHost = 1 }, 2, false},
-		{"MaxConnsPerHost of HTTP/1.1", "socks5", func(_ *world, b *http.Transport, _ *atomic.Int64) {
-			b.MaxConnsPerHost = 1
-			b.ForceAttemptHTTP2 = false
-		}, 1, false},
-		{"a Proxy of its own", "http", func(_ *world, b *http.Transport, calls *atomic.Int64) {
-			b.Proxy = func(*http.Request) (*url.URL, error) { panic("not asked") }
-		}, 2, false},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
-			servers, urls := w.proxies(tc.scheme, 2)
-			to := target(t, protocols[2], func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.ProtoMajor) })
-			base := w.base()
-			var calls atomic.Int64
-			tc.change(w, base, &calls)
-			pool := w.pool(urls, WithTransport(base))
-			crowd(256, func() {
-				resp, err := pool.RoundTrip(request(t, http.MethodPost, to.URL, strings.NewReader("body")))
-				if assert.NoError(t, err) {
-					assert.Equal(t, tc.major, resp.ProtoMajor)
-					_, _ = io.Copy(io.Discard, resp.Body)
-					assert.NoError(t, resp.Body.Close())
-				}
-			})
-			assert.Equal(t, tc.called, calls.Load() > 0)
-			for _, s := range servers {
-				assert.NotZero(t, s.tunnels.Load())
-				if base.MaxConnsPerHost == 1 {
-					// One at a time. Over HTTP/1.1 net/http gives up one whose last
-					// request took it long to write.
-					most := map[int]int64{1: 8, 2: 1}[tc.major]
-					assert.LessOrEqual(t, s.tunnels.Load(), most, "and there were 64 requests at once")
-				}
-			}
-		})
+	t.Parallel()
+	for i, b := range baseTransports {
+		if !Sampled(i, 1) {
+			continue
+		}
+		t.Run(b.name, func(t *testing.T) { b.serves(t) })
+	}
+}
+
+func (b baseTransport) serves(t *testing.T) {
+	w := newWorld(t)
+	servers, urls := w.proxies(b.scheme, 2)
+	to := target(t, protocols[2], func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.ProtoMajor) })
+	base := w.base()
+	var calls atomic.Int64
+	b.change(w, base, &calls)
+	pool := w.pool(urls, WithTransport(base))
+	crowd(Sized(64, 256), func() {
+		resp, err := pool.RoundTrip(request(t, http.MethodPost, to.URL, strings.NewReader("body")))
+		if assert.NoError(t, err) {
+			assert.Equal(t, b.major, resp.ProtoMajor)
+			_, _ = io.Copy(io.Discard, resp.Body)
+			assert.NoError(t, resp.Body.Close())
+		}
+	})
+	assert.Equal(t, b.called, calls.Load() > 0)
+	for _, s := range servers {
+		assert.NotZero(t, s.tunnels.Load())
+		if base.MaxConnsPerHost == 1 {
+			// One at a time. Over HTTP/1.1 net/http gives up one whose last
+			// request took it long to write.
+			most := map[int]int64{1: 8, 2: 1}[b.major]
+			assert.LessOrEqual(t, s.tunnels.Load(), most, "and there were 64 requests at once")
+		}
 	}
 }
 

@@ -8,13 +8,12 @@ import (
 	"sync/atomic"
 )
 
-// proxy is one of a pool, or of a check: its transport, its connections, and how
-// it is.
+// proxy is a proxy of a pool or of a check: its transport, its connections and its health.
 type proxy struct {
 	*address
 
 	settings   *settings
-	plainProxy *url.URL // what net/http is told of it; nil for SOCKS5
+	plainProxy *url.URL // its URL for net/http; nil for SOCKS5
 
 	requests, failures, connects atomic.Uint64
 	inFlight                     atomic.Int64
@@ -29,8 +28,8 @@ type proxy struct {
 	order      *list.Element
 
 	mu        sync.Mutex
-	closed    bool                             // it was dropped and nothing uses it
-	begun     map[*context.CancelFunc]struct{} // end what connects with it
+	closed    bool                             // it was dropped, and no request uses it
+	begun     map[*context.CancelFunc]struct{} // stop connecting to it
 	line      *line                            // nil until it is needed
 	conns     map[*conn]struct{}
 	lastError string
@@ -39,12 +38,12 @@ type proxy struct {
 func newProxy(a *address, s *settings) *proxy {
 	x := &proxy{address: a, settings: s}
 	if a.url.Scheme == "http" || a.url.Scheme == "https" {
-		x.plainProxy = &url.URL{Scheme: "http", Host: a.url.Host, User: a.url.User} // the TLS with it is made below
+		x.plainProxy = &url.URL{Scheme: "http", Host: a.url.Host, User: a.url.User} // the TLS to it is made by dialer
 	}
 	return x
 }
 
-// closeIdle closes the connections that nothing uses.
+// closeIdle closes the connections that no request uses.
 func (x *proxy) closeIdle() {
 	x.mu.Lock()
 	l := x.line
@@ -64,7 +63,8 @@ func (x *proxy) acquire() bool {
 	return true
 }
 
-// release returns it. Who returns a dropped proxy last, closes it.
+// release ends the use of the proxy by a request. The last use of a dropped proxy closes
+// it.
 func (x *proxy) release() {
 	left := x.inFlight.Add(-1)
 	if !x.dropped.Load() {
@@ -77,7 +77,7 @@ func (x *proxy) release() {
 	x.close()
 }
 
-// drop takes the proxy out of use. What is under way through it goes on.
+// drop takes the proxy out of use. Running requests go on.
 func (x *proxy) drop() {
 	x.dropped.Store(true)
 	x.closeIdle()
@@ -86,8 +86,8 @@ func (x *proxy) drop() {
 	}
 }
 
-// close ends all connections of the proxy. HTTP/2 keeps some open for a moment
-// after their last request, when they are not yet idle.
+// close closes all connections of the proxy. HTTP/2 keeps some open for a moment after
+// their last request, when they are not yet idle.
 func (x *proxy) close() {
 	x.closeIdle()
 	x.mu.Lock()
@@ -111,7 +111,7 @@ func (x *proxy) isClosed() bool {
 	return x.closed
 }
 
-// connecting has cancel called when the proxy is closed, until done is called.
+// connecting lets close call cancel, until done is called.
 func (x *proxy) connecting(cancel *context.CancelFunc) (done func()) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -126,18 +126,18 @@ func (x *proxy) connecting(cancel *context.CancelFunc) (done func()) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		if delete(x.begun, cancel); len(x.begun) == 0 {
-			x.begun = nil // there may be many proxies
+			x.begun = nil // saves memory, as there may be many proxies
 		}
 	}
 }
 
-// fails takes down a failure.
+// fails records a failure.
 func (x *proxy) fails(err error) {
 	x.failures.Add(1)
 	x.note(err)
 }
 
-// note takes down the last error.
+// note records the last error.
 func (x *proxy) note(err error) {
 	x.mu.Lock()
 	x.lastError = err.Error()

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// race finds attempts for a request, one after the other. A request is handed to a
-// proxy when a connection is there: while connecting with one takes long, another
-// one is connected with, and the first that is ready has it.
+// race finds attempts for a request, one after the other. A request is sent when there is
+// a connection: if connecting to a proxy takes long, the race connects to another one as
+// well, and the request uses the first that is ready.
 type race struct {
 	pool    *pool
 	req     *http.Request
-	tunnel  bool // it is for a tunnel, and not for a request
+	tunnel  bool // the request is for a tunnel
 	tried   []*proxy
 	pending []*attempt
 	results chan *attempt
 
-	unwelcome *http.Response // the last, of a proxy that the target bans
+	unwelcome *http.Response // the last one through a proxy that the target bans
 }
 
-// next returns an attempt to make. Its err is set where no connection came about.
-// It is nil where there is no other proxy. One whose time ran out while it was
-// connected with is returned with the error of the context.
+// next returns the next attempt to make, or nil if there is no other proxy. Its err is set
+// if connecting failed. If the context ended while an attempt was connecting, it is
+// returned with the error of the context.
 func (r *race) next() *attempt {
 	a := r.find()
 	if a == nil {
@@ -44,7 +44,7 @@ func (r *race) next() *attempt {
 	return a
 }
 
-// find returns the attempt of next, which is still among those that are pending.
+// find returns the attempt for next, which is still among those that are pending.
 func (r *race) find() *attempt {
 	p, ctx := r.pool, r.req.Context()
 	var hedge <-chan time.Time
@@ -78,7 +78,7 @@ func (r *race) find() *attempt {
 			return a
 		case <-hedge:
 			if newest := r.pending[len(r.pending)-1]; newest.isSlow() {
-				hedge = nil // and begin with another
+				hedge = nil // begin with another
 			}
 			continue
 		case <-ctx.Done():
@@ -93,7 +93,7 @@ func (r *race) find() *attempt {
 
 var (
 	errCancelled = errors.New("the request was cancelled")
-	errOvertaken = &because{ErrUnreachable, "connecting took longer than with another", nil}
+	errOvertaken = &because{ErrUnreachable, "connecting took longer than to another", nil}
 )
 
 func stop(t *time.Timer) {
@@ -102,7 +102,8 @@ func stop(t *time.Timer) {
 	}
 }
 
-// begin chooses a proxy, and begins to connect with it unless it is ready as it is.
+// begin chooses a proxy, and begins to connect to it unless the request needs no new
+// connection.
 func (r *race) begin() (a *attempt, ready bool) {
 	p := r.pool
 	if len(r.tried) >= p.settings.tries {
@@ -135,7 +136,7 @@ func (r *race) begin() (a *attempt, ready bool) {
 	return a, false
 }
 
-// remove takes an attempt from those that are pending.
+// remove removes an attempt from those that are pending.
 func (r *race) remove(a *attempt) {
 	r.pending = slices.DeleteFunc(r.pending, func(other *attempt) bool { return other == a })
 }
@@ -145,14 +146,14 @@ func (r *race) giveUp(err error) *attempt {
 	a := r.pending[0]
 	a.givenUp = err
 	if a.tunnel {
-		a.stopConnecting() // what it makes is of no use to others
+		a.stopConnecting() // others cannot use its tunnel
 	}
 	a.abandon()
 	return a
 }
 
-// leave ends the wait for those that are pending: what they make is for other
-// requests. This one may still be tried through them.
+// leave ends the wait for the pending attempts. Their connections are for other requests.
+// This one may still be tried through their proxies.
 func (r *race) leave() {
 	for _, a := range r.pending {
 		a.abandon()
@@ -163,7 +164,7 @@ func (r *race) leave() {
 	r.pending, r.results = nil, nil
 }
 
-// end frees what the request does not need any more.
+// end frees what the request no longer needs.
 func (r *race) end() {
 	r.leave()
 	if r.unwelcome != nil {
@@ -171,14 +172,14 @@ func (r *race) end() {
 	}
 }
 
-// needsConnection reports whether the attempt has to connect before its request is
-// handed over; or, where made is not nil, to wait for another that does.
+// needsConnection reports whether the attempt has to connect before its request is sent
+// or, if made is not nil, to wait for another attempt that connects.
 func (a *attempt) needsConnection() (made <-chan struct{}, needed bool) {
 	if a.tunnel {
 		return nil, true
 	}
 	if a.target.addr == "" && !a.plain {
-		return nil, false // net/http knows the name
+		return nil, false // only net/http knows the name
 	}
 	first, made := a.line.await(a.key)
 	if first {
@@ -187,7 +188,7 @@ func (a *attempt) needsConnection() (made <-chan struct{}, needed bool) {
 	return made, first || made != nil
 }
 
-// prepare connects, or waits for another that does.
+// prepare connects, or waits for another attempt that connects.
 func (a *attempt) prepare(ctx context.Context, made <-chan struct{}) {
 	if made != nil {
 		a.err = a.wait(made)
@@ -216,14 +217,14 @@ func (a *attempt) wait(made <-chan struct{}) error {
 	return nil // if the first failed, all go on at once
 }
 
-// isSlow reports whether connecting with the proxy has shown nothing yet, or the
-// attempt waits for another that connects through it.
+// isSlow reports whether the proxy has not yet accepted a connection. That includes an
+// attempt that waits for another one.
 func (a *attempt) isSlow() bool { return !a.took(reached | prepared | starved) }
 
-// connects reports whether the attempt does so itself.
+// connects reports whether the attempt connects itself.
 func (a *attempt) connects() bool { return a.tunnel || a.took(waitedFor) }
 
-// abandon leaves what connects to itself.
+// abandon ends the wait for an attempt, which goes on connecting.
 func (a *attempt) abandon() {
 	switch {
 	case a.givenUp != nil:
@@ -238,7 +239,7 @@ func (a *attempt) abandon() {
 	}
 }
 
-// finish is the end of connecting that no request waits for any more.
+// finish ends an attempt for which no request waits.
 func (a *attempt) finish() {
 	p := a.pool
 	p.attended(a)
@@ -252,4 +253,26 @@ func (a *attempt) finish() {
 	if a.probe {
 		p.conclude(a, a.err)
 	}
+}
+
+// learn records how long connecting to a proxy took.
+func (p *pool) learn(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.latency == 0 {
+		p.latency, p.spread = d, d/2
+		return
+	}
+	p.spread += ((p.latency - d).Abs() - p.spread) / 4
+	p.latency += (d - p.latency) / 8
+}
+
+// patience returns how long a request waits for a connection before the pool connects to
+// another proxy: as long as connecting takes except for outliers, but at least a
+// thirty-second and at most half of the connect timeout.
+func (p *pool) patience() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	most := p.settings.connectTimeout
+	return min(max(p.latency+4*p.spread, most/32), most/2)
 }

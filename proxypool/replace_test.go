@@ -41,6 +41,7 @@ func gone(t *testing.T, x *proxy) {
 }
 
 func TestReplaceUnderLoad(t *testing.T) {
+	t.Parallel()
 	strategies := []struct {
 		name   string
 		option Option
@@ -51,69 +52,87 @@ func TestReplaceUnderLoad(t *testing.T) {
 	}
 	for i, scheme := range []string{"http", "socks5"} {
 		for j, proto := range protocols {
+			if !Sampled(i+j, 2) {
+				continue
+			}
 			strategy := strategies[(i+j)%len(strategies)]
 			t.Run(scheme+"/"+proto.name+"/"+strategy.name, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t)
-				servers, urls := w.proxies(scheme, 8)
-				to := target(t, proto, hello)
-				pool := w.pool(urls, strategy.option)
-				var sent atomic.Int64
-				var seen sync.Map
-				swap := func(i int) {
-					for _, x := range pool.pool().roster.Load().proxies {
-						seen.Store(x, true)
-					}
-					assert.NoError(t, pool.Replace(append(append([]*url.URL{}, urls[i%8:]...), urls[:(i+3)%8]...)))
-				}
-				var all sync.WaitGroup
-				for g := range 64 {
-					all.Go(func() {
-						for i := range 10 {
-							method, body := http.MethodPost, io.Reader(strings.NewReader("body"))
-							if i%2 == 0 {
-								method, body = http.MethodGet, nil
-							}
-							req, err := http.NewRequest(method, fmt.Sprintf("%s/%d", to.URL, g), body)
-							if !assert.NoError(t, err) {
-								return
-							}
-							resp, err := pool.RoundTrip(req)
-							if !assert.NoError(t, err) {
-								return
-							}
-							if n := sent.Add(1); n%4 == 0 { // while others, and this one's response, are under way
-								swap(int(n / 4))
-							}
-							_, err = io.Copy(io.Discard, resp.Body)
-							assert.NoError(t, err)
-							assert.NoError(t, resp.Body.Close())
-						}
-					})
-				}
-				all.Wait()
-				require.NoError(t, pool.Replace(urls[:1]))
-				kept := pool.pool().roster.Load().proxies[0]
-				seen.Range(func(key, _ any) bool {
-					if x := key.(*proxy); x != kept {
-						gone(t, x)
-						assert.Zero(t, x.inFlight.Load())
-					}
-					return true
-				})
-				for _, s := range servers[1:] {
-					until(t, "a dropped proxy keeps connections", func() bool { return s.open() == 0 })
-				}
-				require.NoError(t, pool.Replace(urls), "they may come back")
-				for range 8 {
-					get(t, pool, to.URL)
-				}
-				for _, s := range pool.Stats() {
-					assert.Zero(t, s.InFlight)
-				}
+				replaceUnderLoad(t, scheme, proto, strategy.option)
 			})
 		}
 	}
+}
+
+func replaceUnderLoad(t *testing.T, scheme string, proto protocol, strategy Option) {
+	w := newWorld(t)
+	servers, urls := w.proxies(scheme, 8)
+	l := &changingList{urls: urls, pool: w.pool(urls, strategy)}
+	to := target(t, proto, hello)
+	var all sync.WaitGroup
+	for g := range 64 {
+		all.Go(func() {
+			for i := range Sized(2, 10) {
+				l.send(t, fmt.Sprintf("%s/%d", to.URL, g), i%2 == 0)
+			}
+		})
+	}
+	all.Wait()
+	require.NoError(t, l.pool.Replace(urls[:1]))
+	kept := l.pool.pool().roster.Load().proxies[0]
+	l.seen.Range(func(key, _ any) bool {
+		if x := key.(*proxy); x != kept {
+			gone(t, x)
+			assert.Zero(t, x.inFlight.Load())
+		}
+		return true
+	})
+	for _, s := range servers[1:] {
+		until(t, "a dropped proxy keeps connections", func() bool { return s.open() == 0 })
+	}
+	require.NoError(t, l.pool.Replace(urls), "they may come back")
+	for range 8 {
+		get(t, l.pool, to.URL)
+	}
+	for _, s := range l.pool.Stats() {
+		assert.Zero(t, s.InFlight)
+	}
+}
+
+// changingList is a pool whose list changes with every fourth request.
+type changingList struct {
+	urls []*url.URL
+	pool *Pool
+	sent atomic.Int64
+	seen sync.Map // the proxies that were in the list
+}
+
+func (l *changingList) send(t *testing.T, target string, safe bool) {
+	method, body := http.MethodPost, io.Reader(strings.NewReader("body"))
+	if safe {
+		method, body = http.MethodGet, nil
+	}
+	req, err := http.NewRequest(method, target, body)
+	if !assert.NoError(t, err) {
+		return
+	}
+	resp, err := l.pool.RoundTrip(req)
+	if !assert.NoError(t, err) {
+		return
+	}
+	if n := l.sent.Add(1); n%4 == 0 { // while others, and this one's response, are under way
+		l.change(t, int(n/4))
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	assert.NoError(t, err)
+	assert.NoError(t, resp.Body.Close())
+}
+
+func (l *changingList) change(t *testing.T, i int) {
+	for _, x := range l.pool.pool().roster.Load().proxies {
+		l.seen.Store(x, true)
+	}
+	assert.NoError(t, l.pool.Replace(append(append([]*url.URL{}, l.urls[i%8:]...), l.urls[:(i+3)%8]...)))
 }
 
 func TestWhatIsUnderWayThroughADroppedProxyGoesOn(t *testing.T) {
@@ -188,6 +207,7 @@ func TestResponsesReadToTheirEnd(t *testing.T) {
 
 // TestAbandonedResponses has callers not read what they get.
 func TestAbandonedResponses(t *testing.T) {
+	t.Parallel()
 	for _, proto := range protocols {
 		for _, way := range []string{"closed unread", "cancelled and never closed", "cancelled, then dropped"} {
 			t.Run(proto.name+"/"+way, func(t *testing.T) {
@@ -300,12 +320,12 @@ func TestReplaceKeepsRest(t *testing.T) {
 		p, err := New(urls, WithTransport(m.base()), WithRest(time.Hour, time.Hour))
 		require.NoError(t, err)
 		require.Error(t, send(p, http.MethodGet, "http://t.test/"))
-		require.Equal(t, "proxy pool of 2, 0 well", p.String())
+		require.Equal(t, "proxy pool: 2 proxies, 2 resting", p.String())
 		require.NoError(t, p.Replace([]*url.URL{urls[1]}))
-		assert.Equal(t, "proxy pool of 1, 0 well", p.String())
+		assert.Equal(t, "proxy pool: 1 proxies, 1 resting", p.String())
 		require.ErrorIs(t, send(p, http.MethodGet, "http://t.test/"), ErrNoProxy)
 		require.NoError(t, p.Replace(urls))
-		assert.Equal(t, "proxy pool of 2, 1 well", p.String(), "one that was dropped begins anew")
+		assert.Equal(t, "proxy pool: 2 proxies, 1 resting", p.String(), "one that was dropped begins anew")
 		require.NoError(t, p.Replace(nil))
 		require.ErrorIs(t, send(p, http.MethodGet, "http://t.test/"), ErrNoProxy)
 	})

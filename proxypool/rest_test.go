@@ -21,103 +21,117 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatLetsAProxyRest(t *testing.T) {
-	to := "http://target.test/"
-	secure := "https://target.test/"
-	socks := func(answers ...string) func(net.Conn) {
-		return func(c net.Conn) {
-			defer c.Close()
-			for _, a := range answers {
-				if _, err := c.Read(make([]byte, 512)); err != nil {
-					return
-				}
-				if _, err := io.WriteString(c, a); err != nil {
-					return
-				}
+const (
+	plainTarget  = "http://target.test/"
+	secureTarget = "https://target.test/"
+)
+
+// socksAnswers answers each message with the next text.
+func socksAnswers(answers ...string) func(net.Conn) {
+	return func(c net.Conn) {
+		defer c.Close()
+		for _, a := range answers {
+			if _, err := c.Read(make([]byte, 512)); err != nil {
+				return
 			}
-			_, _ = c.Read(make([]byte, 512))
+			if _, err := io.WriteString(c, a); err != nil {
+				return
+			}
 		}
+		_, _ = c.Read(make([]byte, 512))
 	}
-	hangUp := func(c net.Conn) { _ = c.Close() }
-	silence := func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() }
-	for _, tc := range []struct {
-		name   string
-		scheme string
-		target string
-		serve  func(net.Conn)
-		rests  bool
-		is     error
-	}{
-		{"refused", "http", to, nil, true, ErrUnreachable},
-		{"refused, CONNECT", "http", secure, nil, true, ErrUnreachable},
-		{"refused, SOCKS", "socks5", to, nil, true, ErrUnreachable},
-		{"closed at CONNECT", "http", secure, hangUp, true, ErrUnreachable},
-		{"closed at SOCKS", "socks5", to, hangUp, true, ErrUnreachable},
-		{"silence at CONNECT", "http", secure, silence, true, ErrUnreachable},
-		{"silence at SOCKS", "socks5", secure, silence, true, ErrUnreachable},
-		{"silence after the login at SOCKS", "socks5", to, socks("\x05\x02", "\x01\x00"), true, ErrUnreachable},
-		{"silence in TLS with the proxy", "https", to, silence, true, ErrUnreachable},
-		{"garbage at CONNECT", "http", secure, answering("\x00\x01garbage\r\n\r\n"), true, ErrUnreachable},
-		{"garbage at SOCKS", "socks5", to, socks("HTTP/1.1 400 Bad Request\r\n\r\n"), true, ErrUnreachable},
-		{"garbage in TLS with the proxy", "https", to, answering("garbage"), true, ErrUnreachable},
-		{"407 to CONNECT", "http", secure, answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), true, ErrAuthentication},
-		{"407 in plain", "http", to, answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), true, ErrAuthentication},
-		{"SOCKS login", "socks5", secure, socks("\x05\x02", "\x01\x01"), true, ErrAuthentication},
-		{"SOCKS wants no login", "socks5", secure, socks("\x05\xff"), true, ErrAuthentication},
-		{"403 to CONNECT", "http", secure, answering("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), false, ErrRefused},
-		{"502 to CONNECT", "http", secure, answering("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n"), false, ErrRefused},
-		{"503 to CONNECT", "http", secure, answering("HTTP/1.1 503\r\nContent-Length: 0\r\n\r\n"), false, ErrRefused},
-		{"SOCKS reply 1", "socks5", to, socks("\x05\x00", "\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
-		{"SOCKS reply 2", "socks5", to, socks("\x05\x00", "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
-		{"SOCKS reply 3", "socks5", to, socks("\x05\x00", "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
-		{"SOCKS reply 4", "socks5h", secure, socks("\x05\x00", "\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
-		{"SOCKS reply 5", "socks5", to, socks("\x05\x00", "\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
-		{"SOCKS reply 6", "socks5", to, socks("\x05\x00", "\x05\x06\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
-		{"SOCKS reply 7", "socks5", to, socks("\x05\x00", "\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
-		{"SOCKS reply 8", "socks5", to, socks("\x05\x00", "\x05\x08\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
-		{"closed after CONNECT", "http", secure, func(c net.Conn) {
-			_, _ = http.ReadRequest(bufio.NewReader(c))
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
-			_ = c.Close()
-		}, false, ErrRefused},
-		{"silence after CONNECT", "http", secure, answering("HTTP/1.1 200 OK\r\n\r\n"), false, ErrRefused},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
-				m.set("bad", tc.serve)
-				urls := memoryURLs("bad")
-				urls[0].Scheme = tc.scheme
-				p, err := New(urls, WithTransport(m.base()), WithRest(time.Hour, time.Hour))
-				require.NoError(t, err)
-				err = send(p, http.MethodPost, tc.target)
-				var failure *Error
-				require.ErrorAs(t, err, &failure)
-				assert.ErrorIs(t, err, tc.is)
-				if tc.name != "407 in plain" {
-					assert.False(t, failure.MayHaveArrived)
-				}
-				assert.Equal(t, tc.rests, !p.Stats()[0].RestsUntil.IsZero(), "%v", err)
-				assert.Equal(t, 1, m.dialed("bad"))
-				require.NoError(t, p.Replace(nil))
-				synctest.Wait()
-			})
-			// Another proxy is tried, whether this one rests or not.
-			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
-				m.set("bad", tc.serve)
-				urls := memoryURLs("bad", "good")
-				urls[0].Scheme = tc.scheme
-				p, err := New(urls, WithTransport(m.base()), WithRest(time.Hour, time.Hour), inOrder())
-				require.NoError(t, err)
-				m.set("good", good)
-				_ = send(p, http.MethodGet, tc.target) // the good one answers, or with TLS talks nonsense
-				assert.Equal(t, 1, m.dialed("good"))
-				require.NoError(t, p.Replace(nil))
-				synctest.Wait()
-			})
+}
+
+func hangUp(c net.Conn) { _ = c.Close() }
+
+// failingProxy is a proxy that serves no request.
+type failingProxy struct {
+	name   string
+	scheme string
+	target string
+	serve  func(net.Conn)
+	rests  bool
+	is     error
+}
+
+var failingProxies = []failingProxy{
+	{"refused", "http", plainTarget, nil, true, ErrUnreachable},
+	{"refused, CONNECT", "http", secureTarget, nil, true, ErrUnreachable},
+	{"refused, SOCKS", "socks5", plainTarget, nil, true, ErrUnreachable},
+	{"closed at CONNECT", "http", secureTarget, hangUp, true, ErrUnreachable},
+	{"closed at SOCKS", "socks5", plainTarget, hangUp, true, ErrUnreachable},
+	{"silence at CONNECT", "http", secureTarget, mute, true, ErrUnreachable},
+	{"silence at SOCKS", "socks5", secureTarget, mute, true, ErrUnreachable},
+	{"silence after the login at SOCKS", "socks5", plainTarget, socksAnswers("\x05\x02", "\x01\x00"), true, ErrUnreachable},
+	{"silence in TLS with the proxy", "https", plainTarget, mute, true, ErrUnreachable},
+	{"garbage at CONNECT", "http", secureTarget, answering("\x00\x01garbage\r\n\r\n"), true, ErrUnreachable},
+	{"garbage at SOCKS", "socks5", plainTarget, socksAnswers("HTTP/1.1 400 Bad Request\r\n\r\n"), true, ErrUnreachable},
+	{"garbage in TLS with the proxy", "https", plainTarget, answering("garbage"), true, ErrUnreachable},
+	{"407 to CONNECT", "http", secureTarget, answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), true, ErrAuthentication},
+	{"407 in plain", "http", plainTarget, answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), true, ErrAuthentication},
+	{"SOCKS login", "socks5", secureTarget, socksAnswers("\x05\x02", "\x01\x01"), true, ErrAuthentication},
+	{"SOCKS wants no login", "socks5", secureTarget, socksAnswers("\x05\xff"), true, ErrAuthentication},
+	{"403 to CONNECT", "http", secureTarget, answering("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), false, ErrRefused},
+	{"502 to CONNECT", "http", secureTarget, answering("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n"), false, ErrRefused},
+	{"503 to CONNECT", "http", secureTarget, answering("HTTP/1.1 503\r\nContent-Length: 0\r\n\r\n"), false, ErrRefused},
+	{"SOCKS reply 1", "socks5", plainTarget, socksAnswers("\x05\x00", "\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+	{"SOCKS reply 2", "socks5", plainTarget, socksAnswers("\x05\x00", "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+	{"SOCKS reply 3", "socks5", plainTarget, socksAnswers("\x05\x00", "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+	{"SOCKS reply 4", "socks5h", secureTarget, socksAnswers("\x05\x00", "\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+	{"SOCKS reply 5", "socks5", plainTarget, socksAnswers("\x05\x00", "\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+	{"SOCKS reply 6", "socks5", plainTarget, socksAnswers("\x05\x00", "\x05\x06\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+	{"SOCKS reply 7", "socks5", plainTarget, socksAnswers("\x05\x00", "\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+	{"SOCKS reply 8", "socks5", plainTarget, socksAnswers("\x05\x00", "\x05\x08\x00\x01\x00\x00\x00\x00\x00\x00"), false, ErrRefused},
+	{"closed after CONNECT", "http", secureTarget, func(c net.Conn) {
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		_ = c.Close()
+	}, false, ErrRefused},
+	{"silence after CONNECT", "http", secureTarget, answering("HTTP/1.1 200 OK\r\n\r\n"), false, ErrRefused},
+}
+
+func TestWhatLetsAProxyRest(t *testing.T) {
+	for _, f := range failingProxies {
+		t.Run(f.name, func(t *testing.T) {
+			synctest.Test(t, f.alone)
+			synctest.Test(t, f.besideAnother)
 		})
 	}
+}
+
+func (f failingProxy) alone(t *testing.T) {
+	m := newMemory()
+	m.set("bad", f.serve)
+	urls := memoryURLs("bad")
+	urls[0].Scheme = f.scheme
+	p, err := New(urls, WithTransport(m.base()), WithRest(time.Hour, time.Hour))
+	require.NoError(t, err)
+	err = send(p, http.MethodPost, f.target)
+	var failure *Error
+	require.ErrorAs(t, err, &failure)
+	assert.ErrorIs(t, err, f.is)
+	if f.name != "407 in plain" {
+		assert.False(t, failure.MayHaveArrived)
+	}
+	assert.Equal(t, f.rests, !p.Stats()[0].RestsUntil.IsZero(), "%v", err)
+	assert.Equal(t, 1, m.dialed("bad"))
+	require.NoError(t, p.Replace(nil))
+	synctest.Wait()
+}
+
+// Another proxy is tried, whether this one rests or not.
+func (f failingProxy) besideAnother(t *testing.T) {
+	m := newMemory()
+	m.set("bad", f.serve)
+	urls := memoryURLs("bad", "good")
+	urls[0].Scheme = f.scheme
+	p, err := New(urls, WithTransport(m.base()), WithRest(time.Hour, time.Hour), inOrder())
+	require.NoError(t, err)
+	m.set("good", good)
+	_ = send(p, http.MethodGet, f.target) // the good one answers, or with TLS talks nonsense
+	assert.Equal(t, 1, m.dialed("good"))
+	require.NoError(t, p.Replace(nil))
+	synctest.Wait()
 }
 
 func TestWhatLetsNoProxyRest(t *testing.T) {
@@ -142,7 +156,7 @@ func TestWhatLetsNoProxyRest(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newMemory()
 			for _, h := range []string{"a", "b"} {
-				m.set(h, func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() })
+				m.set(h, mute)
 			}
 			p, err := New(memoryURLs("a", "b"), WithTransport(m.base()))
 			require.NoError(t, err)
@@ -266,152 +280,140 @@ func TestManyFailuresAtOnceCountOnce(t *testing.T) {
 	}
 }
 
-func TestOneProbe(t *testing.T) {
-	setUp := func(t *testing.T) (*memory, *Pool) {
-		m := newMemory()
-		p, err := New(memoryURLs("a"), WithTransport(m.base()), WithRest(time.Second, time.Hour))
-		require.NoError(t, err)
-		require.Error(t, send(p, http.MethodGet, "http://target.test/"))
-		time.Sleep(2 * time.Second)
-		require.Equal(t, 1, m.dialed("a"))
-		return m, p
-	}
-	many := func(p *Pool) (well, none int) {
-		var mu sync.Mutex
-		var all sync.WaitGroup
-		for range 64 {
-			all.Go(func() {
-				err := send(p, http.MethodGet, "http://target.test/")
-				mu.Lock()
-				defer mu.Unlock()
-				switch {
-				case err == nil:
-					well++
-				case errors.Is(err, ErrNoProxy):
-					none++
-				}
-			})
-		}
-		all.Wait()
-		return well, none
-	}
-	slow := func(then func(net.Conn)) func(net.Conn) {
-		return func(c net.Conn) {
-			time.Sleep(time.Second)
-			then(c)
-		}
-	}
-	t.Run("good", func(t *testing.T) {
+// afterItsRest runs a test in a bubble, with a proxy whose rest is over.
+func afterItsRest(t *testing.T, name string, do func(t *testing.T, m *memory, p *Pool)) {
+	t.Run(name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			m, p := setUp(t)
-			m.set("a", slow(good))
-			well, none := many(p)
-			assert.Equal(t, 1, well)
-			assert.Equal(t, 63, none)
-			assert.Equal(t, 2, m.dialed("a"))
-			assert.Zero(t, p.Stats()[0].RestsUntil)
-			m.set("a", good)
-			well, _ = many(p)
-			assert.Equal(t, 64, well, "it is back for all")
-			require.NoError(t, p.Replace(nil))
-			synctest.Wait()
-		})
-	})
-	t.Run("failed", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			m, p := setUp(t)
-			m.set("a", slow(func(c net.Conn) { _ = c.Close() }))
-			_, none := many(p)
-			assert.Equal(t, 63, none)
-			assert.Equal(t, 2, m.dialed("a"))
-			within(t, 2*time.Second, restOf(p, 0))
-			require.NoError(t, p.Replace(nil))
-			synctest.Wait()
-		})
-	})
-	t.Run("abandoned", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			m, p := setUp(t)
-			m.set("a", func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() })
-			ctx, cancel := context.WithCancel(t.Context())
-			time.AfterFunc(time.Second, cancel)
-			require.ErrorIs(t, sendWith(ctx, p, http.MethodGet, "http://target.test/"), context.Canceled)
-			m.set("a", good)
-			require.NoError(t, send(p, http.MethodGet, "http://target.test/"), "another may try it")
-			assert.Zero(t, p.Stats()[0].RestsUntil)
-			require.NoError(t, p.Replace(nil))
-			synctest.Wait()
-		})
-	})
-	t.Run("of a refused target", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			m, p := setUp(t)
-			m.set("a", answering("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"))
-			require.ErrorIs(t, send(p, http.MethodGet, "https://target.test/"), ErrRefused)
-			assert.Zero(t, p.Stats()[0].RestsUntil, "the proxy works")
-			require.NoError(t, p.Replace(nil))
-			synctest.Wait()
-		})
-	})
-	t.Run("of a request that nothing can send", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			m, p := setUp(t)
-			require.Error(t, send(p, http.MethodGet, "http://target.test:99999999/"))
-			req, err := http.NewRequest(http.MethodGet, "http://target.test/", nil)
+			m := newMemory()
+			p, err := New(memoryURLs("a"), WithTransport(m.base()), WithRest(time.Second, time.Hour))
 			require.NoError(t, err)
-			req.Header["Bad Header\n"] = []string{"x"}
-			_, err = p.RoundTrip(req)
-			require.Error(t, err)
-			time.Sleep(time.Hour)
-			m.set("a", good)
-			require.NoError(t, send(p, http.MethodGet, "http://target.test/"))
+			require.Error(t, send(p, http.MethodGet, plainTarget))
+			time.Sleep(2 * time.Second)
+			require.Equal(t, 1, m.dialed("a"))
+			do(t, m, p)
 			require.NoError(t, p.Replace(nil))
 			synctest.Wait()
 		})
 	})
 }
 
+// sendMany sends 64 requests at once. It returns how many were served, and how many
+// found no proxy.
+func sendMany(p *Pool) (well, none int) {
+	var mu sync.Mutex
+	crowd(64, func() {
+		err := send(p, http.MethodGet, plainTarget)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil:
+			well++
+		case errors.Is(err, ErrNoProxy):
+			none++
+		}
+	})
+	return well, none
+}
+
+func TestOneProbe(t *testing.T) {
+	slow := func(then func(net.Conn)) func(net.Conn) {
+		return func(c net.Conn) {
+			time.Sleep(time.Second)
+			then(c)
+		}
+	}
+	afterItsRest(t, "good", func(t *testing.T, m *memory, p *Pool) {
+		m.set("a", slow(good))
+		well, none := sendMany(p)
+		assert.Equal(t, 1, well)
+		assert.Equal(t, 63, none)
+		assert.Equal(t, 2, m.dialed("a"))
+		assert.Zero(t, p.Stats()[0].RestsUntil)
+		m.set("a", good)
+		well, _ = sendMany(p)
+		assert.Equal(t, 64, well, "it is back for all")
+	})
+	afterItsRest(t, "failed", func(t *testing.T, m *memory, p *Pool) {
+		m.set("a", slow(hangUp))
+		_, none := sendMany(p)
+		assert.Equal(t, 63, none)
+		assert.Equal(t, 2, m.dialed("a"))
+		within(t, 2*time.Second, restOf(p, 0))
+	})
+}
+
+// A probe that does not show whether the proxy works leaves that to another.
+func TestProbesThatShowNothing(t *testing.T) {
+	afterItsRest(t, "abandoned", func(t *testing.T, m *memory, p *Pool) {
+		m.set("a", mute)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		require.ErrorIs(t, sendWith(ctx, p, http.MethodGet, plainTarget), context.Canceled)
+		m.set("a", good)
+		require.NoError(t, send(p, http.MethodGet, plainTarget), "another may try it")
+		assert.Zero(t, p.Stats()[0].RestsUntil)
+	})
+	afterItsRest(t, "of a refused target", func(t *testing.T, m *memory, p *Pool) {
+		m.set("a", answering("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"))
+		require.ErrorIs(t, send(p, http.MethodGet, secureTarget), ErrRefused)
+		assert.Zero(t, p.Stats()[0].RestsUntil, "the proxy works")
+	})
+	afterItsRest(t, "of a request that nothing can send", func(t *testing.T, m *memory, p *Pool) {
+		require.Error(t, send(p, http.MethodGet, "http://target.test:99999999/"))
+		req, err := http.NewRequest(http.MethodGet, plainTarget, nil)
+		require.NoError(t, err)
+		req.Header["Bad Header\n"] = []string{"x"}
+		_, err = p.RoundTrip(req)
+		require.Error(t, err)
+		time.Sleep(time.Hour)
+		m.set("a", good)
+		require.NoError(t, send(p, http.MethodGet, plainTarget))
+	})
+}
+
+// slowly answers with a first byte after a minute, and with a second one after another.
+func slowly(w http.ResponseWriter, _ *http.Request) {
+	time.Sleep(time.Minute)
+	_, _ = io.WriteString(w, "a")
+	_ = http.NewResponseController(w).Flush()
+	time.Sleep(time.Minute)
+	_, _ = io.WriteString(w, "b")
+}
+
+// serveSlowly is a proxy that serves slowly itself: in plain, or through a tunnel.
+func serveSlowly(c net.Conn, version string) {
+	if version != "http" {
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		protos := []string{"http/1.1"}
+		if version == "HTTP/2" {
+			protos = []string{"h2"}
+		}
+		secure := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{testCertificate()}, NextProtos: protos})
+		if secure.Handshake() != nil {
+			return
+		}
+		c = secure
+	}
+	l := &oneConn{conn: c, closed: make(chan struct{})}
+	s := &http.Server{Handler: http.HandlerFunc(slowly), ConnState: func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			l.end()
+		}
+	}}
+	_ = s.Serve(l)
+	_ = s.Close()
+}
+
 // TestConnectionsInUseLive has connections outlive the time that making them may take.
 func TestConnectionsInUseLive(t *testing.T) {
-	for _, version := range []string{"http", "HTTP/1.1", "HTTP/2"} {
+	for version, to := range map[string]string{"http": "http://example.com/", "HTTP/1.1": "https://example.com/", "HTTP/2": "https://example.com/"} {
 		t.Run(version, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMemory()
-				slow := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-					time.Sleep(time.Minute)
-					_, _ = io.WriteString(w, "a")
-					_ = http.NewResponseController(w).Flush()
-					time.Sleep(time.Minute)
-					_, _ = io.WriteString(w, "b")
-				})
-				m.set("a", func(c net.Conn) {
-					if version != "http" {
-						_, _ = http.ReadRequest(bufio.NewReader(c))
-						_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
-						protos := []string{"http/1.1"}
-						if version == "HTTP/2" {
-							protos = []string{"h2"}
-						}
-						c = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{testCertificate()}, NextProtos: protos})
-						if c.(*tls.Conn).Handshake() != nil {
-							return
-						}
-					}
-					l := &oneConn{conn: c, closed: make(chan struct{})}
-					s := &http.Server{Handler: slow, ConnState: func(_ net.Conn, s http.ConnState) {
-						if s == http.StateClosed {
-							l.end()
-						}
-					}}
-					_ = s.Serve(l)
-					_ = s.Close()
-				})
+				m.set("a", func(c net.Conn) { serveSlowly(c, version) })
 				p, err := New(memoryURLs("a"), WithTransport(m.base()), WithConnectTimeout(time.Second))
 				require.NoError(t, err)
-				to := "https://example.com/"
-				if version == "http" {
-					to = "http://example.com/"
-				}
 				for range 2 {
 					require.NoError(t, send(p, http.MethodPost, to))
 					time.Sleep(time.Minute)
@@ -428,7 +430,7 @@ func TestConnectionsInUseLive(t *testing.T) {
 func TestUnusedConnectionsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		m.set("a", func(c net.Conn) { _, _ = io.Copy(io.Discard, c); _ = c.Close() })
+		m.set("a", mute)
 		p, err := New(memoryURLs("a"), WithTransport(m.base()), WithConnectTimeout(time.Second))
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -468,10 +470,6 @@ func TestThoseThatWaitedFailTogether(t *testing.T) {
 
 // A proxy that takes longer to connect with than callers wait rests all the same.
 func TestAProxyThatCallersGiveUp(t *testing.T) {
-	silent := func(c net.Conn) {
-		_, _ = io.Copy(io.Discard, c)
-		_ = c.Close()
-	}
 	for name, dial := range map[string]func(m *memory) func(ctx context.Context, network, addr string) (net.Conn, error){
 		"it takes no connections": func(m *memory) func(context.Context, string, string) (net.Conn, error) {
 			return func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -487,7 +485,7 @@ func TestAProxyThatCallersGiveUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMemory()
-				m.set("a", silent)
+				m.set("a", mute)
 				base := m.base()
 				base.DialContext = dial(m)
 				p, err := New(memoryURLs("a"), WithTransport(base), WithConnectTimeout(10*time.Second))

@@ -2,6 +2,7 @@ package proxypool_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -27,7 +28,7 @@ import (
 	"github.com/youproxy-go/youproxy/proxypool"
 )
 
-var manyProxies = flag.Int("sockets.proxies", 10_000, "how many proxies TestProxiesThatAreUsedOnce uses")
+var manyProxies = flag.Int("sockets.proxies", 0, "how many proxies TestProxiesThatAreUsedOnce uses; 0 for 1,000, or 10,000 in the long runs")
 
 const (
 	socketsChild = "PROXYPOOL_TEST_SOCKETS"
@@ -45,7 +46,7 @@ type errand struct {
 	MaxIdle  int    // for WithMaxIdleConns; the default if zero
 }
 
-// result is what a child tells.
+// result is what a child prints.
 type result struct {
 	Failed     int
 	FirstError string
@@ -216,14 +217,16 @@ func TestProxiesThatAreUsedOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long")
 	}
+	t.Parallel()
 	const atOnce = 8
+	many := cmp.Or(*manyProxies, proxypool.Sized(1000, 10_000))
 	for _, c := range []struct {
 		name        string
 		proxies     int
 		idle, bound int
 	}{
-		{"unless it is set", *manyProxies, 0, 768}, // a usual limit is 1,024 files
-		{"with a bound", *manyProxies / 10, 50, 50},
+		{"unless it is set", many, 0, 768}, // a usual limit is 1,024 files
+		{"with a bound", many / 10, 50, 50},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := startCrowd(t)
@@ -241,15 +244,23 @@ func TestProxiesThatAreUsedOnce(t *testing.T) {
 // A thousand proxies in a process that may open 300 files: what it keeps open for
 // later stands in nobody's way.
 func TestFewFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
+	t.Parallel()
+	n := 0
 	for _, secure := range []bool{false, true} {
 		for _, atOnce := range []int{1, 50} {
 			for _, idle := range []int{0, 1000} {
 				if (idle == 0) == (atOnce == 1) == secure {
 					continue // half of all do
 				}
+				if n++; !proxypool.Sampled(n, 4) {
+					continue
+				}
 				t.Run(fmt.Sprintf("secure %t/%d at once/idle %d", secure, atOnce, idle), func(t *testing.T) {
 					s := startCrowd(t)
-					got, most := s.run(t, errand{Proxies: 1000, Requests: 1500, AtOnce: atOnce, Secure: secure, MaxIdle: idle, Files: 300})
+					got, most := s.run(t, errand{Proxies: proxypool.Sized(400, 1000), Requests: proxypool.Sized(400, 1500), AtOnce: atOnce, Secure: secure, MaxIdle: idle, Files: 300})
 					assert.Zero(t, got.Failed, got.FirstError)
 					assert.Less(t, most, 300+atOnce, "open connections, as the server sees it, which learns later of their ends")
 				})

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// ProxyStats is what a [Pool] knows of a proxy, since that joined the list. No
-// password is in it.
+// ProxyStats is the state of a proxy of a [Pool]. It counts from when the proxy joined
+// the list. It contains no password.
 type ProxyStats struct {
-	Proxy       string    `json:"proxy"`               // as of [Name]
-	Requests    uint64    `json:"requests"`            // tried through it
-	Failures    uint64    `json:"failures"`            // of these, those without a response
-	InFlight    int64     `json:"inFlight"`            // requests that have it now, until their response's body ends
-	Connections int       `json:"connections"`         // open now
-	Connects    uint64    `json:"connects"`            // connections made in all
-	RestsUntil  time.Time `json:"restsUntil,omitzero"` // zero while it is well
-	// RestsForHosts has the hosts for which it alone rests, as [WithBan] saw it
-	// banned, and until when.
+	Proxy       string    `json:"proxy"`               // the name of the proxy, as [Name] returns it
+	Requests    uint64    `json:"requests"`            // requests tried through it
+	Failures    uint64    `json:"failures"`            // those of them that got no response
+	InFlight    int64     `json:"inFlight"`            // requests running now, until the body of their response ends
+	Connections int       `json:"connections"`         // connections open now
+	Connects    uint64    `json:"connects"`            // connections made since it joined the list
+	RestsUntil  time.Time `json:"restsUntil,omitzero"` // when its rest is over; zero if it does not rest
+	// RestsForHosts maps the hosts that ban the proxy, according to [WithBan], to the
+	// time until which it rests for them.
 	RestsForHosts map[string]time.Time `json:"restsForHosts,omitempty"`
-	LastError     string               `json:"lastError,omitempty"` // for which it failed or rested last, however long ago
+	LastError     string               `json:"lastError,omitempty"` // why it last failed or rested, however long ago
 }
 
-// Stats returns what is known of each proxy, in the order of the list.
+// Stats returns the state of each proxy, in the order of the list.
 func (p *Pool) Stats() []ProxyStats {
 	if !p.made() {
 		return nil

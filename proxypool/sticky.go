@@ -9,26 +9,26 @@ import (
 	"sync/atomic"
 )
 
-// Sticky sends requests with the same key through the same proxy while that one
-// is well: the account that a request is for, say, or the host. While it rests,
-// its keys are spread over the others, and then go back. The keys of the others
-// stay where they are; so they do when the list changes, but for those of the
-// proxies that left, and those that a new one takes from all.
+// Sticky sends requests with the same key through the same proxy as long as that proxy
+// does not rest. The key is, for example, the account that a request is for, or its
+// host. While a proxy rests, its keys are spread over the other proxies; afterwards they
+// return to it. The keys of the other proxies do not move. When the list changes, only
+// the keys of removed proxies move, and those that a new proxy takes over.
 //
-// The same list maps the same keys to the same proxies: in any order, in any
-// process, whatever the passwords are, unless proxies differ in nothing else.
-// Requests whose key is empty take the proxies in turn.
+// The same list maps the same keys to the same proxies: in any order, in any process,
+// and with any passwords, unless proxies differ in nothing else. Requests with an empty
+// key use the proxies in turn.
 //
-// Up to 256 proxies share the keys evenly, but for chance: of two, each has half of all
-// possible keys within 0.5 percent, and of 256 its part within 15 percent. Of a longer
-// list, which is placed in another way, a few have one and a half times their part. A
-// list that grows beyond 256 proxies, or shrinks to 256, maps most keys anew.
+// Up to 256 proxies share the keys evenly: of two proxies, each has half of all possible
+// keys within 0.5 percent, and of 256 each has its share within 15 percent. In a longer
+// list, which is mapped in another way, a few proxies have one and a half times their
+// share. If a list grows beyond 256 proxies, or shrinks to 256, most keys move.
 //
-// key is called by many requests at once.
+// key is called by many goroutines at once.
 func Sticky(key func(*http.Request) string) Option {
 	return func(s *settings) error {
 		if key == nil {
-			return errors.New("proxypool: Sticky takes a function, not nil")
+			return errors.New("proxypool: Sticky needs a function, not nil")
 		}
 		s.strategy = &sticky{key: key}
 		return nil
@@ -48,7 +48,7 @@ func (*sticky) arrange(list []*proxy) *roster {
 	slices.SortFunc(sorted, func(a, b *proxy) int {
 		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.identity, b.identity))
 	})
-	for i := 1; i < len(sorted); i++ { // those that differ in nothing but their password
+	for i := 1; i < len(sorted); i++ { // for proxies that differ in nothing but their password
 		if sorted[i].point == sorted[i-1].point {
 			sorted[i].hash = mix(sorted[i-1].hash + probeStep)
 		}
@@ -78,24 +78,23 @@ func (s *sticky) choose(r *roster, req *http.Request, w want) *proxy {
 	return nil
 }
 
-// ring finds the proxy of a key. Up to shortList proxies it does so by rendezvous
-// hashing, by Thaler and Ravishankar (1998): a key goes to the proxy with which it has
-// the greatest weight. That takes 1.3 ns a proxy, and 10 ns where the home of the slot
-// is remembered.
+// ring finds the proxy of a key. Up to shortList proxies it uses rendezvous hashing, by
+// Thaler and Ravishankar (1998): a key goes to the proxy with which it has the greatest
+// weight. That takes 1.3 ns a proxy, or 10 ns if the home of the slot is remembered.
 //
 // A longer list places proxies and keys on a circle of 32 bits: multi-probe consistent
-// hashing, by Appleton and O'Reilly (2015). Each proxy has four points. A key is
-// looked up at four places, and goes to the proxy whose point follows one of them
-// most closely. So few proxies get more than one and a half times their share, and
-// one that leaves moves no other's keys.
+// hashing, by Appleton and O'Reilly (2015). Each proxy has four points. A key is looked
+// up at four places, and goes to the proxy whose point follows one of them most closely.
+// So few proxies get more than one and a half times their share, and a proxy that is
+// removed moves only its own keys.
 //
-// Keys are told apart by their slot, the first bits of their hash. Of a short list,
-// and of a long one whose points are too many for a processor's cache, the ring
-// remembers which proxy each slot has.
+// Keys are distinguished by their slot, the first bits of their hash. For a short list,
+// and for a long one whose points do not fit into a processor's cache, the ring
+// remembers the proxy of each slot.
 type ring struct {
 	hashes []uint64 // of the proxies of a short list, which has no points
 
-	points []uint32 // in order; behind the last is the end of the circle
+	points []uint32 // in order; after the last comes the end of the circle
 	owners []uint32 // of each point
 	first  []uint32 // the first point at or after the start of each sector
 	shift  uint     // for the sector of a place
@@ -108,7 +107,7 @@ const (
 	shortList     = 256 // proxies at most
 	shortSlotBits = 18
 	slotBits      = 22
-	// remembering is from how many proxies on the homes of a long list are remembered.
+	// remembering is the length from which on the homes of a long list are remembered.
 	remembering = 1 << 14
 )
 
@@ -209,8 +208,8 @@ func (g *ring) find(key uint64) int {
 	return int(g.owners[g.after(placeOf(key, closest&probeMask))])
 }
 
-// findWell returns the proxy that a key would have if those that rest, or were
-// tried, were not in the list; -1 if there is no other.
+// findWell returns the place of the proxy that a key would have if those that rest or
+// were tried were not in the list, and -1 if there is no other.
 func (r *roster) findWell(key uint64, w want) int {
 	g := r.ring
 	best, greatest, closest := -1, uint64(0), ^uint32(0)
@@ -240,13 +239,13 @@ func (r *roster) findWell(key uint64, w want) int {
 	return best
 }
 
-// weight is what a proxy and a key have in common.
+// weight returns the weight of a proxy for a key.
 func weight(key, hash uint64) uint64 {
 	high, low := bits.Mul64(key^hash, probeStep)
 	return high ^ low
 }
 
-// hashOf is FNV-1a, spread: the same in every process.
+// hashOf returns the FNV-1a hash of a string, mixed. It is the same in every process.
 func hashOf(s string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(s) {

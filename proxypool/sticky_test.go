@@ -23,7 +23,7 @@ func stickyPool(t testing.TB, urls []*url.URL) *Pool {
 	return p
 }
 
-// mapping gives the names of the proxies of n keys.
+// mapping returns the names of the proxies of n keys.
 func mapping(p *Pool, n int) []string {
 	list := make([]string, n)
 	for i := range list {
@@ -51,8 +51,8 @@ func slowPlace(hash uint64, i int) uint32 {
 	return uint32(slowMix(hash+uint64(i)*0x9e3779b97f4a7c15) >> 32)
 }
 
-// slowPoints gives the hashes that proxies are placed by. Those of one point are
-// placed one by one, in the order of what else tells them apart.
+// slowPoints returns the hashes that proxies are placed by. Those of one point are placed
+// one by one, in the order of their identity.
 func slowPoints(all []*proxy) map[*proxy]uint64 {
 	sorted := slices.Clone(all)
 	slices.SortFunc(sorted, func(a, b *proxy) int { return cmp.Compare(a.identity, b.identity) })
@@ -114,8 +114,9 @@ func slowRing(hashes map[*proxy]uint64, candidates []*proxy, name string) *proxy
 }
 
 func TestStickyAgreesWithItsDefinition(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
-	for round := range 300 {
+	for round := range Sized(60, 300) {
 		n := 1 + random.IntN(40)
 		if round%10 == 0 {
 			n = 255 + random.IntN(6)
@@ -216,6 +217,7 @@ func TestStickyStaysAsItWas(t *testing.T) {
 }
 
 func TestStickySharesShortListsEvenly(t *testing.T) {
+	t.Parallel()
 	for n, within := range map[int]float64{2: 0.005, 3: 0.01, 8: 0.02, 64: 0.08, 256: 0.15} {
 		g := stickyPool(t, manyURLs(n)).pool().roster.Load().ring
 		shares := make([]float64, n) // of all slots
@@ -236,7 +238,8 @@ func TestStickySharesShortListsEvenly(t *testing.T) {
 }
 
 func TestStickyWhenTheListChanges(t *testing.T) {
-	const keys = 20_000
+	t.Parallel()
+	keys := Sized(5000, 20_000)
 	for _, n := range []int{2, 3, 8, 50, 255, 1000} {
 		urls := manyURLs(n + 1)
 		p := stickyPool(t, urls[:n])

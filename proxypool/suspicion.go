@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// suspicion is what speaks against a proxy that can be connected with.
+// suspicion is the evidence against a proxy that can be connected to.
 type suspicion struct {
 	last  lapse // not yet known to be its fault
-	row   int   // lapses in a row that were
-	score int   // of lapses that were, less those requests that it served since
-	since int64 // when the last of them was
+	row   int   // lapses in a row that were its fault
+	score int   // their weight, less the requests that it has served since
+	since int64 // the time of the last of them
 }
 
-// lapse is a request that a proxy did not serve. It is taken to be the proxy's fault
-// where another serves the same host from then to the end of the proxy's next request.
+// lapse is a request that a proxy did not serve. It counts as the proxy's fault if another
+// proxy serves the same host before the proxy's next request ends.
 type lapse struct {
 	host string
 	at   int64
 }
 
 const (
-	aLapse    = 8           // what a lapse weighs more than a request that was served
-	enough    = aLapse + 2  // the score of two lapses with no more than six requests served between
-	mostScore = 2 * aLapse  // so that a proxy is acquitted in the end
-	enoughRow = 5           // lapses in a row, where others serve the host unevenly as well
-	unevenFor = time.Minute // for how long a host counts as such
+	aLapse    = 8           // the weight of a lapse; a request that was served has 1
+	enough    = aLapse + 2  // the score of two lapses with at most six requests served between
+	mostScore = 2 * aLapse  // so that a proxy can recover
+	enoughRow = 5           // lapses in a row, if others serve the host unevenly as well
+	unevenFor = time.Minute // how long a host counts as one that is served unevenly
 )
 
-// doubt takes down that a proxy did not serve a request, be it that it was the
-// target's fault. Several let the proxy rest, if others serve the same hosts.
+// doubt records that a proxy did not serve a request, which may be the target's fault.
+// Several such requests make the proxy rest if others serve the same hosts.
 func (p *pool) doubt(a *attempt, err error) {
 	x, host := a.proxy, a.target.host
 	p.mu.Lock()
@@ -49,7 +49,7 @@ func (p *pool) doubt(a *attempt, err error) {
 	}
 }
 
-// isEnough reports whether lapses let a proxy rest.
+// isEnough reports whether the lapses of a proxy make it rest.
 func (p *pool) isEnough(x *proxy, host string, score, row int) bool {
 	if p.watch.isUneven(x, host, p.now()) {
 		return row >= enoughRow
@@ -70,7 +70,7 @@ func (p *pool) blame(x *proxy) bool {
 	return true
 }
 
-// serves takes down that a proxy served a request.
+// serves records that a proxy served a request.
 func (p *pool) serves(a *attempt) {
 	x := a.proxy
 	p.watch.serves(x, a.target.host, p.now())
@@ -87,20 +87,20 @@ func (p *pool) serves(a *attempt) {
 	}
 }
 
-// watch knows what became of requests to the hosts of which some were not served.
+// watch records which proxies served the hosts that some proxy did not serve.
 type watch struct {
 	busy  atomic.Bool
 	mu    sync.Mutex
 	hosts map[string]*watched
 }
 
-// watched is what is known of a host.
+// watched is the record of a host.
 type watched struct {
 	asked                  int64
 	served, lapsed, uneven lastTwo
 }
 
-// lastTwo are the last two proxies of which something was seen, and when.
+// lastTwo are the last two proxies for which something was recorded, and when.
 type lastTwo struct {
 	by [2]*proxy
 	at [2]int64
@@ -113,11 +113,12 @@ func (l *lastTwo) add(x *proxy, now int64) {
 	l.by[0], l.at[0] = x, now
 }
 
-// of reports whether it was seen of x since; besides, of another.
+// of reports whether it has x, since then.
 func (l *lastTwo) of(x *proxy, since int64) bool {
 	return l.by[0] == x && l.at[0] >= since || l.by[1] == x && l.at[1] >= since
 }
 
+// besides reports whether it has another proxy than x, since then.
 func (l *lastTwo) besides(x *proxy, since int64) bool {
 	for i, by := range l.by {
 		if by != nil && by != x && l.at[i] >= since {
@@ -127,10 +128,10 @@ func (l *lastTwo) besides(x *proxy, since int64) bool {
 	return false
 }
 
-// watchedHosts bounds how many hosts are watched: those that failed last.
+// watchedHosts bounds how many hosts are recorded: those with the latest lapses.
 const watchedHosts = 1024
 
-// lapses takes down that x did not serve the host.
+// lapses records that x did not serve the host.
 func (w *watch) lapses(x *proxy, host string, now int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -145,7 +146,7 @@ func (w *watch) lapses(x *proxy, host string, now int64) {
 	known.lapsed.add(x, now)
 }
 
-// makeRoom forgets the host of which nothing is known for the longest time.
+// makeRoom forgets the host whose last lapse is the longest ago.
 func (w *watch) makeRoom(now int64) {
 	if w.hosts == nil {
 		w.hosts = make(map[string]*watched)
@@ -162,7 +163,7 @@ func (w *watch) makeRoom(now int64) {
 	delete(w.hosts, oldest)
 }
 
-// serves takes down that x served the host.
+// serves records that x served the host.
 func (w *watch) serves(x *proxy, host string, now int64) {
 	if !w.busy.Load() {
 		return
@@ -179,7 +180,7 @@ func (w *watch) serves(x *proxy, host string, now int64) {
 	}
 }
 
-// servedBesides reports whether another proxy than x has served the host since.
+// servedBesides reports whether another proxy than x has served the host since then.
 func (w *watch) servedBesides(x *proxy, host string, since int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -187,8 +188,8 @@ func (w *watch) servedBesides(x *proxy, host string, since int64) bool {
 	return known != nil && known.served.besides(x, since)
 }
 
-// isUneven reports whether another proxy than x has lately served the host at one
-// time, and not at another.
+// isUneven reports whether another proxy than x has recently both served the host and
+// failed to serve it.
 func (w *watch) isUneven(x *proxy, host string, now int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

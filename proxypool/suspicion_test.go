@@ -17,6 +17,7 @@ import (
 
 // A proxy in whose place another serves the same request is to blame.
 func TestAProxyInWhosePlaceAnotherServes(t *testing.T) {
+	t.Parallel()
 	for name, h := range map[string]habit{
 		"503":                 {connectAnswer: "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"},
 		"402":                 {connectAnswer: "HTTP/1.1 402 Payment Required\r\nContent-Length: 0\r\n\r\n"},
@@ -30,7 +31,10 @@ func TestAProxyInWhosePlaceAnotherServes(t *testing.T) {
 		"silence after 200":   {silentAfter: true},
 		"its own certificate": {ownCertificate: true},
 	} {
-		for _, proto := range protocols[1:] {
+		for i, proto := range protocols[1:] {
+			if h.silentAfter && (testing.Short() || !Sampled(i, 2)) {
+				continue // it takes long: twice the connect timeout
+			}
 			t.Run(name+"/"+proto.name, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)
@@ -82,8 +86,8 @@ func TestWhyATunnelWasRefused(t *testing.T) {
 		"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\nContent-Length: 15\r\n\r\nno\r\n more \t\x00ips": "it answered 502 to CONNECT: no more ips",
 		"HTTP/1.1 402 Payment Required\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n<p>x":               "it answered 402 to CONNECT",
 		"HTTP/1.1 429 Slow down\r\nRetry-After: 7\r\n\r\ntraffic used up":                                         "it answered 429 to CONNECT: Slow down: Retry-After 7: traffic used up",
-		"HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\npass-WORD":                                                   "it answered 403 to CONNECT, and more that is not shown, as the password is in it",
-		"HTTP/1.1 403 No\r\nX-Error: {authorization}\r\n\r\n":                                                     "it answered 403 to CONNECT, and more that is not shown, as the password is in it",
+		"HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\npass-WORD":                                                   "it answered 403 to CONNECT, and more that is not shown, since it contains the password",
+		"HTTP/1.1 403 No\r\nX-Error: {authorization}\r\n\r\n":                                                     "it answered 403 to CONNECT, and more that is not shown, since it contains the password",
 		"HTTP/1.1 403 " + strings.Repeat("long", 100) + "\r\nContent-Length: 0\r\n\r\n":                           "it answered 403 to CONNECT: " + strings.Repeat("long", 50) + "…",
 		"HTTP/1.1 403 No\r\nContent-Type: text/plain\r\nContent-Length: 2000\r\n\r\n" + strings.Repeat("a", 2000): "it answered 403 to CONNECT: No",
 	} {
@@ -124,111 +128,118 @@ func muteFor(host string) func(net.Conn) {
 	}
 }
 
-func TestTimesThatRunOut(t *testing.T) {
-	const wait = 100 * time.Millisecond
-	in := func(t *testing.T, f func(m *memory, p *Pool)) {
-		t.Helper()
-		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
-			for _, host := range []string{"a", "b", "c"} {
-				m.set(host, good)
-			}
-			p, err := New(memoryURLs("a", "b", "c"), WithTransport(m.base()), WithRest(time.Minute, time.Hour))
-			require.NoError(t, err)
-			f(m, p)
-			require.NoError(t, p.Replace(nil))
-			synctest.Wait()
-		})
+// amongThree runs a test in a bubble, with three proxies that do their duty.
+func amongThree(t *testing.T, do func(t *testing.T, m *memory, p *Pool)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.setAll(good)
+		p, err := New(memoryURLs("a", "b", "c"), WithTransport(m.base()), WithRest(time.Minute, time.Hour))
+		require.NoError(t, err)
+		do(t, m, p)
+		require.NoError(t, p.Replace(nil))
+		synctest.Wait()
+	})
+}
+
+// setAll sets how each of three proxies serves.
+func (m *memory) setAll(serve func(net.Conn)) {
+	for _, host := range []string{"a", "b", "c"} {
+		m.set(host, serve)
 	}
-	failures := func(p *Pool, target string, n int) (failed int) {
-		for range n {
-			if timed(p, target, wait) != nil {
-				failed++
-			}
+}
+
+// patience is how long a request of the tests below waits.
+const patience = 100 * time.Millisecond
+
+// timeouts sends n requests, one after the other, and returns how many failed.
+func timeouts(p *Pool, target string, n int) (failed int) {
+	for range n {
+		if timed(p, target, patience) != nil {
+			failed++
 		}
-		return failed
 	}
-	t.Run("one is silent", func(t *testing.T) {
-		in(t, func(m *memory, p *Pool) {
-			m.set("a", mute)
-			assert.Equal(t, 2, failures(p, "http://t.test/", 30))
-			s := p.Stats()[0]
-			assert.EqualValues(t, 2, s.Failures)
-			assert.NotZero(t, s.RestsUntil)
-			assert.Contains(t, s.LastError, "deadline")
-			// After its rest, which grows, one more request each shows it.
-			for i := range 4 {
-				time.Sleep(restOf(p, 0) + time.Second)
-				assert.NoError(t, timed(p, "http://t.test/", wait), "it is connected with in the background")
-				synctest.Wait()
-				assert.Equal(t, 1, failures(p, "http://t.test/", 30))
-				want := 2 * time.Minute << i
-				assert.InDelta(t, want, restOf(p, 0), float64(want/10+time.Second))
-			}
-			m.set("a", good)
-			time.Sleep(time.Hour * 2)
-			assert.NoError(t, timed(p, "http://t.test/", wait))
+	return failed
+}
+
+func TestOneIsSilent(t *testing.T) {
+	amongThree(t, func(t *testing.T, m *memory, p *Pool) {
+		m.set("a", mute)
+		assert.Equal(t, 2, timeouts(p, "http://t.test/", 30))
+		s := p.Stats()[0]
+		assert.EqualValues(t, 2, s.Failures)
+		assert.NotZero(t, s.RestsUntil)
+		assert.Contains(t, s.LastError, "deadline")
+		// After its rest, which grows, one more request each shows it.
+		for i := range 4 {
+			time.Sleep(restOf(p, 0) + time.Second)
+			assert.NoError(t, timed(p, "http://t.test/", patience), "it is connected with in the background")
 			synctest.Wait()
-			assert.Zero(t, failures(p, "http://t.test/", 30))
-			assert.Zero(t, p.Stats()[0].RestsUntil)
-		})
+			assert.Equal(t, 1, timeouts(p, "http://t.test/", 30))
+			want := 2 * time.Minute << i
+			assert.InDelta(t, want, restOf(p, 0), float64(want/10+time.Second))
+		}
+		m.set("a", good)
+		time.Sleep(time.Hour * 2)
+		assert.NoError(t, timed(p, "http://t.test/", patience))
+		synctest.Wait()
+		assert.Zero(t, timeouts(p, "http://t.test/", 30))
+		assert.Zero(t, p.Stats()[0].RestsUntil)
 	})
-	t.Run("the target is silent for all", func(t *testing.T) {
-		in(t, func(m *memory, p *Pool) {
-			for _, host := range []string{"a", "b", "c"} {
-				m.set(host, muteFor("dead.test"))
-			}
-			for range 20 {
-				assert.Equal(t, 3, failures(p, "http://dead.test/", 3))
-				assert.Zero(t, failures(p, "http://t.test/", 3))
-			}
-			for _, s := range p.Stats() {
-				assert.Zero(t, s.RestsUntil)
-				assert.EqualValues(t, 20, s.Failures)
-			}
-		})
+}
+
+func TestTheTargetIsSilentForAll(t *testing.T) {
+	amongThree(t, func(t *testing.T, m *memory, p *Pool) {
+		m.setAll(muteFor("dead.test"))
+		for range 20 {
+			assert.Equal(t, 3, timeouts(p, "http://dead.test/", 3))
+			assert.Zero(t, timeouts(p, "http://t.test/", 3))
+		}
+		for _, s := range p.Stats() {
+			assert.Zero(t, s.RestsUntil)
+			assert.EqualValues(t, 20, s.Failures)
+		}
 	})
-	t.Run("one, for one host, and another host for all", func(t *testing.T) {
-		in(t, func(m *memory, p *Pool) {
-			m.set("a", mute)
-			m.set("b", muteFor("dead.test"))
-			m.set("c", muteFor("dead.test"))
-			for range 6 {
-				failures(p, "http://t.test/", 3)
-				failures(p, "http://dead.test/", 3)
-			}
-			assert.NotZero(t, p.Stats()[0].RestsUntil)
-			assert.Zero(t, p.Stats()[1].RestsUntil)
-			assert.Zero(t, p.Stats()[2].RestsUntil)
-		})
+}
+
+func TestOneIsSilentAndATargetForAll(t *testing.T) {
+	amongThree(t, func(t *testing.T, m *memory, p *Pool) {
+		m.setAll(muteFor("dead.test"))
+		m.set("a", mute)
+		for range 6 {
+			timeouts(p, "http://t.test/", 3)
+			timeouts(p, "http://dead.test/", 3)
+		}
+		assert.NotZero(t, p.Stats()[0].RestsUntil)
+		assert.Zero(t, p.Stats()[1].RestsUntil)
+		assert.Zero(t, p.Stats()[2].RestsUntil)
 	})
-	t.Run("callers cancel", func(t *testing.T) {
-		in(t, func(m *memory, p *Pool) {
-			m.set("a", mute)
-			for range 9 {
-				ctx, cancel := context.WithCancel(context.Background())
-				time.AfterFunc(wait, cancel)
-				_ = sendWith(ctx, p, http.MethodGet, "http://t.test/")
-				cancel()
-			}
-			assert.Zero(t, p.Stats()[0].RestsUntil)
-			assert.Zero(t, p.Stats()[0].Failures)
-		})
+}
+
+func TestCallersThatCancel(t *testing.T) {
+	amongThree(t, func(t *testing.T, m *memory, p *Pool) {
+		m.set("a", mute)
+		for range 9 {
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(patience, cancel)
+			_ = sendWith(ctx, p, http.MethodGet, "http://t.test/")
+			cancel()
+		}
+		assert.Zero(t, p.Stats()[0].RestsUntil)
+		assert.Zero(t, p.Stats()[0].Failures)
 	})
-	t.Run("all that are left are silent", func(t *testing.T) {
-		in(t, func(m *memory, p *Pool) {
-			failures(p, "http://t.test/", 3)
-			for _, host := range []string{"a", "b", "c"} {
-				m.set(host, mute)
-			}
-			p.CloseIdleConnections()
-			synctest.Wait()
-			assert.Equal(t, 30, failures(p, "http://t.test/", 30))
-			for _, host := range []string{"a", "b", "c"} {
-				m.set(host, good)
-			}
-			assert.Zero(t, failures(p, "http://t.test/", 30), "suspicion leaves nobody without a proxy")
-		})
+}
+
+// Suspicion leaves nobody without a proxy.
+func TestAllAreSilent(t *testing.T) {
+	amongThree(t, func(t *testing.T, m *memory, p *Pool) {
+		timeouts(p, "http://t.test/", 3)
+		m.setAll(mute)
+		p.CloseIdleConnections()
+		synctest.Wait()
+		assert.Equal(t, 30, timeouts(p, "http://t.test/", 30))
+		m.setAll(good)
+		assert.Zero(t, timeouts(p, "http://t.test/", 30))
 	})
 }
 
@@ -272,14 +283,14 @@ func TestConnectingThatTakesLong(t *testing.T) {
 			require.NoError(t, send(p, http.MethodPost, "http://t.test/"))
 		}
 		assert.Equal(t, time.Second, time.Since(began), "meanwhile others do not wait for it")
-		assert.Equal(t, "proxy pool of 2, 1 well", p.String())
+		assert.Equal(t, "proxy pool: 2 proxies, 1 resting", p.String())
 		assert.NotZero(t, p.Stats()[0].RestsUntil)
 		assert.EqualValues(t, 1, p.Stats()[0].Failures)
 
 		m.set("a", good)
 		close(answers)
 		synctest.Wait()
-		assert.Equal(t, "proxy pool of 2, 2 well", p.String())
+		assert.Equal(t, "proxy pool: 2 proxies, 0 resting", p.String())
 		require.NoError(t, send(p, http.MethodPost, "http://t.test/"))
 		assert.Equal(t, 1, m.dialed("a"), "the connection serves the next request")
 		assert.EqualValues(t, 2, p.Stats()[0].Requests)
