@@ -16,8 +16,11 @@ import (
 var update = flag.Bool("update", false, "write testdata/output.txt anew")
 
 func TestExamples(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it links seven programs")
+	}
 	programs := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", programs+string(filepath.Separator), "./...").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", programs+string(filepath.Separator), "./...").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	mains, err := filepath.Glob("*/main.go")
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-const few, many = 10_000, 100_000
+const few, many = 3_000, 100_000
 
 // large writes a file of settled entries, an hour apart, and ten open ones. Each was
 // recorded a number of times.

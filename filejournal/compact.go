@@ -16,20 +16,20 @@ import (
 const (
 	keepFor    = 400 * 24 * time.Hour // an entry without a key, once it is settled
 	keepBefore = 24 * time.Hour       // what the account held before, once it is settled
-	minWaste   = 64 << 10             // bytes for which compaction is worth its while
+	minWaste   = 64 << 10             // bytes that are worth a compaction
 )
 
-// expired reports whether the entry is of no use any more.
+// expired reports whether the entry is no longer needed.
 func (r *record) expired(now time.Time) bool {
 	return !r.open && r.key == "" && !r.settledAt.IsZero() && now.Sub(r.settledAt) > keepFor
 }
 
-// slims reports whether what the account held before is of no use any more.
+// slims reports whether what the account held before is no longer needed.
 func (r *record) slims(now time.Time) bool {
 	return !r.open && r.before > 0 && (r.ordered || !r.settledAt.IsZero() && now.Sub(r.settledAt) > keepBefore)
 }
 
-// wasted reports whether more than half of the file can go.
+// wasted reports whether more than half of the file can be left out.
 func (x *index) wasted(now time.Time) bool {
 	waste := x.size
 	for i := range x.records {
@@ -59,7 +59,7 @@ func (j *Journal) compact(now time.Time) (err error) {
 	return nil
 }
 
-// rewrite writes what is of use into another file, syncs it, and reads it again.
+// rewrite writes what is needed into another file, syncs it, and reads it again.
 func (j *Journal) rewrite(name string, now time.Time) (next index, err error) {
 	_ = os.Remove(name) // what an interrupted compaction left
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
@@ -102,8 +102,8 @@ func (j *Journal) rewrite(name string, now time.Time) (next index, err error) {
 	return next, err
 }
 
-// slim returns the line without what the account held before. All else stays, also
-// what only a newer program knows.
+// slim returns the line without what the account held before. Everything else stays,
+// including fields that only a newer program knows.
 func slim(line []byte) ([]byte, error) {
 	var slimmed bytes.Buffer
 	dec, enc := jsontext.NewDecoder(bytes.NewReader(line)), jsontext.NewEncoder(&slimmed)

@@ -48,7 +48,7 @@ func TestCompaction(t *testing.T) {
 	path := newPath(t)
 	j, other := open(t, path), open(t, path)
 	put(t, j, entries...)
-	for range 10 { // waste
+	for range 3 { // waste
 		put(t, j, entries...)
 	}
 	// A newer program may have written what this one does not know.

@@ -6,15 +6,15 @@
 //
 // # The file
 //
-// It holds one JSON object a line, a [youproxy.Entry]. A later line replaces an
-// earlier one with the same attempt id. Here shortened and broken up:
+// It holds one JSON object per line, a [youproxy.Entry]. A later line replaces an
+// earlier one with the same attempt id. An entry, shortened and wrapped:
 //
 //	{"attempt":{"version":2,"id":"9f86d081884c7d65","key":"invoice 17","at":"2026-03-01T12:00:00Z",
 //	 "op":"POST /order","proxyType":"IPv4","rentPeriodDays":30,"price":"4.57 USD","limit":"5 USD",
 //	 "quantity":1,"before":{"balance":"10 USD"}},"state":"executed",
 //	 "settledAt":"2026-03-01T12:00:02Z","orderNumber":"NUMBER-112233","orderId":"4711"}
 //
-// The entries as they stand, those that are open, and all lines of one key:
+// To print all entries, the open ones, and all lines of one key:
 //
 //	jq -sc 'reduce .[] as $e ({}; .[$e.attempt.id] = $e) | .[]' youproxy.jsonl
 //	jq -sc 'reduce .[] as $e ({}; .[$e.attempt.id] = $e) | .[] | select(.state == "open")' youproxy.jsonl
@@ -33,7 +33,7 @@
 // The system releases the lock when the process ends, however it ends.
 //
 //   - Before the first record: nothing was written and nothing sent.
-//   - While it was written: the last line is torn. It is ignored, and removed by the
+//   - While it was written: the last line is incomplete. It is ignored, and removed by the
 //     next process that takes the lock. (If only the end of the line is missing, it is
 //     completed, and the entry is open.) Nothing was sent.
 //   - After the record, before the request was sent or its reply had come: the entry

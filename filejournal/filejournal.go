@@ -21,8 +21,8 @@ import (
 const (
 	maxEntry = 1 << 20 // bytes of a line that Record writes
 
-	// A waiter asks for the lock every poll. A handle that has just released it waits
-	// for courtesy before it asks again, so that other processes get their turn.
+	// A handle that waits for the lock tries every poll. A handle that has just released it
+	// waits for courtesy before it tries again, so that other processes get their turn.
 	poll     = 5 * time.Millisecond
 	courtesy = 2 * poll
 )
@@ -32,7 +32,7 @@ const (
 type Journal struct {
 	path string
 	lock *flock.Flock
-	turn chan struct{} // held by the holder of the lock, and by who asks for it
+	turn chan struct{} // held by the holder of the lock, and by whoever waits for it
 	sync func(*os.File) error
 
 	mu       sync.Mutex
@@ -45,8 +45,22 @@ type Journal struct {
 var _ youproxy.Journal = (*Journal)(nil)
 
 // Open opens the journal in the file at path, which it creates if there is none. The
-// folder must exist. Open reads the file, and returns an error if it is damaged.
+// folder must exist. Open reads the file, and returns an error if it is damaged. Its errors
+// match [youproxy.ErrNotSent].
 func Open(path string) (*Journal, error) {
+	j, err := openJournal(path)
+	if err != nil {
+		return nil, openError{err}
+	}
+	return j, nil
+}
+
+// openError is the error of a journal that could not be opened, before anything was sent.
+type openError struct{ error }
+
+func (e openError) Unwrap() []error { return []error{e.error, youproxy.ErrNotSent} }
+
+func openJournal(path string) (*Journal, error) {
 	path, err := create(path)
 	if err != nil {
 		return nil, err
@@ -54,7 +68,7 @@ func Open(path string) (*Journal, error) {
 	j := &Journal{path: path, lock: flock.New(path + ".lock"), turn: make(chan struct{}, 1), sync: (*os.File).Sync}
 	lock, err := os.OpenFile(j.lock.Path(), os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("filejournal: the lock file beside %s cannot be opened: give this user write access to the folder and to both files: %w", path, err)
+		return nil, fmt.Errorf("filejournal: the lock file beside %s cannot be opened: grant this user write access to the folder and to both files: %w", path, err)
 	}
 	_ = lock.Close() // nothing was written
 	if err := j.use(os.O_RDONLY, func(*os.File) error { return nil }); err != nil {
@@ -63,14 +77,15 @@ func Open(path string) (*Journal, error) {
 	return j, nil
 }
 
-// create returns the path of the file itself, also where path is a symbolic link.
+// create creates the file if there is none, and returns its path, with symbolic links
+// followed.
 func create(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("filejournal: the path is empty: name a file")
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return "", fmt.Errorf("filejournal: the current folder is not known: give an absolute path: %w", err)
+		return "", fmt.Errorf("filejournal: the current folder is not known: use an absolute path: %w", err)
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -79,7 +94,7 @@ func create(path string) (string, error) {
 			return "", fmt.Errorf("filejournal: there is no folder %s: create it first: %w", filepath.Dir(path), err)
 		}
 	case err != nil:
-		return "", fmt.Errorf("filejournal: %s cannot be reached: give this user access to its folder: %w", path, err)
+		return "", fmt.Errorf("filejournal: %s cannot be reached: grant this user access to its folder: %w", path, err)
 	case info.IsDir():
 		return "", fmt.Errorf("filejournal: %s is a folder: name a file in it", path)
 	case !info.Mode().IsRegular():
@@ -89,7 +104,7 @@ func create(path string) (string, error) {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return "", fmt.Errorf("filejournal: %s cannot be opened for writing: give this user write access to it and its folder: %w", path, err)
+		return "", fmt.Errorf("filejournal: %s cannot be opened for writing: grant this user write access to it and its folder: %w", path, err)
 	}
 	_ = f.Close() // nothing was written
 	if path, err = filepath.EvalSymlinks(path); err != nil {
@@ -99,7 +114,7 @@ func create(path string) (string, error) {
 }
 
 // use opens the file, reads what was appended since the last time, and calls f. The
-// caller holds mu, or is the only one who knows j.
+// caller holds mu, or is the only one that uses j.
 func (j *Journal) use(flag int, f func(*os.File) error) (err error) {
 	file, err := os.OpenFile(j.path, flag, 0)
 	if err != nil {
@@ -124,7 +139,7 @@ func (j *Journal) use(flag int, f func(*os.File) error) (err error) {
 // file, also those of this process.
 func (j *Journal) Lock(ctx context.Context) (unlock func(), err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("filejournal: the lock was not asked for: %w", err)
+		return nil, fmt.Errorf("filejournal: the lock was not requested: %w", err)
 	}
 	select {
 	case j.turn <- struct{}{}:
@@ -152,7 +167,7 @@ func (j *Journal) acquire(ctx context.Context) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-ctx.Done(): // told below
+	case <-ctx.Done(): // TryLockContext returns its error
 	}
 	for {
 		if _, err := j.lock.TryLockContext(ctx, poll); err != nil {
@@ -168,7 +183,7 @@ func (j *Journal) acquire(ctx context.Context) error {
 	}
 }
 
-// owns reports whether the file that is locked is still the one that others find.
+// owns reports whether the file that is locked is still at its path, where others look.
 func (j *Journal) owns() bool {
 	mine, err := j.lock.Stat()
 	if err != nil {
@@ -200,8 +215,8 @@ func (j *Journal) release() {
 	<-j.turn
 }
 
-// repair removes what a write left that was not finished. A whole entry that lacks
-// only the end of its line is kept.
+// repair removes what an unfinished write left. A complete entry that lacks only the end
+// of its line is kept.
 func (j *Journal) repair(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -216,7 +231,7 @@ func (j *Journal) repair(f *os.File) error {
 		return j.write(f, []byte{'\n'}, info.Size())
 	}
 	if err := f.Truncate(j.index.size); err != nil {
-		return fmt.Errorf("filejournal: the torn last line of %s cannot be removed: check the disk: %w", j.path, err)
+		return fmt.Errorf("filejournal: the incomplete last line of %s cannot be removed: check the disk: %w", j.path, err)
 	}
 	return nil
 }
@@ -250,14 +265,14 @@ func (j *Journal) Record(ctx context.Context, e youproxy.Entry) error {
 		return fmt.Errorf("filejournal: the entry cannot be written as JSON: %w", err)
 	}
 	if line.Len() > maxEntry {
-		return fmt.Errorf("filejournal: the entry is of %d bytes, and %d fit: record it with fewer details", line.Len(), maxEntry)
+		return fmt.Errorf("filejournal: the entry has %d bytes, and the limit is %d: record it with fewer details", line.Len(), maxEntry)
 	}
 	written, err := decode(line.Bytes())
 	if err == nil && (written.Attempt.ID != e.Attempt.ID || written.Attempt.Key != e.Attempt.Key) {
 		err = errors.New("its id or its key is not valid UTF-8")
 	}
 	if err != nil {
-		return fmt.Errorf("filejournal: the entry was not recorded, for it could not be read again: %w", err)
+		return fmt.Errorf("filejournal: the entry was not recorded, because it could not be read again: %w", err)
 	}
 
 	j.mu.Lock()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/youproxy-go/youproxy"
 	"github.com/youproxy-go/youproxy/internal/journaltest"
+	"github.com/youproxy-go/youproxy/internal/long"
 )
 
 func TestContract(t *testing.T) {
@@ -30,10 +31,12 @@ func TestContract(t *testing.T) {
 
 func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "journal.jsonl") }
 
+// open opens a journal that does not wait for the disk: no test cuts the power.
 func open(t testing.TB, path string) *Journal {
 	t.Helper()
 	j, err := Open(path)
 	require.NoError(t, err)
+	j.sync = func(*os.File) error { return nil }
 	return j
 }
 
@@ -218,6 +221,7 @@ func TestDamageIsAnError(t *testing.T) {
 		"a very long line": {`{"x":"` + strings.Repeat("y", maxLine) + `"}` + "\n", "it is longer than"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for _, after := range []string{"", lines(t, entry("c"))} {
 				path := newPath(t)
 				write(t, path, good)
@@ -246,6 +250,33 @@ func TestDamageIsAnError(t *testing.T) {
 	}
 }
 
+// A handle that may only read stands for a disk that fails.
+func TestTornLastLineThatCannotBeRemoved(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	whole := lines(t, entry("a"))
+	write(t, path, whole+whole[:40])
+	j := open(t, path)
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	assert.ErrorContains(t, j.repair(f), "the incomplete last line of "+path+" cannot be removed: check the disk")
+	assert.Equal(t, whole+whole[:40], content(t, path))
+}
+
+func TestDamageSaysWhere(t *testing.T) {
+	t.Parallel()
+	good := lines(t, entry("a"))
+	for name, line := range map[string]string{
+		"an odd field": strings.Replace(good, `"POST /order"`, `{"hunter2":1}`, 1),
+		"not JSON":     strings.Replace(good, `"POST /order"`, `hunter2`, 1),
+	} {
+		_, err := decode([]byte(line))
+		at := strings.Index(line, `"op":`) + len(`"op":`)
+		assert.ErrorContains(t, err, fmt.Sprintf("from byte %d on", at), name)
+	}
+}
+
 func TestOlderVersionAndUnknownFields(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
@@ -269,6 +300,7 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		j, err := Open(c.path)
 		assert.ErrorContains(t, err, c.says)
+		assert.Equal(t, youproxy.OutcomeNotSent, youproxy.OutcomeOf(err))
 		assert.Nil(t, j, c.path)
 	}
 	_, err := Open(filepath.Join(folder, "none", "journal"))
@@ -390,7 +422,11 @@ func TestReadersBesideAWriter(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	writer := open(t, path)
-	const entries, rounds = 3, 12
+	const entries = 3
+	rounds := 6
+	if long.Run() {
+		rounds = 50
+	}
 	put(t, writer, slices.Collect(func(yield func(youproxy.Entry) bool) {
 		for i := range entries {
 			yield(entry(fmt.Sprint(i)))

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// syncFolder makes durable that a file in the folder is new, or has a new name.
+// syncFolder syncs a folder, so that a new file in it, or a new name, survives a crash.
 func syncFolder(path string, sync func(*os.File) error) error {
 	folder, err := os.Open(path)
 	if err != nil {
@@ -17,8 +17,8 @@ func syncFolder(path string, sync func(*os.File) error) error {
 	return errors.Join(sync(folder), folder.Close())
 }
 
-// keepAccess gives f the mode and the owner of another file, so that who could use
-// that one can use this one.
+// keepAccess sets the mode and the owner of f to those of another file, so that the same
+// users can use it.
 func keepAccess(f *os.File, as os.FileInfo) error {
 	if owner, ok := as.Sys().(*syscall.Stat_t); ok {
 		if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil {

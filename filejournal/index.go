@@ -20,7 +20,7 @@ const (
 	tailSize = 16 << 10 // bytes before the end that show whether the file was replaced
 )
 
-// index tells where in the file the entries are.
+// index is where the entries are in the file.
 type index struct {
 	info    os.FileInfo
 	size    int64    // of the whole lines
@@ -36,9 +36,9 @@ type record struct {
 	length    int
 	key       string
 	open      bool
-	ordered   bool // its order's id is known
+	ordered   bool // the id of its order is known
 	settledAt time.Time
-	before    int // about as many bytes of the line tell what the account held before
+	before    int // bytes of the line, roughly, for what the account held before
 }
 
 func (r *record) selected(q youproxy.EntryQuery) bool {
@@ -54,8 +54,8 @@ func (r *record) read(f *os.File) ([]byte, error) {
 	return line, nil
 }
 
-// refresh reads what was appended, or all of a file that is another one. After an
-// error it starts anew.
+// refresh reads what was appended, or the whole file if it was replaced. After an error it
+// starts anew.
 func (x *index) refresh(f *os.File) (replaced bool, err error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -96,7 +96,7 @@ func (x *index) scan(f *os.File, size int64) error {
 		case isTorn(chunk[:n]):
 			return nil
 		default:
-			err = errors.New("it is not the beginning of an entry, and perhaps the file is no journal")
+			err = errors.New("it is not the beginning of an entry, and the file may not be a journal")
 		}
 		switch {
 		case errors.Is(err, errNewer):
@@ -108,15 +108,15 @@ func (x *index) scan(f *os.File, size int64) error {
 	return nil
 }
 
-// isTorn reports whether an entry may have been written up to here. Anything else
-// is no journal, and must not be cut off.
+// isTorn reports whether the line may be the beginning of an entry. Anything else may be
+// a file that is not a journal, and must not be cut off.
 func isTorn(line []byte) bool {
 	const start = `{"attempt":{"`
 	_, err := decode(line)
 	return err == nil || bytes.HasPrefix(line, []byte(start[:min(len(start), len(line))])) || len(bytes.Trim(line, "\x00")) == 0
 }
 
-// add takes the next lines.
+// add adds the next lines.
 func (x *index) add(whole []byte) error {
 	for line := range bytes.Lines(whole) {
 		e, err := decode(line)
@@ -149,8 +149,7 @@ func (x *index) add(whole []byte) error {
 
 var errNewer = errors.New("update this program, or correct the line if it was changed by hand")
 
-// decode reads a line. Its errors quote nothing, for what is no entry may be
-// anything.
+// decode reads a line. Its errors do not quote the line, which may be anything.
 func decode(line []byte) (youproxy.Entry, error) {
 	var e youproxy.Entry
 	if err := json.Unmarshal(line, &e, json.MatchCaseInsensitiveNames(true), jsonv1.MatchCaseSensitiveDelimiter(true)); err != nil {
@@ -169,11 +168,11 @@ func decode(line []byte) (youproxy.Entry, error) {
 	case e.Attempt.ID == "":
 		return e, errors.New("the entry's attempt has no id")
 	case e.Attempt.Version != 1 && e.Attempt.Version != 2:
-		return e, fmt.Errorf("the entry's attempt is of version %d, and this program reads 1 and 2: %w", e.Attempt.Version, errNewer)
+		return e, fmt.Errorf("the entry's attempt has version %d, and this program reads 1 and 2: %w", e.Attempt.Version, errNewer)
 	}
 	switch e.State {
 	case youproxy.EntryOpen, youproxy.EntryExecuted, youproxy.EntryNotExecuted, youproxy.EntryDismissed:
 		return e, nil
 	}
-	return e, fmt.Errorf("the entry's state is none that this program knows: %w", errNewer)
+	return e, fmt.Errorf("this program does not know the entry's state: %w", errNewer)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/youproxy-go/youproxy"
+	"github.com/youproxy-go/youproxy/internal/long"
 )
 
 // The environment of this program when the tests start it as another process.
@@ -106,7 +107,13 @@ func TestLockIsReleasedWhenItsProcessEnds(t *testing.T) {
 	}
 }
 
-const turns = 40
+// turns is how many turns a process takes.
+func turns() int {
+	if long.Run() {
+		return 100
+	}
+	return 15
+}
 
 // takeTurns records entries whose ids are how many there were before.
 func takeTurns(path string) error {
@@ -114,7 +121,7 @@ func takeTurns(path string) error {
 	if err != nil {
 		return err
 	}
-	for range turns {
+	for range turns() {
 		if err := takeTurn(j); err != nil {
 			return err
 		}
@@ -151,11 +158,11 @@ func TestProcessesTakeTurns(t *testing.T) {
 		require.NoError(t, cmd.Wait())
 	}
 	got := strings.Fields(ids(t, open(t, path)))
-	require.Len(t, got, 4*turns)
+	require.Len(t, got, 4*turns())
 	for i, id := range got {
 		require.Equal(t, fmt.Sprint(i), id)
 	}
-	assert.Equal(t, 4*turns, strings.Count(content(t, path), "\n"), "two wrote the same entry")
+	assert.Equal(t, 4*turns(), strings.Count(content(t, path), "\n"), "two wrote the same entry")
 }
 
 // writeOn records until it is killed, and tells what it has recorded.
@@ -198,7 +205,11 @@ func TestKilledWhileWriting(t *testing.T) {
 	path := newPath(t)
 	j := open(t, path)
 	recorded := make(map[string]int)
-	for round := range 15 {
+	rounds := 8
+	if long.Run() {
+		rounds = 30
+	}
+	for round := range rounds {
 		writer, _, output := start(t, "write", path)
 		for range round + 1 { // others come before it is dead
 			require.True(t, output.Scan())
@@ -221,5 +232,5 @@ func TestKilledWhileWriting(t *testing.T) {
 	}
 	info, err := os.Stat(path)
 	require.NoError(t, err)
-	assert.Less(t, info.Size(), int64(15*16/2*10_000), "it was never compacted")
+	assert.Less(t, info.Size(), int64(rounds*(rounds+1)/2*10_000), "it was never compacted")
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"syscall"
@@ -171,11 +172,11 @@ func TestNoAccess(t *testing.T) {
 		mode os.FileMode
 		says string
 	}{
-		{filepath.Join(folder, "new"), 0o666, "new cannot be opened for writing: give this user write access to it and its folder"},
-		{filepath.Join(hidden, "journal"), 0o666, "journal cannot be reached: give this user access to its folder"},
+		{filepath.Join(folder, "new"), 0o666, "new cannot be opened for writing: grant this user write access to it and its folder"},
+		{filepath.Join(hidden, "journal"), 0o666, "journal cannot be reached: grant this user access to its folder"},
 		{file, 0o222, "journal cannot be opened for writing"},
 		{file, 0o444, "journal is read-only: make it writable for this user"},
-		{file, 0o666, "the lock file beside " + file + " cannot be opened: give this user write access to the folder"},
+		{file, 0o666, "the lock file beside " + file + " cannot be opened: grant this user write access to the folder"},
 	} {
 		require.NoError(t, os.Chmod(file, c.mode))
 		cmd, _, output := start(t, "no access", c.path)
@@ -247,7 +248,9 @@ func TestNothingStaysOpen(t *testing.T) {
 func TestSynced(t *testing.T) {
 	t.Parallel()
 	path, _ := wasteful(t)
-	j := open(t, path)
+	j, err := Open(path)
+	require.NoError(t, err)
+	assert.Equal(t, reflect.ValueOf((*os.File).Sync).Pointer(), reflect.ValueOf(j.sync).Pointer())
 	var synced []string
 	j.sync = func(f *os.File) error {
 		synced = append(synced, strings.TrimPrefix(f.Name(), filepath.Dir(path)))

@@ -22,7 +22,7 @@ const refreshBound = time.Minute
 // last [Account.Refresh] read, and never calls the API. It is made by [NewAccount], and its
 // methods may be called from many goroutines.
 //
-//	youproxy_balance{currency}                   the balance; absent where the service told none
+//	youproxy_balance{currency}                   the balance; absent if the service did not report one
 //	youproxy_proxies{type,country}               proxies in the list
 //	youproxy_next_end_seconds{type}              until the first of these ends; negative if one has ended since the refresh
 //	youproxy_journal_open_entries                purchases whose outcome is not known; absent without a journal
@@ -50,7 +50,7 @@ type Account struct {
 type place struct{ proxyType, country string }
 
 // NewAccount returns a collector of the account of a client. The journal is the one of
-// [youproxy.WithJournal]; with nil, open entries are not counted. It panics where the
+// [youproxy.WithJournal]; with nil, open entries are not counted. It panics if the
 // client is nil.
 func NewAccount(client *youproxy.Client, journal youproxy.Journal) *Account {
 	if client == nil {
@@ -63,10 +63,10 @@ func NewAccount(client *youproxy.Client, journal youproxy.Journal) *Account {
 	return a
 }
 
-// Follow reads the account now and then every interval until ctx is over; done is closed
-// when that has ended. An error says that the first reading failed, or that the interval is
-// not more than 0, and nothing is followed. Later failures are counted, logged with
-// [slog.Default], and the figures of before stay.
+// Follow reads the account now, and then every interval until ctx is done; done is closed
+// when that has ended. It returns an error, and follows nothing, if the first reading fails
+// or the interval is not more than 0. Later failures are counted and logged with
+// [slog.Default], and the previous figures stay.
 func (a *Account) Follow(ctx context.Context, every time.Duration) (done <-chan struct{}, err error) {
 	if every <= 0 {
 		return nil, errors.New("metrics: the interval must be more than 0, such as 5 minutes")
@@ -94,7 +94,7 @@ func (a *Account) Follow(ctx context.Context, every time.Duration) (done <-chan 
 }
 
 // Refresh reads the balance, the list and the journal, within a minute. What could be read
-// is shown from then on; of the rest the figures of before stay, and the error says why.
+// is exported from then on. For the rest the previous figures stay, and the error says why.
 func (a *Account) Refresh(ctx context.Context) error {
 	a.refreshing.Lock()
 	defer a.refreshing.Unlock()
@@ -107,7 +107,7 @@ func (a *Account) Refresh(ctx context.Context) error {
 	return failed
 }
 
-// figure reads a figure. The function it is given returns how to keep what it read.
+// figure reads a figure. The function read returns how to keep what it read.
 func (a *Account) figure(ctx context.Context, name string, read func(context.Context) (keep func(), err error)) error {
 	keep, err := read(ctx)
 	a.mu.Lock()

@@ -11,7 +11,7 @@ import (
 )
 
 // Calls is a [prometheus.Collector] of the calls of a client. It is made by [NewCalls], and
-// counts once its method Observe is given to [youproxy.WithObserver].
+// counts once its method Observe is passed to [youproxy.WithObserver].
 //
 //	youproxy_call_duration_seconds{op,outcome,status}   a histogram of attempts; status is the class of the HTTP status, such as "2xx", or "none"
 //	youproxy_call_retries_total{op}                     attempts after the first

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Dialect tells which database a [Journal] speaks to.
+// Dialect is the database that a [Journal] uses.
 type Dialect uint8
 
 // The dialects.
@@ -114,8 +114,8 @@ func (d Dialect) raise() string {
 	return d.sql(raiseHead + ` ON CONFLICT (account) DO UPDATE SET gen = youproxy_journal_head.gen + 1`)
 }
 
-// upsert returns the statement that writes an entry. One that is there keeps its
-// place in the order.
+// upsert returns the statement that writes an entry. An existing one keeps its place in
+// the order.
 func (d Dialect) upsert() string {
 	text, form := insertEntry+` ON CONFLICT (account, id) DO UPDATE SET `, "%[1]s = excluded.%[1]s"
 	if d == MySQL {

@@ -2,7 +2,7 @@
 // MariaDB, for processes on many machines: see [youproxy.Journal] and
 // [youproxy.WithJournal].
 //
-//	db, err := sql.Open("pgx", dsn) // any driver of database/sql that obeys contexts
+//	db, err := sql.Open("pgx", dsn) // any driver of database/sql that honors contexts
 //	...
 //	journal, err := sqljournal.New(db, sqljournal.Postgres, "main")
 //	...
@@ -11,13 +11,13 @@
 //	client, err := youproxy.New(key, youproxy.WithJournal(journal))
 //
 // It is tested with pgx (github.com/jackc/pgx/v5/stdlib) and PostgreSQL 15, and with
-// go-sql-driver/mysql and MariaDB 10.11. PostgreSQL 14 is the oldest that it takes.
-// MySQL 8 was not tried.
+// go-sql-driver/mysql and MariaDB 10.11. PostgreSQL 14 is the oldest supported
+// version. MySQL 8 was not tried.
 //
 // # The database
 //
-// One node must do all writing, and all processes must use that node: locks are
-// granted by each node for itself. A standby is refused, since Lock writes; so is a
+// One node must do all writing, and all processes must use that node: each node grants
+// locks independently. A standby is refused, since Lock writes; so is a
 // node of a Galera cluster (wsrep_on). MySQL's group replication with several
 // primaries is not noticed: do not use it.
 //
@@ -47,9 +47,9 @@
 //     of a silent network. A Record that gets no answer fails after 10 seconds.
 //   - The process ends before Record: nothing was written, and nothing was sent. After
 //     Record, before or after the order was sent or its reply came: the entry is open,
-//     and stands in the way until [youproxy.Client.Recover], or the next purchase with
-//     its key, has looked at the account.
-//   - Record fails: the entry may have been written or not, and the lock is given up.
+//     and stops similar purchases until [youproxy.Client.Recover], or the next purchase
+//     with its key, has looked at the account.
+//   - Record fails: the entry may have been written or not, and the lock is released.
 //     Before the order was sent, nothing is sent. After that the client locks again and
 //     records again; until that succeeds the entry is open.
 //   - The session is ended, the database restarts, or the lock was lost in another
@@ -60,16 +60,16 @@
 //     and a purchase may be repeated: let PostgreSQL replicate synchronously to the node
 //     that may take over.
 //
-// What remains is a machine that stops for longer than the lease between the moment
-// its client checked the lock and the moment the order is sent, and then goes on: that
-// order is sent although others may have looked for it already.
+// One case remains: a machine stops after its client checked the lock, for longer than
+// the lease, and then goes on and sends the order, although others may have looked for it
+// already.
 //
 // # The tables
 //
 // Column settled_us is 0 while an entry is open; at_us and settled_us are microseconds
 // since 1970, by the clocks of the processes. The order is that of gen, the generation
 // under which an entry was recorded first, then seq. The whole entry is JSON in ASCII
-// in the column entry; the others serve to find it. The key stands in the entry only:
+// in the column entry; the others serve to find it. The key is only in the entry:
 // key_hash is its SHA-256 in hexadecimal digits, empty where there is none.
 //
 // Open entries, the last day's, and those of a key, in PostgreSQL:
@@ -84,8 +84,8 @@
 //	SELECT CAST(id AS CHAR), state, FROM_UNIXTIME(at_us / 1e6) FROM youproxy_journal WHERE account = 'main' AND settled_us > 1e6 * UNIX_TIMESTAMP(NOW() - INTERVAL 1 DAY);
 //	SELECT entry FROM youproxy_journal WHERE account = 'main' AND key_hash = SHA2('invoice 17', 256);
 //
-// Do not write to the tables by hand: [youproxy.Client.Dismiss] settles what nobody can
-// tell. This package deletes nothing. You may delete entries that are settled, have no
+// Do not write to the tables by hand: [youproxy.Client.Dismiss] settles an entry whose
+// outcome cannot be determined. This package deletes nothing. You may delete entries that are settled, have no
 // key, and are older than your longest budget, but never one whose key_hash is not
 // empty: the purchase of that key could be made again. Keep youproxy_journal_head as it
 // is.

@@ -15,8 +15,8 @@ const (
 	readTime      = 30 * time.Second // for entries, over the connection of the lock
 )
 
-// session is the connection that holds the lock. It is used once: Conn.Close would
-// give it back to the pool with the lock held.
+// session is the connection that holds the lock. It is used once: Conn.Close would return
+// it to the pool with the lock held.
 type session struct {
 	conn *sql.Conn
 	gen  int64 // of the account, while this session holds the lock
@@ -32,9 +32,9 @@ func (s *session) throwAway() {
 	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
-// do runs f alone on the connection, for a bounded time whatever becomes of ctx: a
-// context that ends while a statement runs closes the connection. Where f fails, the
-// lock is given up.
+// do runs f alone on the connection, for a bounded time and without regard to ctx: a
+// context that ends while a statement runs closes the connection. If f fails, the lock is
+// released.
 func (s *session) do(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
@@ -53,7 +53,7 @@ func (s *session) do(ctx context.Context, limit time.Duration, f func(context.Co
 	err := f(ctx)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			err = fmt.Errorf("sqljournal: the database did not answer within %v: the lock is given up, and what was under way may have been written", limit)
+			err = fmt.Errorf("sqljournal: the database did not answer within %v: this process gave up the lock", limit)
 		}
 		s.throwAway()
 	}
@@ -106,7 +106,7 @@ func (j *Journal) connect(ctx context.Context) (s *session, database string, pid
 		}
 		s.throwAway()
 		if err == nil {
-			return nil, "", 0, errors.New("sqljournal: the connection names no database: put one into the data source name")
+			return nil, "", 0, errors.New("sqljournal: the connection has no database: put one into the data source name")
 		}
 		if late {
 			break
@@ -145,12 +145,12 @@ func (j *Journal) prepare(ctx context.Context, s *session) error {
 	return nil
 }
 
-// inspectMySQL refuses a node of a cluster, and tells of a server that forgets.
+// inspectMySQL refuses a node of a cluster, and warns of a server that may lose entries.
 func (j *Journal) inspectMySQL(ctx context.Context, s *session) error {
 	var name, value string
 	err := s.conn.QueryRowContext(ctx, "SHOW VARIABLES LIKE 'wsrep_on'").Scan(&name, &value)
 	if err == nil && strings.EqualFold(value, "ON") {
-		return errors.New("sqljournal: this is a node of a Galera cluster (wsrep_on), where each node grants the lock by itself: use a database with one node that writes")
+		return errors.New("sqljournal: this is a node of a Galera cluster (wsrep_on), where each node grants locks independently: use a database with one node that writes")
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("sqljournal: looking at wsrep_on: %w", err)
@@ -161,7 +161,7 @@ func (j *Journal) inspectMySQL(ctx context.Context, s *session) error {
 	}
 	if value != "1" && j.Logger != nil {
 		j.warned.Do(func() {
-			j.Logger.WarnContext(ctx, "sqljournal: the database may forget entries when it crashes: set innodb_flush_log_at_trx_commit to 1", "value", value)
+			j.Logger.WarnContext(ctx, "sqljournal: the database may lose entries in a crash: set innodb_flush_log_at_trx_commit to 1", "value", value)
 		})
 	}
 	return nil
@@ -185,13 +185,13 @@ func (j *Journal) refusePooler(ctx context.Context, pid int64) error {
 		return fmt.Errorf("sqljournal: looking for a pooler over a second connection: %w", err)
 	}
 	if same, err := result.RowsAffected(); err == nil && same > 0 {
-		return errors.New("sqljournal: two connections share one session of the server: a PgBouncer in transaction or statement mode is between, where locks protect nothing; connect to the server itself, or use session mode")
+		return errors.New("sqljournal: two connections share one session of the server: a PgBouncer in transaction or statement mode is between, where locks do not work; connect to the server itself, or use session mode")
 	}
 	return nil
 }
 
-// wait waits for the lock in slices of a second on the server, for one that waits
-// may be granted the lock after its process has ended.
+// wait waits for the lock in slices of a second on the server: a statement that waits may
+// be granted the lock after its process has ended.
 func (j *Journal) wait(ctx context.Context, s *session, take string) error {
 	for ctx.Err() == nil {
 		got, err := j.slice(ctx, s, take)
@@ -226,8 +226,8 @@ func (j *Journal) slice(ctx context.Context, s *session, take string) (got bool,
 	return granted.Int64 == 1, nil
 }
 
-// raise begins a generation of the account. From then on nobody who held the lock
-// before can write.
+// raise begins a generation of the account. From then on no earlier holder of the lock
+// can write.
 func (j *Journal) raise(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTime)
 	defer cancel()

@@ -34,14 +34,14 @@ var _ youproxy.Journal = (*Journal)(nil)
 // call of a method, and not after that.
 type Journal struct {
 	// Lease is how long the session that holds the lock may be idle before the server
-	// ends it, and another process may take the lock: 8 minutes where it is zero. It
+	// ends it, and another process may take the lock: 8 minutes if it is zero. It
 	// must outlast the longest pause between two statements, which is
 	// [youproxy.Timeouts].Spend, the patience of [youproxy.WithReconcilePatience], and
 	// the reads between them. MariaDB takes it in whole seconds.
 	Lease time.Duration
 
-	// Logger is told, once, where the database is set to lose entries in a crash.
-	// Nothing is logged where it is nil.
+	// Logger gets one warning if the database is configured so that it may lose entries
+	// in a crash. If it is nil, nothing is logged.
 	Logger *slog.Logger
 
 	db      *sql.DB
@@ -55,26 +55,31 @@ type Journal struct {
 }
 
 // New returns the journal of one account in db. The account is a name of the
-// application's own, such as "main", of 1 to 255 bytes; never the API key, for it is
+// application's own, such as "main", of 1 to 255 bytes. It must not be the API key: it is
 // stored as it is. All processes that spend from the account use the same name, the
 // same database, and the same tables: see [Journal.CreateTable]. New does not use
 // db yet.
 func New(db *sql.DB, d Dialect, account string) (*Journal, error) {
 	switch {
 	case db == nil:
-		return nil, errors.New("sqljournal: the database is nil")
+		return nil, setupError{errors.New("sqljournal: the database is nil")}
 	case d.DDL() == "":
-		return nil, errors.New("sqljournal: the dialect is neither Postgres nor MySQL")
+		return nil, setupError{errors.New("sqljournal: the dialect is neither Postgres nor MySQL")}
 	case account == "":
-		return nil, errors.New("sqljournal: the account has no name: choose one, such as main")
+		return nil, setupError{errors.New("sqljournal: the account has no name: choose one, such as main")}
 	}
 	if err := checkName("account", account); err != nil {
-		return nil, err
+		return nil, setupError{err}
 	}
 	return &Journal{db: db, dialect: d, account: account, turn: make(chan struct{}, 1)}, nil
 }
 
-// checkName refuses what the engines store in different ways.
+// setupError is the error of a journal that was not set up, before anything was sent.
+type setupError struct{ error }
+
+func (e setupError) Unwrap() []error { return []error{e.error, youproxy.ErrNotSent} }
+
+// checkName refuses strings that the databases store in different ways.
 func checkName(what, s string) error {
 	if len(s) > 255 || !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
 		return fmt.Errorf("sqljournal: the %s is not at most 255 bytes of valid UTF-8 without NUL", what)
@@ -88,7 +93,7 @@ func checkName(what, s string) error {
 func (j *Journal) CreateTable(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("sqljournal: creating the tables: %w", err)
+			err = setupError{fmt.Errorf("sqljournal: creating the tables: %w", err)}
 		}
 	}()
 	tx, err := j.db.BeginTx(ctx, nil)
@@ -149,8 +154,8 @@ func (j *Journal) holder() *session {
 	return j.held
 }
 
-// Record writes an entry on the connection of the lock, within 10 seconds, also
-// where ctx is over. Where the database fails, it gives up the lock: every further
+// Record writes an entry on the connection of the lock, within 10 seconds, even
+// if ctx is done. If the database fails, Record releases the lock, and every further
 // Record fails until the next Lock.
 func (j *Journal) Record(ctx context.Context, e youproxy.Entry) error {
 	args, err := j.row(e)
@@ -178,11 +183,11 @@ func (j *Journal) Record(ctx context.Context, e youproxy.Entry) error {
 		if err == nil || errors.Is(err, errLost) {
 			return err
 		}
-		return fmt.Errorf("sqljournal: the entry may not have been written, and the lock is given up: %w", err)
+		return fmt.Errorf("sqljournal: the entry may or may not have been written, and this process gave up the lock: %w", err)
 	})
 }
 
-// row returns what is stored of an entry, without its place in the order.
+// row returns the columns of an entry, without its place in the order.
 func (j *Journal) row(e youproxy.Entry) ([]any, error) {
 	a := &e.Attempt
 	settled := max(e.SettledAt.UnixMicro(), 1)
@@ -191,7 +196,7 @@ func (j *Journal) row(e youproxy.Entry) ([]any, error) {
 		settled = 0
 	case youproxy.EntryExecuted, youproxy.EntryNotExecuted, youproxy.EntryDismissed:
 	default:
-		return nil, errors.New("sqljournal: the entry has no state that this version knows: nothing was written")
+		return nil, errors.New("sqljournal: this version does not know the state of the entry: nothing was written")
 	}
 	if a.ID == "" {
 		return nil, errors.New("sqljournal: the entry has no attempt id: nothing was written")
@@ -238,8 +243,8 @@ func ascii(text []byte) string {
 	return b.String()
 }
 
-// Entries reads what q selects before it yields any of it. While this process holds
-// the lock it reads on the connection of the lock, else on one of the pool.
+// Entries reads all entries that q selects before it yields the first. While this process
+// holds the lock, it reads on the connection of the lock, otherwise on one of the pool.
 func (j *Journal) Entries(ctx context.Context, q youproxy.EntryQuery) iter.Seq2[youproxy.Entry, error] {
 	return func(yield func(youproxy.Entry, error) bool) {
 		rows, err := j.read(ctx, q)
@@ -288,8 +293,8 @@ func (j *Journal) read(ctx context.Context, q youproxy.EntryQuery) ([]stored, er
 	return collect(ctx, j.db, text, args)
 }
 
-// query returns a statement with a part for each index, for MariaDB uses none where
-// parts are joined by OR. No row is in two parts.
+// query returns a statement with a part for each index, because MariaDB uses no index if
+// the parts are joined by OR. No row is in two parts.
 func (j *Journal) query(q youproxy.EntryQuery) (text string, args []any) {
 	account := j.dialect.identifier(j.account)
 	parts, args := []string{readEntries + "settled_us = 0"}, []any{account}

@@ -69,6 +69,7 @@ func TestNew(t *testing.T) {
 	for _, account := range []string{"", strings.Repeat("a", 256), "a\x00b", "a\xffb"} {
 		_, err := New(db, MySQL, account)
 		require.ErrorContains(t, err, "sqljournal: the account ")
+		assert.Equal(t, youproxy.OutcomeNotSent, youproxy.OutcomeOf(err))
 		if len(account) > 0 {
 			assert.NotContains(t, err.Error(), account, "somebody might use the API key")
 		}
@@ -87,7 +88,7 @@ func TestRecordRefuses(t *testing.T) {
 	good := youproxy.Entry{State: youproxy.EntryOpen, Attempt: youproxy.Attempt{ID: "1", Key: words}, Note: words}
 	for want, change := range map[string]func(*youproxy.Entry){
 		"without the lock":    func(*youproxy.Entry) {},
-		"no state":            func(e *youproxy.Entry) { e.State = words },
+		"know the state":      func(e *youproxy.Entry) { e.State = words },
 		"no attempt id":       func(e *youproxy.Entry) { e.Attempt.ID = "" },
 		"the attempt id is":   func(e *youproxy.Entry) { e.Attempt.ID = words + "\x00" },
 		"the idempotency key": func(e *youproxy.Entry) { e.Attempt.Key = words + "\xff" },
@@ -151,7 +152,7 @@ func TestLockGivesUp(t *testing.T) {
 		"Postgres, commit":          {Postgres, map[string]any{"COMMIT": refused}, "are the tables there"},
 		"Postgres, lock_timeout":    {Postgres, map[string]any{"SET lock_timeout": refused}, "refused"},
 		"no answer":                 {Postgres, map[string]any{"SELECT current_database": refused}, "does not answer"},
-		"MariaDB, no database":      {MySQL, map[string]any{"SELECT DATABASE": []driver.Value{nil, int64(1)}}, "names no database"},
+		"MariaDB, no database":      {MySQL, map[string]any{"SELECT DATABASE": []driver.Value{nil, int64(1)}}, "has no database"},
 		"MariaDB, session":          {MySQL, map[string]any{"SET SESSION": refused}, "cannot be set up"},
 		"MariaDB, Galera":           {MySQL, map[string]any{"SHOW VARIABLES": []driver.Value{"wsrep_on", "ON"}}, "a node of a Galera cluster"},
 		"MariaDB, variables":        {MySQL, map[string]any{"SHOW VARIABLES": refused}, "looking at wsrep_on"},

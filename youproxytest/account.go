@@ -8,21 +8,21 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// account is what the server keeps. The mutex of the server guards it, and
+// account is the state of the server. The mutex of the server guards it, and
 // [Server.look] returns it.
 type account struct {
-	now        time.Time // the moment it is at
+	now        time.Time // the time up to which everything has happened
 	balance    youproxy.Money
 	promoCodes []*promoCode
-	prices     map[youproxy.ProxyType]decimal.Decimal // that are not those of the tariff
+	prices     map[youproxy.ProxyType]decimal.Decimal // that differ from the tariffs
 	extensions []Extension
 
-	orders   []*placedOrder // as they came
+	orders   []*placedOrder // oldest first
 	byNumber map[youproxy.OrderNumber]*placedOrder
 	byID     map[youproxy.OrderID]*placedOrder
-	ips      map[youproxy.IPAddressID]*IPAddress // by the ids they have now
-	ids      int                                 // of proxies, given out so far
-	hosts    int                                 // given out so far
+	ips      map[youproxy.IPAddressID]*IPAddress // by their present ids
+	ids      int                                 // of proxies, used so far
+	hosts    int                                 // used so far
 
 	proxies *proxies // nil where they do not work
 
@@ -51,11 +51,11 @@ func newAccount() account {
 	}
 }
 
-// look returns the account as it is now, after all that was to happen in the
-// meantime. The caller holds mu.
+// look returns the account as it is now, after everything that was due has happened. The
+// caller holds mu.
 func (s *Server) look() *account { return s.lookAt(s.now()) }
 
-// lookAt returns the account as it is at a moment.
+// lookAt returns the account as it is at a time.
 func (s *Server) lookAt(now time.Time) *account {
 	for len(s.late) > 0 && !s.late[0].at.After(now) {
 		next := s.late[0]
@@ -67,7 +67,7 @@ func (s *Server) lookAt(now time.Time) *account {
 	return &s.account
 }
 
-// advance brings the account to a moment, with the renewals until then.
+// advance moves the account on to a time, and makes the renewals that are due until then.
 func (a *account) advance(to time.Time) {
 	for {
 		due := a.dueBy(to)
@@ -102,7 +102,7 @@ func WithNullBalances() Option {
 	return func(s *Server) { s.account.nullBalances = true }
 }
 
-// funds is what replies say of the account; both are null in its zero value.
+// funds is the balance in replies; both fields are null in its zero value.
 type funds struct {
 	balance  number
 	currency *string
@@ -113,7 +113,7 @@ func (a *account) funds() funds {
 	return funds{exact(a.balance.Amount), &currency}
 }
 
-// fundsOfRefusal returns what a refusal says of the account.
+// fundsOfRefusal returns the balance for a refusal.
 func (a *account) fundsOfRefusal() funds {
 	if a.nullBalances {
 		return funds{}
@@ -121,7 +121,7 @@ func (a *account) fundsOfRefusal() funds {
 	return a.funds()
 }
 
-// spend takes a price off the balance.
+// spend subtracts a price from the balance.
 func (a *account) spend(p price) {
 	a.balance.Amount = a.balance.Amount.Sub(p.total)
 	if p.promoCode != nil {

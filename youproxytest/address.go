@@ -18,8 +18,8 @@ type IPAddress struct {
 	OrderNumber    youproxy.OrderNumber
 	ProxyType      youproxy.ProxyType
 	Country        string
-	Host           string            // of IPv6 the gateway, which the order's proxies share without WithProxies
-	HTTPPort       int               // 0 where the proxy speaks only SOCKS
+	Host           string            // for IPv6 the gateway; without WithProxies the proxies of an order share it
+	HTTPPort       int               // 0 if the proxy speaks only SOCKS
 	SOCKS5Port     int               // 0 where the proxy speaks only HTTP
 	Protocol       youproxy.Protocol // of IPv6
 	Login          string            // empty where the proxy is authorised by IP
@@ -31,7 +31,7 @@ type IPAddress struct {
 	End            time.Time // from then on the proxy is gone
 	ReadyAt        time.Time // from then on the list shows it
 	AutoExtend     bool
-	AutoExtendDays int // length of each renewal; 0 where it was never set
+	AutoExtendDays int // length of each automatic extension; 0 if it was never set
 }
 
 // IPAddresses returns all proxies of the account, in the order in which they were
@@ -61,7 +61,7 @@ const (
 	gatewaySize = 50_000
 )
 
-// provision makes the proxies of the nth order. An error says why they cannot work.
+// provision creates the proxies of the nth order. An error says why they cannot work.
 func (a *account) provision(o *placedOrder, n int) (err error) {
 	ids, hosts := a.ids, a.hosts
 	o.ips = make([]IPAddress, o.Quantity)
@@ -101,7 +101,8 @@ func (a *account) provision(o *placedOrder, n int) (err error) {
 	return nil
 }
 
-// connectIPv6 returns the nth proxy of an IPv6 order a port of the order's gateway.
+// connectIPv6 sets the address of the nth proxy of an IPv6 order, a port of the order's
+// gateway.
 func (a *account) connectIPv6(ip *IPAddress, protocol youproxy.Protocol, n int) {
 	if n%gatewaySize == 0 || a.proxies != nil {
 		a.nextHost()
@@ -116,7 +117,7 @@ func (a *account) connectIPv6(ip *IPAddress, protocol youproxy.Protocol, n int) 
 	}
 }
 
-// nextHost returns out an address.
+// nextHost returns the next address.
 func (a *account) nextHost() string {
 	a.hosts++
 	return a.host(a.hosts - 1)
@@ -130,7 +131,7 @@ func (a *account) host(n int) string {
 	return nowhere(n)
 }
 
-// nowhere returns the nth address that leads nowhere: those of 198.18.0.0/15, which is
+// nowhere returns the nth address that is not reachable: those of 198.18.0.0/15, which is
 // reserved for benchmarks, and then those of 240.0.0.0/4, which is reserved for the
 // future.
 func nowhere(n int) string {
@@ -149,15 +150,15 @@ func (a *account) nextIPAddressID() youproxy.IPAddressID {
 	return youproxy.IPAddressID(strconv.FormatInt(1111111111111111110+int64(a.ids), 10))
 }
 
-// credentials returns those of the nth order.
+// credentials returns the login and the password of the nth order.
 func credentials(n int) (login, password string) {
 	return fmt.Sprintf("login%d", n), fmt.Sprintf("Pw%08x", uint32(n)*0x9e3779b1)
 }
 
-// port returns the one port of an IPv6 proxy, and of others that for HTTP.
+// port returns the only port of an IPv6 proxy, or the HTTP port of another.
 func (ip *IPAddress) port() string { return strconv.Itoa(cmp.Or(ip.HTTPPort, ip.SOCKS5Port)) }
 
-// authType returns how a proxy recognises its user.
+// authType returns how a proxy authorises its user.
 func (ip *IPAddress) authType() youproxy.AuthType {
 	if ip.AuthIP.IsValid() {
 		return youproxy.AuthTypeIP
@@ -191,7 +192,7 @@ func (ip *IPAddress) rebootLink() string {
 	return "https://reboot.youproxy.invalid/" + string(ip.ID)
 }
 
-// isListed reports whether the list shows a proxy at a moment.
+// isListed reports whether the list shows a proxy at a time.
 func (ip *IPAddress) isListed(at time.Time) bool {
 	return !at.Before(ip.ReadyAt) && at.Before(ip.End)
 }

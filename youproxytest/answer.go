@@ -20,7 +20,7 @@ import (
 type endpoint struct {
 	params []param // of the URL's query
 	// answer executes a call, and returns a document that shares nothing with the
-	// account. An error is a [*refusal] or tells what is wrong with the form of the
+	// account. An error is a [*refusal], or says what is wrong with the form of the
 	// request.
 	answer func(a *account, c *call) (any, error)
 	// refuse returns the reply that refuses a call.
@@ -97,7 +97,7 @@ func (s *Server) refuse(c *call, why *refusal) *reply {
 	return jsonReply(http.StatusOK, document)
 }
 
-// checkCaller tells why a call is none of the account's owner.
+// checkCaller returns why a caller is not allowed, or nil.
 func (s *Server) checkCaller(c *call) *refusal {
 	if c.key != s.apiKey {
 		return refusalOf(2)
@@ -113,8 +113,8 @@ func (s *Server) checkCaller(c *call) *refusal {
 	return nil
 }
 
-// checkForm tells what is wrong with a call before its body is read, and notes
-// its parameters.
+// checkForm returns what is wrong with a call before its body is read, and records its
+// parameters.
 func (c *call) checkForm(params []param) error {
 	if err := c.checkQuery(params); err != nil {
 		return err
@@ -141,7 +141,7 @@ func (c *call) checkQuery(params []param) error {
 			return fmt.Errorf("parameter %q is unknown", name)
 		}
 		if len(query[name]) > 1 {
-			return fmt.Errorf("parameter %q is given twice", name)
+			return fmt.Errorf("parameter %q is repeated", name)
 		}
 	}
 	for _, known := range params {
@@ -153,7 +153,7 @@ func (c *call) checkQuery(params []param) error {
 	return nil
 }
 
-// noEndpoint answers what is not in the table.
+// noEndpoint returns the reply to a request that is not in the table.
 func noEndpoint(c *call) *reply {
 	_, path, _ := strings.Cut(c.op, " ")
 	var methods []string
@@ -183,7 +183,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.Message }
 
-// messages is what the server says with a code. Those of 2, 4, 8, 13, 14, 16, 24
+// messages has the message for each code. Those of 2, 4, 8, 13, 14, 16, 24
 // and 29 are the service's; it prints none for the others.
 var messages = map[int]string{
 	2:  "Error api key",
@@ -254,7 +254,7 @@ func marshal(document any) []byte {
 	return body
 }
 
-// htmlReply returns a page such as a proxy server in front of the service makes.
+// htmlReply returns a page like those of a proxy server in front of a service.
 func htmlReply(status int, text string) *reply {
 	title := strconv.Itoa(status) + " " + http.StatusText(status)
 	page := "<html><head><title>" + title + "</title></head><body><h1>" + title + "</h1><p>" + text + "</p></body></html>\n"

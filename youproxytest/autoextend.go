@@ -63,15 +63,15 @@ func refuseAutoExtendOrders(a *account, left funds, why *refusal) any {
 	return autoExtendReply{OrderIDs: []youproxy.OrderID{}, Balance: left.balance, Currency: left.currency, Error: why}
 }
 
-// noteRenewal keeps in mind that something is to be renewed at a moment.
+// noteRenewal records that something is to be renewed at a time.
 func (a *account) noteRenewal(at time.Time) {
 	if a.nextRenewal.IsZero() || at.Before(a.nextRenewal) {
 		a.nextRenewal = at
 	}
 }
 
-// dueBy returns the proxies that are to be renewed first, all at one moment, if
-// that has come by the given one.
+// dueBy returns the proxies that are to be renewed next, all at the same time, or none if
+// that is after to.
 func (a *account) dueBy(to time.Time) []*IPAddress {
 	if a.nextRenewal.IsZero() || a.nextRenewal.After(to) {
 		return nil
@@ -98,7 +98,7 @@ func (a *account) dueBy(to time.Time) []*IPAddress {
 }
 
 // renew extends proxies that are due, those of an order with one period together.
-// Where the money does not suffice they end.
+// If the balance is too low, they end.
 func (a *account) renew(due []*IPAddress) {
 	type batch struct {
 		order youproxy.OrderID

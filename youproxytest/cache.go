@@ -35,14 +35,14 @@ func (s *Server) SetCache(c Cache) {
 	s.cache = cache{Cache: c}
 }
 
-// cache is a Cache with what it holds.
+// cache is a Cache with its replies.
 type cache struct {
 	Cache
 
 	kept map[string]keptReply // by cacheKey
 }
 
-// keptReply is a reply as it was at a moment.
+// keptReply is a reply and its time.
 type keptReply struct {
 	at    time.Time
 	reply *reply
@@ -61,7 +61,7 @@ func (s *Server) fromCache(c *call, now time.Time) *reply {
 	}
 	hit := *kept.reply
 	hit.header = maps.Clone(hit.header)
-	s.tellTime(hit.header, kept.at)
+	s.setDate(hit.header, kept.at)
 	if !s.cache.Silent {
 		hit.header.Set("Age", strconv.Itoa(int(age/time.Second)))
 	}

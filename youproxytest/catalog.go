@@ -8,8 +8,8 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// What the server sells. The rent periods are near to those that are printed;
-// one of 30 days is sold of every type.
+// What the server sells. The rent periods are close to those of the
+// documentation; every type is sold for 30 days.
 var (
 	proxyTypes = []youproxy.ProxyType{
 		youproxy.ProxyTypeIPv4, youproxy.ProxyTypeIPv6, youproxy.ProxyTypeMobile, youproxy.ProxyTypeISP,
@@ -39,7 +39,7 @@ var (
 )
 
 // WithRotateByLink makes the server list 0 as the last rotation time of each mobile
-// operator, and take orders with it. A sibling service means by it that the address
+// operator, and accept orders with it. In a sibling service, 0 means that the address
 // changes only when the reboot link is opened. Without this option such an order is
 // malformed.
 func WithRotateByLink() Option {

@@ -15,7 +15,7 @@ type Extension struct {
 	OrderIDs       []youproxy.OrderID     // as they were sent; nil where proxies were named
 	ProxyType      youproxy.ProxyType
 	RentPeriodDays int
-	Price          youproxy.Money // of all of it, discount taken off
+	Price          youproxy.Money // in total, after the discount
 	PromoCode      string         // as it was sent, valid or not
 	CreatedAt      time.Time
 }
@@ -34,10 +34,10 @@ func (s *Server) Extensions() []Extension {
 	return list
 }
 
-// target is how a request names the proxies it is about.
+// target is how a request names its proxies.
 type target struct {
-	field string // that holds the ids
-	code  int    // that refuses them
+	field string // with the ids
+	code  int    // of the error for wrong ids
 	find  func(a *account, id string) []*IPAddress
 }
 
@@ -66,7 +66,7 @@ func (a *account) findOrder(id string) []*IPAddress {
 	return list
 }
 
-// renewal is what a request about the end of proxies asks for.
+// renewal is a request to extend proxies, or to switch their automatic extension.
 type renewal struct {
 	proxyType youproxy.ProxyType
 	ids       []string // as they were sent
@@ -77,7 +77,7 @@ type renewal struct {
 	autoExtend bool
 }
 
-// read reads and checks a request. Its last field is one that not all have.
+// read reads and checks a request. The last field is not the same for all requests.
 func (t target) read(a *account, c *call, last field) (*renewal, error) {
 	f, err := readForm(c.body)
 	if err != nil {
@@ -109,8 +109,7 @@ func (t target) read(a *account, c *call, last field) (*renewal, error) {
 	return r, nil
 }
 
-// choose finds the proxies of a renewal, and reports whether its ids were in
-// order.
+// choose finds the proxies of a renewal, and reports whether its ids are valid.
 func (t target) choose(a *account, r *renewal) bool {
 	chosen := make(map[string]bool, len(r.ids))
 	for _, id := range r.ids {
@@ -124,8 +123,7 @@ func (t target) choose(a *account, r *renewal) bool {
 	return len(r.ids) > 0
 }
 
-// isWhole reports whether a renewal is about all proxies of an order, where it
-// has to be.
+// isWhole reports whether a renewal has all proxies of its orders, or need not have them.
 func (a *account) isWhole(r *renewal) bool {
 	if r.proxyType != youproxy.ProxyTypeIPv6 {
 		return true
@@ -147,7 +145,7 @@ var (
 	autoExtendField = field{"autoExtend", aTruth, false}
 )
 
-// calculate answers what an extension would cost.
+// calculate returns the price of an extension.
 func (t target) calculate(a *account, c *call) (any, error) {
 	r, err := t.read(a, c, promoCodeField)
 	if err != nil {
@@ -206,7 +204,7 @@ func refuseExtension(_ *account, left funds, why *refusal) any {
 	return extensionReply{Balance: left.balance, Currency: left.currency, Error: why}
 }
 
-// extend takes the price, moves the end of proxies, and writes that down.
+// extend charges the price, moves the end of proxies, and records the extension.
 func (a *account) extend(ips []*IPAddress, days int, p price) *Extension {
 	a.spend(p)
 	e := Extension{
@@ -230,7 +228,7 @@ func (a *account) extend(ips []*IPAddress, days int, p price) *Extension {
 // present end and the days of an extension, automatic extensions included. By default
 // each day is 24 hours. Other services count in calendar months, round up to the end
 // of the day, or add an offset. The function must not call the server.
-// WithExtensionEnd panics where it is nil.
+// WithExtensionEnd panics if it is nil.
 func WithExtensionEnd(end func(end time.Time, days int) time.Time) Option {
 	if end == nil {
 		panic("youproxytest: the function for the end of an extension is nil")
@@ -251,7 +249,8 @@ func WithRenewedIDs() Option {
 	return func(s *Server) { s.account.renewedIDs = true }
 }
 
-// renewIDs returns proxies new ids, which it returns, and their orders new numbers.
+// renewIDs replaces the ids of proxies and the numbers of their orders, and returns the
+// new ids.
 func (a *account) renewIDs(ips []*IPAddress) []youproxy.IPAddressID {
 	ids := make([]youproxy.IPAddressID, len(ips))
 	renumbered := make(map[youproxy.OrderID]bool)
@@ -268,7 +267,7 @@ func (a *account) renewIDs(ips []*IPAddress) []youproxy.IPAddressID {
 	return ids
 }
 
-// renumber returns the proxies of an order its number with the next suffix.
+// renumber sets the order number of an order's proxies to its number with the next suffix.
 func (a *account) renumber(o *placedOrder) {
 	number := o.Number
 	for a.byNumber[number] != nil {

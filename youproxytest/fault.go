@@ -15,8 +15,8 @@ type Fault uint8
 
 const (
 	// DropBeforeCommit executes nothing and drops the connection without a reply.
-	// Where the connection has served a request before, net/http repeats a GET request
-	// by itself, which is then the next request.
+	// If the connection has served a request before, net/http repeats a GET request by
+	// itself, which then counts as the next request.
 	DropBeforeCommit Fault = iota + 1
 	// DropAfterCommit executes the request, then drops the connection without a
 	// reply. GET requests may be repeated as with DropBeforeCommit.
@@ -37,7 +37,7 @@ const (
 	Truncated
 	// EmptyReply executes the request, and answers with status 200 and no body.
 	EmptyReply
-	// Slow executes the request, and does not answer until the client gives up or the
+	// Slow executes the request, and does not answer until the client cancels it or the
 	// server is closed.
 	Slow
 	// Redirect executes nothing and answers with a 307 redirect to the same path, key
@@ -54,7 +54,7 @@ const (
 	// ServiceFault executes nothing and answers with error code 35, "Unknown error".
 	ServiceFault
 	// RejectAfterCommit executes the request, and answers with a 404 page in HTML, as a
-	// proxy server in front of a service may.
+	// proxy server in front of a service may do.
 	RejectAfterCommit
 	// UnknownCodeAfterCommit executes the request, and answers with an error code that
 	// is not documented. The balance in the reply is the balance after the request.
@@ -88,7 +88,7 @@ const (
 	late
 )
 
-// faultKind is what a fault does.
+// faultKind describes a fault.
 type faultKind struct {
 	name    string
 	commits commit
@@ -152,7 +152,7 @@ func (f Fault) AfterCommit() Fault {
 	}
 }
 
-// kind returns what a fault does, and reports whether it is one.
+// kind returns the description of a fault, and reports whether there is such a fault.
 func (f Fault) kind() (faultKind, bool) {
 	known, ok := faults[f&^afterCommit]
 	if !ok || f&afterCommit == 0 {
@@ -221,7 +221,7 @@ func echo(_ *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
 	htmlReply(http.StatusNotFound, "Cannot "+r.Method+" "+html.EscapeString(r.URL.Path)).write(w)
 }
 
-// refusedWith refuses with an error code. The balance in it is the one there is now.
+// refusedWith refuses with an error code. The reply has the present balance.
 func refusedWith(code int) func(*Server, http.ResponseWriter, *http.Request, *reply) {
 	return func(s *Server, w http.ResponseWriter, r *http.Request, _ *reply) {
 		s.refuse(s.call(r, nil), refusalOf(code)).write(w)

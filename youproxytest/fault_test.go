@@ -72,6 +72,7 @@ func TestFaults(t *testing.T) {
 	for _, tc := range faultCases {
 		for where, client := range clients {
 			t.Run(tc.name+" "+where, func(t *testing.T) {
+				t.Parallel()
 				assert.Equal(t, tc.name, tc.fault.String())
 				s := newServer(t)
 				c, err := client(t, s).With(youproxy.WithTimeouts(youproxy.Timeouts{Spend: 200 * time.Millisecond}))

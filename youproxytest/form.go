@@ -43,7 +43,7 @@ type form struct {
 	values map[string]jsontext.Value
 }
 
-// readForm reads a body that must be one JSON object, each member given once.
+// readForm reads a body, which must be one JSON object without repeated members.
 func readForm(body []byte) (*form, error) {
 	f := &form{values: make(map[string]jsontext.Value)}
 	dec := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
@@ -57,7 +57,7 @@ func readForm(body []byte) (*form, error) {
 		}
 		name := token.String()
 		if _, ok := f.values[name]; ok {
-			return nil, fmt.Errorf("field %q is given twice", name)
+			return nil, fmt.Errorf("field %q is repeated", name)
 		}
 		value, err := dec.ReadValue()
 		if err != nil {
@@ -70,19 +70,19 @@ func readForm(body []byte) (*form, error) {
 		return nil, notJSON(err)
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the body goes on after its end")
+		return nil, errors.New("there is data after the end of the JSON object")
 	}
 	return f, nil
 }
 
 func notJSON(err error) error { return fmt.Errorf("the body is not JSON: %w", err) }
 
-// check holds the form against the fields it must and may have.
+// check compares the form with the fields that it must and may have.
 func (f *form) check(fields []field) error {
 	for _, name := range f.names {
 		i := slices.IndexFunc(fields, func(known field) bool { return known.name == name })
 		if i < 0 {
-			return fmt.Errorf("field %q does not belong into this request", name)
+			return fmt.Errorf("field %q is not part of this request", name)
 		}
 		if k := fields[i].kind; !k.is(f.values[name]) {
 			return fmt.Errorf("field %q must be %s", name, k.name)

@@ -16,21 +16,21 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// OpenServer returns a new server whose account is kept in the file at path, which it
-// creates if there is none. What changed the account in earlier runs happens again at its
-// own times, so that the account is what it would be had the server run all along: what
-// was due in between has happened, and ids, addresses and passwords are the same.
+// OpenServer returns a new server that keeps its account in the file at path, and creates
+// the file if there is none. The changes of earlier runs are made again, at their own
+// times. So the account is as if the server had never stopped: everything that was due
+// in between has happened, and ids, addresses and passwords are the same.
 //
-// The file has a line of JSON for each change: a request that was executed, or is yet to
-// be ([CommitLate]), and each call of [Server.AddOrder], [Server.SetBalance] and
+// The file has a line of JSON for each change: a request that was executed, or will be
+// ([CommitLate]), and each call of [Server.AddOrder], [Server.SetBalance] and
 // [Server.SetPrice]. It does not contain the API key or a password. Options, faults and
-// received requests are not kept: give the same options each time. A balance that comes
-// out differently is an error, and so is a damaged file, except for an incomplete last
-// line, which is dropped.
+// received requests are not kept: use the same options each time. OpenServer
+// returns an error if the balance differs from that of the earlier runs, or if the file is
+// damaged. An incomplete last line is dropped.
 //
 // A change that cannot be written does not happen: the request is refused with error
 // code 35, and AddOrder, SetBalance and SetPrice panic. Only one server at a time may use
-// the file, which OpenServer does not check.
+// the file. OpenServer does not check that.
 func OpenServer(path string, opts ...Option) (*Server, error) {
 	s := NewServer(opts...)
 	h, lines, err := openHistory(path)
@@ -50,7 +50,7 @@ type change struct {
 	At       time.Time      `json:"at"`
 	Op       string         `json:"op"`
 	Balance  string         `json:"balance"`           // before it
-	Body     jsontext.Value `json:"body"`              // of the request, or what the method was given
+	Body     jsontext.Value `json:"body"`              // of the request, or the argument of the method
 	InPart   bool           `json:"inPart,omitzero"`   // only half of an extension was executed
 	CommitAt time.Time      `json:"commitAt,omitzero"` // of what is executed later
 }
@@ -62,7 +62,7 @@ const (
 	setPrice   = "SetPrice"
 )
 
-// newPrice is what [Server.SetPrice] was given.
+// newPrice is the arguments of [Server.SetPrice].
 type newPrice struct {
 	ProxyType youproxy.ProxyType `json:"proxyType"`
 	Amount    decimal.Decimal    `json:"amount"`
@@ -74,7 +74,7 @@ func (c *call) changes() bool {
 	return known && !c.outside && strings.HasPrefix(c.op, "POST ") && !strings.HasPrefix(c.op, "POST /calculate/")
 }
 
-// carryOut answers a call of an endpoint, and keeps what it changes.
+// carryOut answers a call of an endpoint, and records what it changes.
 func (s *Server) carryOut(a *account, c *call) (document any, err error) {
 	answer := endpoints[c.op].answer
 	if !c.changes() {
@@ -88,8 +88,8 @@ func (s *Server) carryOut(a *account, c *call) (document any, err error) {
 	return document, err
 }
 
-// keepChange keeps a change that no request made and that is about to happen. The
-// returned function says whether it did.
+// keepChange records a change that is about to happen without a request. Its result must
+// be called with whether it happened.
 func (s *Server) keepChange(a *account, op string, value any) (end func(happened bool)) {
 	if s.history == nil {
 		return func(bool) {}

@@ -46,99 +46,112 @@ func state(t *testing.T, s *youproxytest.Server) string {
 	return strings.Join(append(lines, s.Balance().String(), list, codes), "\n")
 }
 
-// TestAnAccountIsKept runs one server all along, and another that is stopped after each
-// step. Both must have the same account.
-func TestAnAccountIsKept(t *testing.T) {
-	order := func(o youproxytest.Order) func(*testing.T, *youproxytest.Server) {
-		return func(_ *testing.T, s *youproxytest.Server) { s.AddOrder(o) }
+// step changes an account.
+type step func(t *testing.T, s *youproxytest.Server)
+
+func ordered(o youproxytest.Order) step {
+	return func(_ *testing.T, s *youproxytest.Server) { s.AddOrder(o) }
+}
+
+func requested(op, body string) step {
+	return func(t *testing.T, s *youproxytest.Server) { send(t, s, op, body) }
+}
+
+func failed(f youproxytest.Fault, op, body string) step {
+	return func(t *testing.T, s *youproxytest.Server) {
+		s.Inject(op, f)
+		lose(t, s, op, body)
 	}
-	request := func(op, body string) func(*testing.T, *youproxytest.Server) {
-		return func(t *testing.T, s *youproxytest.Server) { send(t, s, op, body) }
-	}
-	faulty := func(f youproxytest.Fault, op, body string) func(*testing.T, *youproxytest.Server) {
-		return func(t *testing.T, s *youproxytest.Server) {
-			s.Inject(op, f)
-			lose(t, s, op, body)
-		}
-	}
+}
+
+// keptAccount is how an account changes.
+type keptAccount struct {
+	opts  []youproxytest.Option
+	steps []step
+	wait  time.Duration // after each
+	want  string        // in the state
+}
+
+func keptAccounts() map[string]keptAccount {
 	ipv4 := youproxytest.Order{ProxyType: "IPv4", Country: "USA", Quantity: 3}
 	twoIDs := `{"proxyType": "IPv4", "ipAddressIds": ["1111111111111111111", "1111111111111111112"], "rentPeriodDays": 30}`
-	for name, test := range map[string]struct {
-		opts  []youproxytest.Option
-		steps []func(*testing.T, *youproxytest.Server)
-		wait  time.Duration // after each
-		want  string        // in the state
-	}{
+	return map[string]keptAccount{
 		"every type": {
-			steps: []func(*testing.T, *youproxytest.Server){
-				order(ipv4),
-				order(youproxytest.Order{ProxyType: "IPv6", Country: "DEU", Quantity: 3, Protocol: "SOCKS"}),
-				order(youproxytest.Order{ProxyType: "MOBILE", Country: "GBR", Quantity: 1, ID: "own", Number: "mine"}),
-				request("POST /order", ipv4Body),
+			steps: []step{
+				ordered(ipv4),
+				ordered(youproxytest.Order{ProxyType: "IPv6", Country: "DEU", Quantity: 3, Protocol: "SOCKS"}),
+				ordered(youproxytest.Order{ProxyType: "MOBILE", Country: "GBR", Quantity: 1, ID: "own", Number: "mine"}),
+				requested("POST /order", ipv4Body),
 			},
 			wait: time.Second,
 			want: "1111111111111111118",
 		},
 		"promo codes": {
 			opts: []youproxytest.Option{youproxytest.WithPromoCode("TENTH", 10)},
-			steps: []func(*testing.T, *youproxytest.Server){
-				request("POST /order", edit(ipv4Body, `"USA"`, `"USA", "promoCode": "TENTH"`)),
-				request("POST /order", edit(ipv4Body, `"USA"`, `"USA", "promoCode": "TENTH"`)),
+			steps: []step{
+				requested("POST /order", edit(ipv4Body, `"USA"`, `"USA", "promoCode": "TENTH"`)),
+				requested("POST /order", edit(ipv4Body, `"USA"`, `"USA", "promoCode": "TENTH"`)),
 			},
 			want: `"countUses": 2`,
 		},
 		"an end between runs": {
-			steps: []func(*testing.T, *youproxytest.Server){
-				order(ipv4), request("POST /order", ipv4Body),
+			steps: []step{
+				ordered(ipv4), requested("POST /order", ipv4Body),
 			},
 			wait: 31 * day,
 			want: `"IPv4": []`,
 		},
 		"automatic extensions between runs, until the money is spent": {
 			opts: []youproxytest.Option{youproxytest.WithBalance(youproxy.MustMoney("2 USD"))},
-			steps: []func(*testing.T, *youproxytest.Server){
-				order(ipv4), request("POST /extend/auto", autoBody), order(ipv4),
+			steps: []step{
+				ordered(ipv4), requested("POST /extend/auto", autoBody), ordered(ipv4),
 				func(_ *testing.T, s *youproxytest.Server) { s.SetBalance(youproxy.MustMoney("50 USD")) }, // too late
 			},
 			wait: 29 * day,
 			want: "50 USD",
 		},
 		"a late commit between runs": {
-			steps: []func(*testing.T, *youproxytest.Server){
-				faulty(youproxytest.CommitLate, "POST /order", ipv4Body), request("POST /order", ipv4Body),
+			steps: []step{
+				failed(youproxytest.CommitLate, "POST /order", ipv4Body), requested("POST /order", ipv4Body),
 			},
 			wait: 40 * time.Second,
 			want: "NUMBER-112234",
 		},
 		"a lost reply": {
-			steps: []func(*testing.T, *youproxytest.Server){
-				faulty(youproxytest.DropAfterCommit, "POST /order", ipv4Body),
-				faulty(youproxytest.DropBeforeCommit, "POST /order", ipv4Body),
+			steps: []step{
+				failed(youproxytest.DropAfterCommit, "POST /order", ipv4Body),
+				failed(youproxytest.DropBeforeCommit, "POST /order", ipv4Body),
 			},
 			want: "98.69 USD",
 		},
 		"half of an extension": {
-			steps: []func(*testing.T, *youproxytest.Server){
-				order(ipv4), faulty(youproxytest.PartialExtensionDropped, "POST /extend", twoIDs),
+			steps: []step{
+				ordered(ipv4), failed(youproxytest.PartialExtensionDropped, "POST /extend", twoIDs),
 			},
 			want: "98.69 USD",
 		},
 		"new ids": {
 			opts: []youproxytest.Option{youproxytest.WithRenewedIDs()},
-			steps: []func(*testing.T, *youproxytest.Server){
-				order(ipv4), request("POST /extend", twoIDs), request("POST /extend", edit(twoIDs, "1111111111111111111", "1111111111111111114")),
+			steps: []step{
+				ordered(ipv4), requested("POST /extend", twoIDs), requested("POST /extend", edit(twoIDs, "1111111111111111111", "1111111111111111114")),
 			},
 			want: "NUMBER-112233-1",
 		},
 		"balance and prices": {
-			steps: []func(*testing.T, *youproxytest.Server){
+			steps: []step{
 				func(_ *testing.T, s *youproxytest.Server) { s.SetPrice("IPv4", decimal.RequireFromString("2.50")) },
 				func(_ *testing.T, s *youproxytest.Server) { s.SetBalance(youproxy.MustMoney("5.50 EUR")) },
-				request("POST /order", ipv4Body),
+				requested("POST /order", ipv4Body),
 			},
 			want: "3 EUR",
 		},
-	} {
+	}
+}
+
+// TestAnAccountIsKept runs one server all along, and another that is stopped after each
+// step. Both must have the same account.
+func TestAnAccountIsKept(t *testing.T) {
+	for name, test := range keptAccounts() {
 		t.Run(name, func(t *testing.T) {
 			c := newClock()
 			opts := append([]youproxytest.Option{youproxytest.WithClock(c.Now)}, test.opts...)

@@ -26,14 +26,14 @@ type ListShape struct {
 	// records have a "proxyType".
 	Flat bool
 	// GroupName returns the name of the list of a proxy type. Each type needs its own
-	// name. Where it is nil, the name is that of the type.
+	// name. If it is nil, the name is that of the type.
 	GroupName func(youproxy.ProxyType) string
 	// Orders wraps the records of an order in an object that has the "orderId",
 	// "orderNumber", "country", "dateStart" and "dateEnd" in their place. A record
 	// that ends before the last of its order keeps its own "dateEnd".
 	Orders bool
-	// OrdersKey is the name of the list of records in such an object. Where it is
-	// empty, the name is "ipAddresses".
+	// OrdersKey is the name of the list of records in such an object. If it is empty,
+	// the name is "ipAddresses".
 	OrdersKey string
 	// ShortNames writes "id" and "ip" in place of "ipAddressId" and "ipAddressIp".
 	ShortNames bool
@@ -48,15 +48,15 @@ type ListShape struct {
 	// such as [time.RFC3339], "2006-01-02T15:04:00Z07:00" for whole minutes, or
 	// [time.DateOnly] for days without a time and a zone. What the layout leaves out is
 	// cut off, not rounded. It can also be [EpochSeconds] or [EpochMillis], which write
-	// numbers. Where it is empty, dates have the form of those that the service
-	// documents: "2026-03-01T12:00:00.000+00:00".
+	// numbers. If it is empty, dates have the documented form of the service:
+	// "2026-03-01T12:00:00.000+00:00".
 	DateLayout string
-	// Zone is the time zone of the dates. Where it is nil, it is UTC.
+	// Zone is the time zone of the dates; nil means UTC.
 	Zone *time.Location
 	// Extra is added to every record, and replaces members of the same name.
 	Extra map[string]any
-	// Template is the whole reply as an example in which fields stand for the values of
-	// the account, and serves every form that the settings above have no word for:
+	// Template is an example of the whole reply, in which fields stand for the values of
+	// the account. It can describe forms that the settings above cannot:
 	//
 	//	{"success": true, "{group}": [{"id": "{orderId}", "number": "{orderNumber}",
 	//		"proxies": [{"id": "{ipAddressId}", "ip": "{ipAddressIp}", "port": "#{port}"}]}]}
@@ -66,37 +66,38 @@ type ListShape struct {
 	// {login}, {password}, {autoExtend}, {extendDays}, {mobileOperator} and
 	// {rotationTime} of an order; {ipAddressId}, {ipAddressIp}, {httpsPort},
 	// {socks5Port}, {port} and {rebootLink} of a proxy; or {count}, a number of proxies.
-	// A string that begins with # is written without quotes where that is JSON, such as
-	// a number. One that is a field without a value is null.
+	// A string that begins with # is written without quotes if the result is JSON, such as
+	// a number. A string that is one field without a value is written as null.
 	//
-	// An element of an array is written for each type, order or proxy that its fields
-	// are of, those of arrays inside of it aside; so is a member of an object, by the
-	// fields in its name. What is of an order, and has no field of a proxy at any depth,
-	// is written for the orders whose proxies are not ready yet, and what has one for
-	// all others. Outside of these, a field has a value where there is only one that
-	// it can be of.
+	// An element of an array is repeated for each type, order or proxy, depending on its
+	// fields. Fields of arrays inside it do not count. A member of an object is repeated
+	// in the same way, depending on the fields in its name. A part that is repeated for
+	// each order, and has a field of a proxy at any depth, is written for orders whose
+	// proxies are ready; without such a field it is written for those that are not ready
+	// yet. Elsewhere, a field has a value only if there is exactly one type, order or proxy
+	// that it can belong to.
 	//
-	// Of the other settings, only DateLayout, Zone and Sparse go with it. Sparse leaves
-	// out the members that are null for want of a value, or are empty.
+	// Of the other settings, only DateLayout, Zone and Sparse can be used with it. Sparse
+	// leaves out members that are empty, or null for lack of a value.
 	Template string
 }
 
-// What DateLayout can be for dates that are counted from the beginning of 1970 in UTC.
+// Values of DateLayout for dates that are counted from the beginning of 1970 in UTC.
 const (
 	EpochSeconds = "seconds since 1970"
 	EpochMillis  = "milliseconds since 1970"
 )
 
-// WithListShape sets the form in which GET /ipAddress writes its list. It panics
-// where [Server.SetListShape] does.
+// WithListShape sets the form in which GET /ipAddress writes its list. It panics if
+// [Server.SetListShape] would.
 func WithListShape(shape ListShape) Option {
 	compiled := shape.compile()
 	return func(s *Server) { s.account.shape = compiled }
 }
 
 // SetListShape sets the form in which GET /ipAddress writes its list from now on. It
-// panics where two groups have the same name, Extra cannot be written as JSON, the
-// Template cannot be read, or a setting is set that does not go with it.
+// panics if two groups have the same name, if Extra cannot be written as JSON, if the
+// Template cannot be read, or if a setting is set that cannot be used with it.
 func (s *Server) SetListShape(shape ListShape) {
 	compiled := shape.compile()
 	s.mu.Lock()
@@ -130,7 +131,7 @@ func (shape ListShape) compile() listShape {
 		for _, t := range proxyTypes {
 			name := shape.GroupName(t)
 			if taken[name] {
-				panic(fmt.Sprintf("youproxytest: two groups of the list are named %q: give each proxy type its own", name))
+				panic(fmt.Sprintf("youproxytest: two groups of the list are named %q: each proxy type needs its own", name))
 			}
 			taken[name] = true
 			compiled.groups[t] = name
@@ -406,7 +407,7 @@ func (w *listWriter) object(name string, present bool, members func()) {
 	}
 }
 
-// id writes what a shape may give as a number.
+// id writes a value that a shape may write as a number.
 func (w *listWriter) id(name, value string) {
 	isNumber := strings.Trim(value, "0123456789") == "" && value != "" && (value[0] != '0' || len(value) == 1)
 	if isNumber && w.shape.NumericIDs {

@@ -11,8 +11,8 @@ import (
 
 // Inject makes requests of op, such as "POST /order", fail. Each fault is used up by
 // one request, in order, after the faults that were injected before. [Server.Pending]
-// tells which were not used up. Inject panics where the server has no such operation,
-// or a fault is not one of this package.
+// returns those that were not used up. Inject panics if the server has no such operation,
+// or if a fault is not one of this package.
 func (s *Server) Inject(op string, list ...Fault) {
 	queue := make([]mishap, len(list))
 	for i, f := range list {
@@ -26,8 +26,8 @@ func (s *Server) Inject(op string, list ...Fault) {
 
 // Refuse makes the server refuse requests of op, such as "POST /order", with error
 // codes of the service. Each code is used up by one request, which is not executed.
-// Codes and the faults of [Server.Inject] wait in the same queue. Refuse panics where
-// the server has no such operation.
+// Codes and the faults of [Server.Inject] wait in the same queue. Refuse panics if the
+// server has no such operation.
 func (s *Server) Refuse(op string, codes ...int) {
 	queue := make([]mishap, len(codes))
 	for i, code := range codes {
@@ -39,7 +39,7 @@ func (s *Server) Refuse(op string, codes ...int) {
 // Operations returns the operations of the server, such as "POST /order", sorted.
 func Operations() []string { return slices.Sorted(maps.Keys(endpoints)) }
 
-// mishap is what befalls one request: a fault or a refusal, or nothing.
+// mishap is what happens to one request: a fault or a refusal, or neither.
 type mishap struct {
 	fault   Fault
 	refusal *refusal
@@ -92,13 +92,13 @@ func WithCommitDelay(d time.Duration) Option {
 	return func(s *Server) { s.commitDelay = d }
 }
 
-// lateCall is a call that is executed at a later moment, see [Server.look].
+// lateCall is a call that is executed later, see [Server.look].
 type lateCall struct {
 	at   time.Time
 	call *call
 }
 
-// postpone executes a call later, if there is anything to execute.
+// postpone executes a call later, if it can change anything.
 func (s *Server) postpone(c *call) {
 	if !c.changes() || s.checkCaller(c) != nil || c.checkForm(nil) != nil {
 		return

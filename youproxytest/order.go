@@ -23,17 +23,17 @@ type Order struct {
 	Protocol       youproxy.Protocol // of IPv6
 	MobileOperator string            // of MOBILE
 	RotationTime   int               // of MOBILE, in seconds; 0 for changes by the reboot link alone
-	Price          youproxy.Money    // of all of it, discount taken off
+	Price          youproxy.Money    // in total, after the discount
 	PromoCode      string            // as it was sent, valid or not
 	CreatedAt      time.Time
 }
 
-// placedOrder is an order and what came of it.
+// placedOrder is an order and its proxies.
 type placedOrder struct {
 	Order
 
 	ips        []IPAddress
-	proxies    []*soldProxy // the same, where they work
+	proxies    []*soldProxy // of WithProxies
 	renumbered int          // times, see WithRenewedIDs
 }
 
@@ -53,8 +53,9 @@ func (s *Server) Orders() []Order {
 // returns it as it was added. Nothing is charged. Proxy type, country and quantity
 // are required. The other fields have defaults: the present time, the shortest rent
 // period, authorisation by login, protocol HTTP, and the first operator and rotation
-// time of the country; 0 is no rotation time here. AddOrder panics where the type is not sold in the country, a
-// field is invalid, the ID or Number is taken, or its proxies cannot work.
+// time of the country; 0 is not a rotation time here. AddOrder panics if the type is not
+// sold in the country, if a field is invalid, if the ID or Number is taken, or if the
+// proxies cannot work.
 func (s *Server) AddOrder(o Order) Order {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +73,7 @@ func (s *Server) AddOrder(o Order) Order {
 	return placed.Order
 }
 
-// complete chooses what an order leaves open.
+// complete sets the fields that an order leaves empty.
 func (o *Order) complete(now time.Time) {
 	if o.CreatedAt.IsZero() {
 		o.CreatedAt = now
@@ -100,7 +101,7 @@ func (o *Order) complete(now time.Time) {
 	}
 }
 
-// checkOrder tells what is wrong with an order that is to be added, or nothing.
+// checkOrder returns what is wrong with an order that is to be added, or "".
 func (a *account) checkOrder(o *Order) string {
 	switch {
 	case !o.ProxyType.Valid():
@@ -108,13 +109,13 @@ func (a *account) checkOrder(o *Order) string {
 	case !sells(o.ProxyType, o.Country):
 		return fmt.Sprintf("%s is not sold in country %q", o.ProxyType, o.Country)
 	case o.Quantity < 1:
-		return fmt.Sprintf("the quantity is %d: give 1 or more", o.Quantity)
+		return fmt.Sprintf("the quantity is %d: it must be 1 or more", o.Quantity)
 	case o.RentPeriodDays < 1:
-		return fmt.Sprintf("the rent period is %d days: give 1 or more", o.RentPeriodDays)
+		return fmt.Sprintf("the rent period is %d days: it must be 1 or more", o.RentPeriodDays)
 	case !o.AuthType.Valid():
 		return fmt.Sprintf("authorisation type %q does not exist", o.AuthType)
 	case o.AuthIP.IsValid() != (o.AuthType == youproxy.AuthTypeIP):
-		return "AuthIP goes with AuthType IP, and only with it"
+		return "AuthIP is needed with AuthType IP, and not allowed with another"
 	case o.ProxyType == youproxy.ProxyTypeIPv6 && !o.Protocol.Valid():
 		return fmt.Sprintf("protocol %q does not exist", o.Protocol)
 	case o.ProxyType == youproxy.ProxyTypeMobile && !hasOperator(o.Country, o.MobileOperator):
@@ -127,7 +128,7 @@ func (a *account) checkOrder(o *Order) string {
 	return ""
 }
 
-// place writes an order down, names it where it has no name yet, and makes its
+// place records an order, sets its number and id if they are empty, and creates its
 // proxies.
 func (a *account) place(o Order) (*placedOrder, error) {
 	for n := len(a.orders); o.Number == ""; n++ {
@@ -186,7 +187,7 @@ func calculateOrder(a *account, c *call) (any, error) {
 	return a.quote(t.proxyType, p, append(t.doubts(), a.doubts(p)...)), nil
 }
 
-// quote answers the question for a price.
+// quote returns the reply to a question for a price.
 func (a *account) quote(t youproxy.ProxyType, p price, doubts []refusal) any {
 	left := a.funds()
 	quote := quoteReply{

@@ -23,11 +23,10 @@ func WithTotalBesidePrice() Option {
 }
 
 // SetPrice sets the price of one proxy of a type for 30 days, in the currency of the
-// balance. SetPrice panics where the server does not sell the type, or the amount is
-// negative.
+// balance. SetPrice panics if the server does not sell the type, or if the amount is negative.
 func (s *Server) SetPrice(t youproxy.ProxyType, amount decimal.Decimal) {
 	if _, ok := tariffs[t]; !ok || amount.IsNegative() {
-		panic(fmt.Sprintf("youproxytest: a price of %s for proxy type %q: give one that is not negative, for a type that is sold", amount, t))
+		panic(fmt.Sprintf("youproxytest: a price of %s for proxy type %q: it must not be negative, and the type must be on sale", amount, t))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +35,7 @@ func (s *Server) SetPrice(t youproxy.ProxyType, amount decimal.Decimal) {
 	a.prices[t] = amount
 }
 
-// taxed is what [WithTotalBesidePrice] makes of 100.
+// taxed is 100 with the tax of [WithTotalBesidePrice].
 const taxed = 120
 
 // price is what an order or an extension costs.
@@ -75,8 +74,7 @@ func (a *account) price(t youproxy.ProxyType, quantity, days int, promoCode *str
 	return p
 }
 
-// doubts tells whether the money does not suffice, which is only a warning where
-// the price is asked.
+// doubts returns a refusal if the balance is too low. In a quote it is only a warning.
 func (a *account) doubts(p price) []refusal {
 	if p.total.GreaterThan(a.balance.Amount) {
 		return []refusal{*refusalOf(16)}

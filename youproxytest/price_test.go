@@ -102,7 +102,7 @@ func TestSetPrice(t *testing.T) {
 	assert.Contains(t, reply, `"price": 1.5,`)
 	_, _, _ = send(t, s, "POST /order", ipv4Body)
 	assert.Equal(t, "98.5 USD", s.Balance().String())
-	assert.PanicsWithValue(t, `youproxytest: a price of -1 for proxy type "IPv4": give one that is not negative, for a type that is sold`, func() {
+	assert.PanicsWithValue(t, `youproxytest: a price of -1 for proxy type "IPv4": it must not be negative, and the type must be on sale`, func() {
 		s.SetPrice(youproxy.ProxyTypeIPv4, decimal.NewFromInt(-1))
 	})
 	assert.Panics(t, func() { s.SetPrice("ipv4", decimal.NewFromInt(1)) })

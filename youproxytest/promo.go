@@ -13,8 +13,8 @@ import (
 type PromoCode struct {
 	Code         string
 	Percent      int               // off the price, 0 to 100
-	Start        time.Time         // zero: it has always begun
-	End          time.Time         // zero: it never ends
+	Start        time.Time         // zero if it has no beginning
+	End          time.Time         // zero if it has no end
 	Descriptions map[string]string // by locale, such as "en"
 }
 
@@ -25,12 +25,12 @@ func WithPromoCode(code string, percent int) Option {
 
 // WithPromoCodes adds promo codes to the account. From Start to End, both included,
 // they are VALID, by the clock of the server; otherwise they are NO_VALID, which is
-// not an error. A code that was added before is replaced. WithPromoCodes panics where
+// not an error. A code that was added before is replaced. WithPromoCodes panics if
 // a discount is not 0 to 100 percent.
 func WithPromoCodes(list ...PromoCode) Option {
 	for _, p := range list {
 		if p.Percent < 0 || p.Percent > 100 {
-			panic(fmt.Sprintf("youproxytest: the discount of %q is %d percent: give 0 to 100", p.Code, p.Percent))
+			panic(fmt.Sprintf("youproxytest: the discount of %q is %d percent: it must be 0 to 100", p.Code, p.Percent))
 		}
 	}
 	return func(s *Server) {
@@ -45,7 +45,7 @@ func WithPromoCodes(list ...PromoCode) Option {
 	}
 }
 
-// promoCode is a promo code with what became of it.
+// promoCode is a promo code and how often it was used.
 type promoCode struct {
 	PromoCode
 
@@ -61,13 +61,12 @@ func (a *account) promoCode(code string) *promoCode {
 	return a.promoCodes[i]
 }
 
-// holds reports whether the promo code is valid at a moment.
+// holds reports whether the promo code is valid at a time.
 func (p *promoCode) holds(at time.Time) bool {
 	return !at.Before(p.Start) && (p.End.IsZero() || !at.After(p.End))
 }
 
-// redeem returns what a promo code that was sent does: the code itself where it is
-// valid, and its status.
+// redeem returns the promo code that was sent, or nil if it is not valid, and its status.
 func (a *account) redeem(code *string) (*promoCode, *string) {
 	if code == nil {
 		return nil, nil
@@ -113,10 +112,10 @@ func refusePromoCodes(_ *account, _ funds, why *refusal) any {
 	return promoCodesReply{Error: why}
 }
 
-// dateLayout is how the service writes a moment, which is in UTC.
+// dateLayout is how the service writes a time, which is in UTC.
 const dateLayout = "2006-01-02T15:04:05.000-07:00"
 
-// date writes a moment as the service does; nil for none.
+// date returns a time as the service writes it, or nil for none.
 func date(t time.Time) *string {
 	if t.IsZero() {
 		return nil

@@ -18,22 +18,21 @@ import (
 )
 
 // WithProxies makes the proxies of the account work. Each listens on loopback, at the
-// host and the ports that the list shows, and forwards what it gets: over HTTP, with
-// CONNECT or whole URLs, and over SOCKS5, each at its port.
+// host and the ports that the list shows, and forwards requests: over HTTP, with CONNECT
+// or whole URLs, and over SOCKS5, each at its port.
 //
-// A proxy works as long as the list shows it, by the clock of the server, and takes the
+// A proxy works as long as the list shows it, by the clock of the server, and accepts the
 // login it was sold with. Before and after, and for other logins, it answers 407, or
-// refuses the login over SOCKS5. What began before the end of the rent period goes on.
-// A proxy that is authorised by IP takes callers without a login: all that can reach it
-// are on this machine, and count as the IP address of the order.
+// refuses the login over SOCKS5. A request or a tunnel that began before the end of the
+// rent period goes on. A proxy that is authorised by IP accepts callers without a login:
+// all callers are on this machine, and count as the IP address of the order.
 //
 // The hosts are 127.0.0.2, 127.0.0.3 and so on, and a proxy reaches other servers on
-// this machine from its host, so that these can tell the proxies apart. Where the system
-// has no such addresses, as macOS, the host is 127.0.0.1. Ports are free ones, and so
-// not the same in every run.
+// this machine from its host, so that they can distinguish the proxies. On systems without
+// such addresses, such as macOS, the host is 127.0.0.1. The ports differ from run to run.
 //
-// Each port is a socket from the order until [Server.Close]: 2000 for an order of 1000
-// proxies that speak both. An order for which there are no sockets left is refused with
+// Each port is a socket from the order until [Server.Close]: 2000 sockets for an order of
+// 1000 proxies that speak both. If there are too few sockets, the order is refused with
 // error code 35, and costs nothing.
 //
 // A real socket hangs in a [testing/synctest] bubble, so NewServer panics there.
@@ -52,8 +51,8 @@ func WithProxies() Option {
 
 // ProxyRequests returns how many requests and tunnels each proxy of [WithProxies] has
 // accepted: each request for a whole URL, each CONNECT and each SOCKS5 connection.
-// Proxies that have accepted none are not in the map, so that its length is the number
-// of proxies that were used.
+// Proxies that have accepted none are not in the map, so its length is the number of
+// proxies that were used.
 func (s *Server) ProxyRequests() map[youproxy.IPAddressID]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,12 +73,12 @@ type ProxyFault uint8
 const (
 	// ProxyDown makes a proxy refuse connections, and drop those that it has.
 	ProxyDown ProxyFault = iota + 1
-	// ProxyRefusesLogin makes a proxy refuse every request as if its login was wrong.
+	// ProxyRefusesLogin makes a proxy refuse every request as if its login were wrong.
 	ProxyRefusesLogin
 )
 
 // BreakProxy makes a proxy of [WithProxies] fail from now on. The account and the list
-// do not change. It panics where the account does not have the proxy, or there is no such
+// do not change. It panics if the account does not have the proxy, or if there is no such
 // fault.
 func (s *Server) BreakProxy(id youproxy.IPAddressID, f ProxyFault) {
 	s.mu.Lock()
@@ -103,7 +102,7 @@ func (s *Server) BreakProxy(id youproxy.IPAddressID, f ProxyFault) {
 	}
 }
 
-// proxies is all that is of [WithProxies].
+// proxies is the state of [WithProxies].
 type proxies struct {
 	server    *Server
 	look      func() *account // of the server; a method would refer to endpoints, which refers to this
@@ -126,10 +125,10 @@ type soldProxy struct {
 
 	down     bool       // guarded by the mutex of proxies
 	requests int        // guarded by the mutex of the server
-	fault    ProxyFault // the same
+	fault    ProxyFault // likewise
 }
 
-// start makes the proxies of an order work, all or none, and sets where they are. The
+// start makes the proxies of an order work, all or none, and sets their addresses. The
 // caller holds the mutex of the server.
 func (p *proxies) start(ips []IPAddress) (list []*soldProxy, err error) {
 	defer func() {
@@ -238,7 +237,7 @@ func tunnel(client net.Conn, early io.Reader, target net.Conn) {
 	_, _ = client.Close(), target.Close()
 }
 
-// carry copies until the end of from, and tells to of it.
+// carry copies until the end of from, and then ends to.
 func carry(to net.Conn, from io.Reader) {
 	_, err := io.Copy(to, from)
 	half, ok := to.(interface{ CloseWrite() error })
@@ -312,7 +311,7 @@ func (p *soldProxy) mute() {
 }
 
 // drop closes the connections of one proxy, or of all where that is nil, for good: first
-// those with clients, which would be told that the target is gone.
+// those with clients, which would be told otherwise that the target is gone.
 func (p *proxies) drop(one *soldProxy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -24,6 +24,7 @@ import (
 
 	"github.com/youproxy-go/youproxy"
 	"github.com/youproxy-go/youproxy/internal/listshapes"
+	"github.com/youproxy-go/youproxy/internal/long"
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
@@ -422,7 +423,11 @@ func TestBreakProxy(t *testing.T) {
 // target is gone.
 func TestAProxyGoesDownInSilence(t *testing.T) {
 	page := website(t, tellCaller)
-	for range 20 {
+	rounds := 3
+	if long.Run() {
+		rounds = 20
+	}
+	for range rounds {
 		s, one, _ := newProxies(t)
 		var asking sync.WaitGroup
 		var asked atomic.Int64

@@ -13,13 +13,13 @@ import (
 )
 
 // Request is a request that the server received. It does not contain the API key,
-// which is replaced by *** wherever it was.
+// which is replaced by ***.
 type Request struct {
 	Op     string // method and path below the key, such as "POST /order"
 	Query  url.Values
 	Header http.Header
 	Body   []byte
-	Fault  Fault // that the request met; 0 for none, and where Refuse refused it
+	Fault  Fault // that the request met; 0 for none, and if Refuse refused it
 	Cached bool  // the Cache answered it in place of the service
 }
 
@@ -37,7 +37,7 @@ func (s *Server) Requests() []Request {
 	return list
 }
 
-// apiPath stands before the API key.
+// apiPath is what comes before the API key.
 const apiPath = "/client/api/v1/"
 
 // maxBody bounds what is read of a request.
@@ -61,7 +61,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	now := s.now()
-	s.tellTime(w.Header(), now)
+	s.setDate(w.Header(), now)
 	c := s.call(r, body)
 	m, cached := s.record(c, r, now)
 	fault, _ := m.fault.kind()
@@ -94,7 +94,7 @@ func (s *Server) enter() bool {
 	return !s.over
 }
 
-// call is what of a request its answer depends on.
+// call is the parts of a request on which its answer depends.
 type call struct {
 	key, op     string
 	outside     bool // of the API
@@ -137,8 +137,8 @@ func callerOf(r *http.Request) netip.Addr {
 	return from.Addr().Unmap().WithZone("")
 }
 
-// record notes a request, and returns the mishap that it meets, or the reply to it
-// that the cache has, if there is one.
+// record records a request, and returns the mishap that it meets, or the reply from the
+// cache, if there is one.
 func (s *Server) record(c *call, r *http.Request, now time.Time) (m mishap, cached *reply) {
 	noted := Request{
 		Op:     c.op,

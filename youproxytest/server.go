@@ -18,28 +18,28 @@
 // period ends. Extensions move that end. Where automatic extension is on, the server
 // extends proxies by itself, as long as there is enough money. [Server.AddOrder] puts
 // an order into the account without a request. Nothing runs in the background:
-// whenever the account is looked at, everything that was due by then has happened.
+// whenever the account is read, everything that was due by then has happened.
 // The same calls produce the same ids, addresses and passwords. [OpenServer] keeps the
 // account in a file, from one run to the next.
 //
 // # Proxies
 //
-// The addresses in the list lead nowhere. With [WithProxies] they lead to forward
-// proxies on loopback, so that a test can send requests through what it bought:
+// The addresses in the list are not reachable. With [WithProxies] they are those of
+// forward proxies on loopback, so that a test can send requests through what it bought:
 // [Server.ProxyRequests] returns which proxies were used, and [Server.BreakProxy] makes
 // one fail.
 //
 // # Time
 //
 // The server has a clock ([WithClock], [WithClockSkew]), [time.Now] by default, and
-// every reply tells its time in the Date header. A clock that differs from the
-// client's is fine if it runs along with it.
+// every reply has its time in the Date header. The clock may differ from the client's, if
+// both run at the same rate.
 //
 // # Looking inside
 //
 // [Server.Orders], [Server.Extensions], [Server.IPAddresses] and [Server.Balance]
-// return what was executed, whatever the client was told. [Server.Requests] returns
-// what was received.
+// return what was executed, even if the client received another reply, or none.
+// [Server.Requests] returns what was received.
 //
 // # Strictness
 //
@@ -56,18 +56,18 @@
 //
 //	require.Empty(t, server.Pending())
 //
-// to see that all of them came about.
+// to check that all of them were used up.
 //
 // # Other services
 //
 // Much of the service is not documented, and a client should work with whatever it
 // turns out to be. [WithListShape] sets the form of the list of proxies and of its
 // dates, down to a template of the whole reply. [WithRotateByLink] lets mobile proxies
-// rotate by a link alone. [WithPricePerProxy] and [WithTotalBesidePrice] change what a price is,
-// [Server.SetPrice] changes prices,
-// [WithNullBalances] what is told of the balance. [WithExtensionEnd] and
-// [WithRenewedIDs] change what an extension does. [WithCache] puts a cache between
-// the client and the service, and [WithoutDate] leaves out the time of replies.
+// rotate by a link alone. [WithPricePerProxy] and [WithTotalBesidePrice] change what a
+// price means, [Server.SetPrice] changes prices, and [WithNullBalances] leaves out
+// balances. [WithExtensionEnd] and [WithRenewedIDs] change what an extension does.
+// [WithCache] puts a cache between the client and the service, and [WithoutDate] leaves
+// out the time of replies.
 //
 // # What is made up
 //
@@ -76,8 +76,8 @@
 // the replies of GET /proxyType and /mobileOperator; the records of GET /ipAddress;
 // which error code a request gets where several fit; and the messages of codes for
 // which the documentation has none. A price is the price of 30 days in proportion to
-// the days, rounded up to cents. An order takes up to 1000 proxies. A goal is refused
-// where it is blank or contains the word spam.
+// the days, rounded up to cents. An order may be for up to 1000 proxies. A goal is refused
+// if it is blank or contains the word spam.
 package youproxytest
 
 import (
@@ -104,7 +104,7 @@ const memoryURL = "http://127.0.0.1"
 // it with [NewServer] or [OpenServer], and call [Server.Close] when it is no longer needed.
 type Server struct {
 	apiKey      string
-	keys        *regexp.Regexp   // the key as it may stand in a text; nil for an empty key
+	keys        *regexp.Regexp   // finds the key in a string; nil for an empty key
 	allowed     []netip.Prefix   // callers; nil for all
 	clock       func() time.Time // see now
 	skew        time.Duration
@@ -166,7 +166,7 @@ func WithBalance(m youproxy.Money) Option {
 }
 
 // WithAllowedIPs refuses callers from all other addresses with error code 3. Requests
-// over [Server.Transport] come from 127.0.0.1. Without any prefix nobody is allowed.
+// over [Server.Transport] come from 127.0.0.1. Without a prefix, all callers are refused.
 func WithAllowedIPs(prefixes ...netip.Prefix) Option {
 	return func(s *Server) { s.allowed = append([]netip.Prefix{}, prefixes...) }
 }
@@ -175,8 +175,8 @@ func WithAllowedIPs(prefixes ...netip.Prefix) Option {
 func (s *Server) APIKey() string { return s.apiKey }
 
 // URL returns the base URL of the server on loopback, such as
-// "http://127.0.0.1:40001". The first call starts the listener. URL panics where that
-// is not possible.
+// "http://127.0.0.1:40001". The first call starts the listener. URL panics if that is
+// not possible.
 func (s *Server) URL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +184,7 @@ func (s *Server) URL() string {
 		return s.url
 	}
 	if s.over {
-		panic("youproxytest: the server is closed: ask for its URL before")
+		panic("youproxytest: the server is closed: call URL before Close")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -253,12 +253,12 @@ func (s *Server) Close() {
 	})
 }
 
-// serve answers what comes in through l. The caller holds mu.
+// serve answers the requests that l accepts. The caller holds mu.
 func (s *Server) serve(l net.Listener) {
 	s.serving.Go(func() {
 		err := s.http.Serve(l)
 		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			panic("youproxytest: the server broke down: " + err.Error())
+			panic("youproxytest: the server failed: " + err.Error())
 		}
 	})
 }

@@ -129,7 +129,7 @@ func (r *socksReader) bytes(n int) []byte {
 	return b
 }
 
-// text reads a length, and as many bytes.
+// text reads a length, and a string of that length.
 func (r *socksReader) text() string { return string(r.bytes(int(r.bytes(1)[0]))) }
 
 func (r *socksReader) address(size int) string {

@@ -13,8 +13,8 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// level says of what there is a value in a reply: one in all, or one for each proxy
-// type, order or proxy.
+// level is how often a value is in a reply: once, or once for each proxy type, order or
+// proxy.
 type level int
 
 const (
@@ -24,8 +24,8 @@ const (
 	ofProxy
 )
 
-// templateField is what a field of a template stands for. read returns "" where there is
-// nothing.
+// templateField is what a field of a template stands for. read returns "" if there is no
+// value.
 type templateField struct {
 	level level
 	read  func(ip *IPAddress, shape *listShape) string
@@ -67,7 +67,7 @@ func positive(n int) string {
 	return strconv.Itoa(n)
 }
 
-// fieldPattern finds the fields in a text of a template.
+// fieldPattern finds the fields in a string of a template.
 var fieldPattern = regexp.MustCompile(`\{[A-Za-z0-9]+\}`)
 
 // templateNode is a value of a template.
@@ -89,7 +89,7 @@ func (m *templateMember) each() (at level, proxies bool) {
 	return m.name.level, m.name.proxies || m.value.proxies
 }
 
-// parseTemplate reads a template. It panics where that is not one JSON value, or has an
+// parseTemplate reads a template. It panics if that is not one JSON value, or has an
 // unknown field.
 func parseTemplate(text string) *templateNode {
 	dec := jsontext.NewDecoder(strings.NewReader(text), jsontext.AllowDuplicateNames(true))
@@ -98,7 +98,7 @@ func parseTemplate(text string) *templateNode {
 		if _, err = dec.ReadToken(); errors.Is(err, io.EOF) {
 			return &node
 		}
-		err = errors.New("it goes on after its end")
+		err = errors.New("there is data after its end")
 	}
 	panic("youproxytest: the template of the list cannot be read: " + err.Error())
 }
@@ -171,7 +171,7 @@ type listedOrder struct {
 	ips   []IPAddress
 }
 
-// scope is what the values of a part of the reply are of.
+// scope is the proxy types and orders to which a part of the reply belongs.
 type scope struct {
 	level  level
 	types  []youproxy.ProxyType
@@ -209,7 +209,7 @@ func (s scope) each(at level, proxies bool) []scope {
 	return list
 }
 
-// one returns the only one of a level that there is in the scope, or nil.
+// one returns the only type, order or proxy in the scope, or nil.
 func (s scope) one(at level) *IPAddress {
 	switch {
 	case at == ofType && len(s.types) == 1:
@@ -249,8 +249,8 @@ func (s scope) read(name string, shape *listShape) string {
 	return ""
 }
 
-// fill returns a text of the template with its fields filled in, and whether one of them
-// has no value.
+// fill returns a string of the template with its fields filled in, and reports whether one
+// of them has no value.
 func (n *templateNode) fill(s scope, shape *listShape) (filled string, lacking bool) {
 	filled = fieldPattern.ReplaceAllStringFunc(n.text, func(field string) string {
 		value := s.read(strings.Trim(field, "{}"), shape)

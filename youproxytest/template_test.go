@@ -69,41 +69,50 @@ func lacks(want, got any, at string) string {
 		if !ok {
 			return at + " is no object"
 		}
-		for name, value := range want {
-			if anID.MatchString(name) {
-				for other := range object {
-					if anID.MatchString(other) {
-						name = other
-					}
-				}
-			}
-			other, ok := object[name]
-			if !ok {
-				return at + " has no " + name
-			}
-			if lacking := lacks(value, other, at+"."+name); lacking != "" {
-				return lacking
-			}
-		}
+		return objectLacks(want, object, at)
 	case []any:
 		list, ok := got.([]any)
 		if !ok || len(want) == 0 && len(list) > 0 {
 			return at + " is no list, or is not empty"
 		}
-		for _, value := range want {
-			lacking := at + " is empty"
-			for _, other := range list {
-				if lacking = lacks(value, other, at+"[]"); lacking == "" {
-					break
+		return listLacks(want, list, at)
+	}
+	if got != nil && want != nil && fmt.Sprintf("%T", want) != fmt.Sprintf("%T", got) {
+		return fmt.Sprintf("%s is a %T in place of a %T", at, got, want)
+	}
+	return ""
+}
+
+func objectLacks(want, got map[string]any, at string) string {
+	for name, value := range want {
+		if anID.MatchString(name) {
+			for other := range got {
+				if anID.MatchString(other) {
+					name = other
 				}
 			}
-			if lacking != "" {
-				return lacking
+		}
+		other, ok := got[name]
+		if !ok {
+			return at + " has no " + name
+		}
+		if lacking := lacks(value, other, at+"."+name); lacking != "" {
+			return lacking
+		}
+	}
+	return ""
+}
+
+func listLacks(want, got []any, at string) string {
+	for _, value := range want {
+		lacking := at + " is empty"
+		for _, other := range got {
+			if lacking = lacks(value, other, at+"[]"); lacking == "" {
+				break
 			}
 		}
-	default:
-		if got != nil && want != nil && fmt.Sprintf("%T", want) != fmt.Sprintf("%T", got) {
-			return fmt.Sprintf("%s is a %T in place of a %T", at, got, want)
+		if lacking != "" {
+			return lacking
 		}
 	}
 	return ""
@@ -219,7 +228,7 @@ func TestTemplatesThatMakeNoSense(t *testing.T) {
 	for template, want := range map[string]string{
 		`{`:                   "youproxytest: the template of the list cannot be read: ",
 		`{"a": tru}`:          "youproxytest: the template of the list cannot be read: ",
-		`{} {}`:               "it goes on after its end",
+		`{} {}`:               "there is data after its end",
 		`{"a": ["{colour}"]}`: "there is no field {colour}",
 		`{"{colour}": 1}`:     "there is no field {colour}",
 	} {

@@ -9,7 +9,7 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// terms is what an order, or the question for its price, asks for.
+// terms is the content of an order, or of a question for its price.
 type terms struct {
 	proxyType youproxy.ProxyType
 	country   string
@@ -80,7 +80,7 @@ var commonFields = slices.Clip([]field{
 
 const maxQuantity = 1000
 
-// check returns the first reason for which the terms cannot even be priced.
+// check returns the first reason why the terms cannot be priced, or nil.
 func (t *terms) check() error {
 	switch {
 	case !t.proxyType.Valid():
@@ -103,8 +103,7 @@ func hasOperator(country, code string) bool {
 	return slices.ContainsFunc(operatorsIn(country), func(o operator) bool { return o.Code == code })
 }
 
-// checkAccess returns the first reason for which proxies that are priced cannot be
-// handed over.
+// checkAccess returns the first reason why nobody could use the proxies, or nil.
 func (t *terms) checkAccess() error {
 	if !t.authType.Valid() {
 		return refusalOf(10)
@@ -118,8 +117,8 @@ func (t *terms) checkAccess() error {
 	return nil
 }
 
-// doubts is what refuses an order, but is only a warning where its price is
-// asked. That the money does not suffice comes after it, see [account.doubts].
+// doubts returns the reasons to refuse an order, which are only warnings in a quote. A
+// balance that is too low comes after them, see [account.doubts].
 func (t *terms) doubts() []refusal {
 	if strings.TrimSpace(t.goal) == "" || strings.Contains(strings.ToLower(t.goal), "spam") {
 		return []refusal{*refusalOf(14)}
@@ -127,7 +126,7 @@ func (t *terms) doubts() []refusal {
 	return nil
 }
 
-// order returns the order that terms ask for that were checked.
+// order returns the order of terms that were checked.
 func (t *terms) order() Order {
 	o := Order{
 		ProxyType:      t.proxyType,

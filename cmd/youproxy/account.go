@@ -43,14 +43,14 @@ func (a *app) spender(opts ...youproxy.Option) (*youproxy.Client, error) {
 	return a.client(append(opts, youproxy.WithJournal(journal))...)
 }
 
-// openJournal opens the journal, and makes its folder.
+// openJournal opens the journal, and creates its folder.
 func (a *app) openJournal() (*filejournal.Journal, error) {
 	path, err := a.journalPath()
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("the journal has no folder, and nothing is spent without a journal: %w", err)
+		return nil, fmt.Errorf("the folder of the journal cannot be created, and nothing is spent without a journal: %w", err)
 	}
 	journal, err := filejournal.Open(path)
 	if err != nil {
@@ -96,7 +96,7 @@ func (a *app) key() (string, error) {
 	return key, nil
 }
 
-var errNoKey = usageError{errors.New("there is no API key: set YOUPROXY_API_KEY, or write it into a file with mode 0600 and name that with --key-file; --sandbox needs none")}
+var errNoKey = usageError{errors.New("there is no API key: set YOUPROXY_API_KEY, or write the key into a file with mode 0600 and name the file with --key-file; --sandbox needs no key")}
 
 // journalPath returns the file of the journal.
 func (a *app) journalPath() (string, error) {
@@ -116,7 +116,7 @@ func (a *app) journalPath() (string, error) {
 	return filepath.Join(folder, "journal.jsonl"), nil
 }
 
-// stateFolder returns the folder for what the program keeps.
+// stateFolder returns the folder in which the program keeps its files.
 func (a *app) stateFolder() (string, error) {
 	if folder := a.env("XDG_STATE_HOME"); folder != "" {
 		return filepath.Join(folder, "youproxy"), nil

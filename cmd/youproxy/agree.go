@@ -11,8 +11,8 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// agree shows the price, and asks. It returns an error where the answer is not yes, and
-// asks only where it can be.
+// agree shows the price, and asks for a yes if that can be the answer. It returns an error
+// if it cannot be, or is not.
 func (d *deal) agree(ctx context.Context) error {
 	quote, err := d.quote(ctx)
 	if err != nil {
@@ -43,7 +43,7 @@ func (d *deal) agree(ctx context.Context) error {
 	return nil
 }
 
-// show shows a quote to the person who is to say yes.
+// show shows a quote to the person who is asked.
 func (d *deal) show(q *youproxy.Quote) {
 	rows := [][]string{{"", plain(d.what)}, {"Price", q.Price.String()}}
 	if q.PromoCodeStatus != "" {
@@ -55,8 +55,8 @@ func (d *deal) show(q *youproxy.Quote) {
 	}
 }
 
-// largest returns the larger reading of the price: where one alone costs as much as all,
-// it may be the price of each.
+// largest returns the larger interpretation of the price: if one proxy alone costs as much
+// as all, it may be the price of each.
 func (d *deal) largest(ctx context.Context, q *youproxy.Quote) (youproxy.Money, error) {
 	if d.ofOne == nil || q.Price.Amount.IsZero() {
 		return q.Price, nil
@@ -74,11 +74,11 @@ func (d *deal) largest(ctx context.Context, q *youproxy.Quote) (youproxy.Money, 
 	}
 	each := q.Price
 	each.Amount = each.Amount.Mul(decimal.NewFromInt(int64(d.quantity)))
-	d.a.note("One alone costs as much, so the price may be that of each: %s for all.", each)
+	d.a.note("One alone costs as much, so this may be the price of each: %s for all.", each)
 	return each, nil
 }
 
-// check returns why the answer cannot be yes.
+// check returns why the answer cannot be yes, or nil.
 func (d *deal) check(q *youproxy.Quote, largest youproxy.Money) error {
 	limit := d.flags.maxPrice.Money
 	if err := checkTerms(q, d.promo); err != nil {
@@ -97,17 +97,17 @@ func (d *deal) check(q *youproxy.Quote, largest youproxy.Money) error {
 	return nil
 }
 
-// checkTerms returns why the service would not execute what it quoted, or not as it was
-// meant.
+// checkTerms returns why the service would not execute what it quoted, or not with the
+// promo code.
 func checkTerms(q *youproxy.Quote, promo bool) error {
 	if len(q.Warnings) > 0 {
 		causes := []error{youproxy.ErrQuoteWarning}
-		var texts []string
+		var warnings []string
 		for _, w := range q.Warnings {
 			causes = append(causes, w.Code)
-			texts = append(texts, fmt.Sprintf("%s (code %d)", plain(w.Message), int(w.Code)))
+			warnings = append(warnings, fmt.Sprintf("%s (code %d)", plain(w.Message), int(w.Code)))
 		}
-		return &refusal{"the service would not execute it: " + strings.Join(texts, ", ") + "; nothing was spent", causes}
+		return &refusal{"the service would not execute it: " + strings.Join(warnings, ", ") + "; nothing was spent", causes}
 	}
 	if promo && q.PromoCodeStatus != youproxy.PromoCodeValid {
 		return fmt.Errorf("%w: the full price of %s would be charged; nothing was spent", youproxy.ErrPromoCodeNotValid, q.Price)
@@ -115,7 +115,7 @@ func checkTerms(q *youproxy.Quote, promo bool) error {
 	return nil
 }
 
-// refusal is an error with a text of its own.
+// refusal is an error with a message of its own.
 type refusal struct {
 	text   string
 	causes []error

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"runtime/debug"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -17,13 +16,13 @@ import (
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-// app is one run of the program: its streams, its flags, and what they lead to.
+// app is one run of the program: its streams, its flags, and what it opens.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) string
 
-	asks bool // somebody can answer a question
+	asks bool // a person can answer a question
 	tty  bool // out is a terminal
 	live bool // err is a terminal
 
@@ -43,7 +42,7 @@ type app struct {
 func (a *app) run(ctx context.Context, args []string) (code int) {
 	defer func() {
 		if cause := recover(); cause != nil { // else Go exits with 2
-			a.note("youproxy: a mistake in the program: %v\n%s", cause, debug.Stack())
+			a.note("youproxy: there is a bug in the program: %v\n%s", cause, debug.Stack())
 			code = a.report(&mayBeSpent{errors.New("money may have been spent"), "To find out, run:\n  " + a.command("journal", "recover")})
 		}
 	}()
@@ -65,17 +64,18 @@ func (a *app) root() *cobra.Command {
 		Long: `youproxy buys, renews, lists and uses the proxies of a Youproxy account. It is unofficial.
 
 The API key comes from YOUPROXY_API_KEY, or from a file that only you can read: --key-file,
-YOUPROXY_API_KEY_FILE, or youproxy/key in your configuration folder. It is never a flag, as
-other users see those.
+YOUPROXY_API_KEY_FILE, or youproxy/key in your configuration folder. There is no flag for
+the key itself: other users of the machine can see flags.
 
-Nothing is spent without --max-price and a yes: on a terminal the program asks, elsewhere
---yes says so. Each purchase is recorded in a journal before it is sent; an interrupted command
+Nothing is spent without --max-price and a yes: on a terminal the program asks, elsewhere it
+needs --yes. Each purchase is recorded in a journal before it is sent; an interrupted command
 says how to go on. With --sandbox no key is needed and no money is spent.
 
 Exit codes: 0 done, 1 failed and nothing was spent, 2 wrong usage, 3 money may have been spent.
 Ctrl-C ends a command with one of these; a second one, or another signal, kills it, and then
 money may have been spent: run the same command again.`,
 		Example:       "  youproxy --sandbox list\n  youproxy --sandbox buy --country USA --goal 'price monitoring' --max-price '10 USD'",
+		Version:       ownVersion(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          usage(cobra.NoArgs),
@@ -84,10 +84,12 @@ money may have been spent: run the same command again.`,
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "show the version of the program")
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.keyFile, "key-file", "", "`file` with the API key, mode 0600")
 	flags.StringVar(&a.journalFile, "journal", "", "`file` of the journal, one for each account (default YOUPROXY_JOURNAL, or youproxy/journal.jsonl in your state folder)")
-	flags.BoolVar(&a.sandbox, "sandbox", false, "use a fake Youproxy whose account is kept in a file: no key, no money")
+	flags.BoolVar(&a.sandbox, "sandbox", false, "use a fake Youproxy that keeps its account in a file: no key is needed, no money is spent")
 	flags.StringVarP(&a.output, "output", "o", "", "`form` of the output: json or csv (default a table on a terminal, plain lines elsewhere)")
 	root.SetFlagErrorFunc(wrongUsage)
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
@@ -118,7 +120,7 @@ func (a *app) commands() []*cobra.Command {
 	}
 }
 
-// usageError is of a wrong command line.
+// usageError is an error of the command line.
 type usageError struct{ error }
 
 // usage marks the errors of a check of arguments.
@@ -131,7 +133,7 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// wrongUsage says where the right usage is shown.
+// wrongUsage adds how to show the usage.
 func wrongUsage(cmd *cobra.Command, err error) error {
 	return usageError{fmt.Errorf("%w; %q shows the usage", err, cmd.CommandPath()+" --help")}
 }
@@ -144,14 +146,14 @@ const (
 	exitMaySpent
 )
 
-// report tells an error, and returns the exit code.
+// report prints an error, and returns the exit code.
 func (a *app) report(err error) int {
 	if err == nil {
 		return exitDone
 	}
 	code := exitCode(err)
-	if file := (*fs.PathError)(nil); code == exitFailed && errors.As(err, &file) && errors.Is(file, syscall.EPIPE) {
-		return code // who read the output, such as head, has enough
+	if file := (*fs.PathError)(nil); code == exitFailed && errors.As(err, &file) && errors.Is(file, errClosedPipe) {
+		return code // the reader of the output, such as head, needs no more
 	}
 	a.note("youproxy: %s", inWords(err))
 	if hint := a.hintFor(err); hint != "" {
@@ -160,8 +162,8 @@ func (a *app) report(err error) int {
 	return code
 }
 
-// exitCode returns what an error means for the money. One that is none of the SDK's has
-// sent nothing.
+// exitCode returns what an error means for the money. Where an error is not one of the
+// SDK, nothing was sent.
 func exitCode(err error) int {
 	var wrong usageError
 	var invalid *youproxy.ValidationError
@@ -184,15 +186,15 @@ type mayBeSpent struct {
 func (e *mayBeSpent) Error() string { return e.err.Error() }
 func (e *mayBeSpent) Unwrap() error { return e.err }
 
-// confirm asks a question, and reports whether the answer is yes. Where nobody can
-// answer, or ctx is over before somebody does, it is no.
+// confirm asks a question, and reports whether the answer is yes. If nobody can answer, or
+// ctx is done before somebody does, it is no.
 func (a *app) confirm(ctx context.Context, question string) bool {
 	if !a.asks {
 		return false
 	}
 	_, _ = fmt.Fprintf(a.err, "%s [y/N] ", question)
 	answer := make(chan string, 1)
-	go func() { // it ends with the program where nobody answers
+	go func() { // it ends with the program if nobody answers
 		line, _ := bufio.NewReader(a.in).ReadString('\n')
 		answer <- line
 	}()

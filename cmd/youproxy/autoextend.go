@@ -15,9 +15,9 @@ func (a *app) autoExtend() *cobra.Command {
 		Use:   "auto-extend on|off [ID...]",
 		Short: "Switch the automatic extension of proxies on or off",
 		Long: `auto-extend switches the automatic extension of some proxies, or of the proxies of whole
-orders, on or off. It spends nothing by itself. Where it is on, the service extends the proxies
-when they end, and charges the account without asking: no --max-price, budget or journal of
-this program bounds that.`,
+orders, on or off. It spends nothing by itself. While it is on, the service extends the proxies
+when they end, and charges the account without asking. Neither --max-price nor a budget nor the
+journal of this program limits that.`,
 		Example: `  youproxy auto-extend on 1001 1002 --days 30
   youproxy auto-extend off --order 501`,
 		Args:      usage(cobra.MinimumNArgs(1)),

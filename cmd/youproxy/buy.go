@@ -24,16 +24,17 @@ func (a *app) buy() *cobra.Command {
 		Use:   "buy",
 		Short: "Buy proxies, and print them",
 		Long: `buy shows what an order costs, asks, places it once, and prints its proxies with their
-passwords, a URL a line, or with --output json or csv all about them.
+passwords: one URL a line, or all details with --output json or csv.
 
-It places no order that is quoted above --max-price, and asks only where the answer can be yes.
-Without a terminal it needs --yes.
+It places no order whose quote is above --max-price. Without a terminal it needs --yes.
 
-The purchase is recorded in the journal before it is sent. Where no reply comes, buy looks at what
-the account holds; that can take minutes. Where it is interrupted, or cannot tell, it exits with 3
-and prints the command to run next. With the same --idempotency-key, buy looks
-for the earlier purchase first, prints its proxies, and does not buy it again. So does the same
-command without a key after a run that did not exit with 0; after one that did it buys anew.`,
+The purchase is recorded in the journal before it is sent. If no reply comes, buy looks at what
+the account holds; that can take minutes. If it is interrupted, or cannot find out whether the
+order was placed, it exits with 3 and prints the command to run next.
+
+With the same --idempotency-key, buy looks for the earlier purchase first, prints its proxies,
+and does not buy it again. So does the same command without a key after a run that did not exit
+with 0; after one that did, it buys again.`,
 		Example: `  youproxy buy --country USA --goal 'price monitoring' --max-price '10 USD'
   youproxy buy --type ISP --country GBR --quantity 5 --goal 'ad checks' --max-price '20 USD' --yes > proxies.txt
   youproxy buy --country USA --goal 'price monitoring' --max-price '10 USD' --yes --idempotency-key monday`,
@@ -74,7 +75,8 @@ command without a key after a run that did not exit with 0; after one that did i
 	return cmd
 }
 
-// ofOne returns what asks for the price of one alone, or nil where it is one.
+// ofOne returns a function that asks for the price of one proxy alone, or nil if the order is
+// for one.
 func (o *orderFlags) ofOne(client *youproxy.Client) func(context.Context) (*youproxy.Quote, error) {
 	if o.quantity == 1 {
 		return nil
@@ -90,7 +92,7 @@ func (o *orderFlags) ofOne(client *youproxy.Client) func(context.Context) (*youp
 	}
 }
 
-// differs reports whether an attempt was of something else.
+// differs reports whether an attempt was for another order.
 func (o *orderFlags) differs(a *youproxy.Attempt) bool {
 	request, err := o.request()
 	if err != nil {
@@ -101,7 +103,7 @@ func (o *orderFlags) differs(a *youproxy.Attempt) bool {
 		a.Country != strings.ToUpper(o.country) || a.Goal != o.goal || a.PromoCode != o.promo || a.MobileOperator != o.operator || a.RotationTime != seconds
 }
 
-// meets reports whether an open attempt stands in the way.
+// meets reports whether an open attempt stops this one.
 func (o *orderFlags) meets(a *youproxy.Attempt) bool {
 	return a.Op == "POST /order" && strings.EqualFold(string(a.ProxyType), o.proxyType)
 }
@@ -113,7 +115,7 @@ func (d *deal) handOver(ctx context.Context, p *youproxy.Purchase, noWait bool) 
 		d.a.note("The order is %s.", plain(string(p.OrderNumber)))
 	}
 	if p.PromoCodeStatus == youproxy.PromoCodeNotValid {
-		d.a.note("The service did not take the promo code with the order, though it did with the quote.")
+		d.a.note("The service did not accept the promo code with the order, although it did with the quote.")
 	}
 	if noWait {
 		var err error

@@ -17,19 +17,18 @@ import (
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-var itoa = strconv.Itoa
-
 // buying returns the arguments of a purchase.
 func buying(more ...string) []string {
 	return append([]string{"buy", "--country", "USA", "--goal", "price monitoring", "--max-price", "10 USD"}, more...)
 }
 
 func TestBuyPrintsProxies(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.answer = "yes\n"
 		code, stdout, stderr := s.run(buying("--quantity", "2")...)
 		assert.Equal(t, exitDone, code, stderr)
-		assert.Equal(t, s.urls(), stdout)
+		assert.Equal(t, s.lastURLs(), stdout)
 		assert.Equal(t, 2, strings.Count(stdout, "\n"))
 		for _, word := range []string{"2 x IPv4, USA, 30 days", "Price       2.62 USD", "Balance     100 USD", "Limit       10 USD", "Spend up to 10 USD? [y/N]", "Bought 2 x IPv4, USA, 30 days for 2.62 USD."} {
 			assert.Contains(t, stderr, word)
@@ -38,7 +37,8 @@ func TestBuyPrintsProxies(t *testing.T) {
 }
 
 func TestBuyForms(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		code, stdout, stderr := s.run(buying("--yes", "--output", "json")...)
 		require.Equal(t, exitDone, code, stderr)
 		var value struct {
@@ -68,12 +68,13 @@ func TestBuyForms(t *testing.T) {
 
 // Where the answer cannot be yes, nobody is asked.
 func TestBuyDoesNotAskInVain(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		args []string
 		want string
 		opts []youproxytest.Option
 	}{
-		"above the limit":     {[]string{"--max-price", "1 USD"}, "1.31 USD is more than --max-price 1 USD; nothing was spent\nIf that is", nil},
+		"above the limit":     {[]string{"--max-price", "1 USD"}, "1.31 USD is more than --max-price 1 USD; nothing was spent\nIf you want", nil},
 		"price of each":       {[]string{"--quantity", "3", "--max-price", "3 USD"}, "3.93 USD is more than --max-price 3 USD", []youproxytest.Option{youproxytest.WithPricePerProxy()}},
 		"another currency":    {[]string{"--max-price", "10 EUR"}, "youproxy balance shows it", nil},
 		"no funds":            {[]string{"--quantity", "10", "--max-price", "100 USD"}, "Add money to the account", []youproxytest.Option{youproxytest.WithBalance(youproxy.MustMoney("5 USD"))}},
@@ -84,7 +85,7 @@ func TestBuyDoesNotAskInVain(t *testing.T) {
 		"a wrong rent period": {[]string{"--days", "17"}, "youproxy catalog shows", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				s.answer = "yes\n"
 				code, stdout, stderr := s.run(buying(test.args...)...)
 				assert.Equal(t, exitFailed, code)
@@ -98,9 +99,10 @@ func TestBuyDoesNotAskInVain(t *testing.T) {
 }
 
 func TestBuyAnswers(t *testing.T) {
+	t.Parallel()
 	for answer, orders := range map[string]int{"y\n": 1, "YES\n": 1, "yes": 1, "n\n": 0, "\n": 0, "yesterday\n": 0, " ": 0} {
 		t.Run(strconv.Quote(answer), func(t *testing.T) {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				s.answer = answer
 				code, _, stderr := s.run(buying()...)
 				assert.Len(t, s.Orders(), orders)
@@ -114,10 +116,11 @@ func TestBuyAnswers(t *testing.T) {
 }
 
 func TestBuyInterruptedAtTheQuestion(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		ctx, cancel := context.WithCancel(t.Context())
 		in, out := io.Pipe() // nobody answers
-		s.in = in
+		s.in, s.asks = in, true
 		s.onErr = func(text string) {
 			if strings.Contains(text, "[y/N]") {
 				cancel()
@@ -132,7 +135,8 @@ func TestBuyInterruptedAtTheQuestion(t *testing.T) {
 }
 
 func TestBuyWithoutAJournal(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		file := filepath.Join(s.folder, "file")
 		require.NoError(t, os.WriteFile(file, []byte("no journal\n"), 0o600))
 		for _, journal := range []string{filepath.Join(file, "journal"), file, s.folder} {
@@ -145,7 +149,8 @@ func TestBuyWithoutAJournal(t *testing.T) {
 }
 
 func TestQuote(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		args := []string{"quote", "--country", "USA", "--goal", "price monitoring"}
 		code, stdout, stderr := s.run(args...)
 		assert.Equal(t, exitDone, code, stderr)

@@ -20,9 +20,9 @@ func (a *app) catalog() *cobra.Command {
 		Use:   "catalog [TYPE]",
 		Short: "Show what is on sale: proxy types, countries, rent periods, mobile operators",
 		Long: `catalog shows the proxy types on sale, each with its rent periods in days and its number of
-countries. With a type it shows the countries; of MOBILE with their operators, and how
-often the address can rotate, in seconds, where "link" is by a link alone. For a price, see
-youproxy quote.`,
+countries. With a type it shows the countries, and for MOBILE also the operators with their
+rotation times in seconds; "link" means that only a link changes the address. For a price,
+see youproxy quote.`,
 		Example:           "  youproxy catalog\n  youproxy catalog MOBILE\n  youproxy catalog promo-codes",
 		Args:              usage(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeTypes,
@@ -30,7 +30,7 @@ youproxy quote.`,
 			var t youproxy.ProxyType
 			if len(args) > 0 {
 				if err := (*typeValue)(&t).Set(args[0]); err != nil {
-					return usageError{fmt.Errorf("%q is no proxy type: %w", args[0], err)}
+					return usageError{fmt.Errorf("%q is not a proxy type: %w", args[0], err)}
 				}
 			}
 			client, err := a.client()
@@ -66,7 +66,7 @@ type operator struct {
 	RotationTimes []int  `json:"rotationTimes"`
 }
 
-// typeOnSale asks what is on sale of a type, but for the operators.
+// typeOnSale asks what is on sale of a type, without the operators.
 func typeOnSale(ctx context.Context, client *youproxy.Client, t youproxy.ProxyType) (*onSale, error) {
 	periods, err := client.RentPeriods(ctx, t)
 	if err != nil {
@@ -149,13 +149,13 @@ func (s *onSale) place(operators []youproxy.MobileOperator) {
 
 // rotation returns the rotation times as buy takes them.
 func rotation(times []int) string {
-	texts := make([]string, len(times))
+	list := make([]string, len(times))
 	for i, n := range times {
-		if texts[i] = strconv.Itoa(n); n == 0 {
-			texts[i] = "link"
+		if list[i] = strconv.Itoa(n); n == 0 {
+			list[i] = "link"
 		}
 	}
-	return strings.Join(texts, ",")
+	return strings.Join(list, ",")
 }
 
 func numbers(list []int) string {
@@ -211,7 +211,7 @@ func newPromoCode(c youproxy.PromoCode) promoCode {
 	return promoCode{c.Code, c.Discount.String(), c.Uses, c.Start, c.End, c.Endless, c.Descriptions}
 }
 
-// validity tells when a promo code is valid.
+// validity returns when a promo code is valid.
 func validity(c youproxy.PromoCode, now time.Time) string {
 	text := ""
 	if c.Start.After(now) {

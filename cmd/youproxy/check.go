@@ -35,11 +35,10 @@ func (a *app) check() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Try the proxies of the account, or of a list",
-		Long: `check fetches a page through every proxy of the account, or of a list with one proxy a line,
-in the forms in which sellers hand them out: a URL, host:port:login:password,
-login:password@host:port and so on. A proxy works if the page comes through it with a
-status below 400. The exit address is shown where the page tells it, as that of the default
-target does. It fails if no proxy works.`,
+		Long: `check fetches a page through every proxy of the account, or of a list. A list has one proxy a
+line, in a usual form: a URL, host:port:login:password, login:password@host:port and so on. A
+proxy works if the page comes through it with a status below 400. The exit address is shown if
+the page contains it, as the default page does. check fails if no proxy works.`,
 		Example: "  youproxy check\n  youproxy check --type ISP --target https://example.com/\n  youproxy check --from proxies.txt --output json",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -82,7 +81,7 @@ func (o *checking) validate(cmd *cobra.Command) error {
 	}
 	for _, name := range []string{"type", "country", "scheme"} {
 		if cmd.Flags().Changed(name) {
-			return fmt.Errorf("--%s is of the account's proxies, and does not go with --from", name)
+			return fmt.Errorf("--%s selects proxies of the account, and cannot be used with --from", name)
 		}
 	}
 	return nil
@@ -116,7 +115,8 @@ func (a *app) toCheck(ctx context.Context, o *checking) ([]*url.URL, error) {
 	return urls, nil
 }
 
-// readList reads the proxies in a file. Lines that are none are told, by their numbers.
+// readList reads the proxies in a file. It reports lines that it cannot read by their
+// numbers.
 func (a *app) readList(name string) ([]*url.URL, error) {
 	in := a.in
 	if name != "-" {
@@ -190,7 +190,7 @@ func (a *app) showChecks(results []proxypool.CheckResult) error {
 	return nil
 }
 
-// problem tells why a proxy failed, without its name, which stands beside it.
+// problem returns why a proxy failed, without its name, which another column has.
 func problem(r proxypool.CheckResult) string {
 	var full *proxypool.Error
 	switch {

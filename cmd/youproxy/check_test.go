@@ -104,18 +104,18 @@ func TestCheckOfAList(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "list.txt")
 	require.NoError(t, os.WriteFile(file, []byte(list), 0o600))
 	delete(s.env, "YOUPROXY_API_KEY") // it is not needed
-	s.in = list
 	for _, from := range []string{file, "-"} {
+		s.in = strings.NewReader(list)
 		code, stdout, stderr := s.run("check", "--target", page, "--from", from)
 		assert.Equal(t, 0, code)
 		assert.Equal(t, 2, strings.Count(stdout, fmt.Sprintf("http://login1:***@%s:%d\t200\t", ip.Host, ip.HTTPPort)))
-		assert.Equal(t, "left out: line 3 cannot be read: a blank or a control character is inside of it\nworking proxies: 2 of 2\n", stderr)
+		assert.Equal(t, "left out: line 3 cannot be read: it contains a blank or a control character\nworking proxies: 2 of 2\n", stderr)
 	}
 	for in, want := range map[string]string{
 		"":      "youproxy: there are no proxies in the list\n",
 		"a\nb:": "youproxy: no proxy can be read from the list: line 1 cannot be read: it is not host:port",
 	} {
-		s.in = in
+		s.in = strings.NewReader(in)
 		code, _, stderr := s.run("check", "--from", "-")
 		assert.Equal(t, 1, code)
 		assert.Contains(t, stderr, want)
@@ -143,7 +143,7 @@ func TestCheckThatIsStopped(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer site.Close()
-	code, stdout, stderr := s.runWith(ctx, "check", "--target", site.URL)
+	code, stdout, stderr := s.runContext(ctx, "check", "--target", site.URL)
 	assert.Equal(t, 1, code)
 	assert.Empty(t, stdout)
 	assert.Contains(t, stderr, "4 of 4 proxies are not checked: interrupted")

@@ -22,15 +22,15 @@ func addCompletion(root *cobra.Command) {
 			continue
 		}
 		cmd.Example = examples[cmd.Name()]
-		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // else any argument is help as well
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // otherwise any argument shows the help as well
 		for _, shell := range cmd.Commands() {
 			shell.Example = examples[shell.Name()]
 		}
 	}
 }
 
-// addHelp adds cobra's command that shows the help of others, and fails for one that is
-// not there.
+// addHelp adds cobra's command that shows the help of others. It fails if there is no such
+// command.
 func addHelp(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	for _, cmd := range root.Commands() {

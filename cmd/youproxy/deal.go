@@ -14,7 +14,7 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// spendFlags is what the flags of a command that spends say.
+// spendFlags are the flags of a command that spends.
 type spendFlags struct {
 	maxPrice price
 	yes      bool
@@ -28,22 +28,22 @@ func (f *spendFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.key, "idempotency-key", "", "`name` of the purchase: with the same name it is made at most once (default: a new one)")
 }
 
-// check reports what is wrong with the flags before anything is sent.
+// check returns what is wrong with the flags, before anything is sent.
 func (f *spendFlags) check(a *app, cmd *cobra.Command) error {
 	switch {
 	case f.maxPrice.IsZero():
-		return usageError{errors.New("--max-price is missing: give the most that all of it may cost, such as --max-price '10 USD'")}
+		return usageError{errors.New("--max-price is missing: set the most that all of it may cost, such as --max-price '10 USD'")}
 	case !f.yes && !a.asks:
-		return usageError{errors.New("nobody can be asked here: give --yes to spend up to --max-price without a question")}
+		return usageError{errors.New("nobody can be asked here: add --yes to spend up to --max-price without a question")}
 	case len(f.key) > 255 || !utf8.ValidString(f.key):
 		return usageError{errors.New("--idempotency-key must be 1 to 255 bytes of UTF-8, such as the id of a job")}
 	case f.key == "" && cmd.Flags().Changed("idempotency-key"):
-		return usageError{errors.New("--idempotency-key is empty: give the name of the purchase, or leave it out")}
+		return usageError{errors.New("--idempotency-key is empty: name the purchase, or leave the flag out")}
 	}
 	return nil
 }
 
-// client returns a client for a purchase, if the flags are as they should be.
+// client returns a client for a purchase, if the flags are valid.
 func (f *spendFlags) client(a *app, cmd *cobra.Command) (*youproxy.Client, error) {
 	if err := f.check(a, cmd); err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (p *price) String() string {
 	return p.Money.String()
 }
 
-// deal is a purchase or an extension that a command is to make.
+// deal is a purchase or an extension of a command.
 type deal struct {
 	a      *app
 	cmd    *cobra.Command
@@ -86,7 +86,7 @@ type deal struct {
 
 	earlier *youproxy.Entry // the newest with the same key
 	before  bool            // an earlier run made it
-	fresh   bool            // its key was made up by this run
+	fresh   bool            // this run generated its key
 	mark    *mark           // nil where this run holds none
 }
 
@@ -108,8 +108,8 @@ func (d *deal) make(ctx context.Context, do func(...youproxy.SpendOption) error)
 	return d.failed(do(youproxy.IdempotencyKey(d.flags.key)))
 }
 
-// lookBack reports whether the journal says already what comes of the deal: nothing is
-// spent then. What an earlier run with the same key left open is looked for first.
+// lookBack reports whether the outcome of the deal is already known, so that nothing is
+// spent. If an earlier run with the same key left it open, lookBack looks at the account.
 func (d *deal) lookBack(ctx context.Context) (decided bool, err error) {
 	e := d.earlier
 	switch {
@@ -137,16 +137,16 @@ func (d *deal) lookBack(ctx context.Context) (decided bool, err error) {
 	return found.Verdict == youproxy.VerdictExecuted, nil
 }
 
-// madeUp begins the keys that nobody gave.
+// madeUp is the beginning of generated keys.
 const madeUp = "auto-"
 
-// isMadeUp reports whether a key is one that [deal.name] makes up.
+// isMadeUp reports whether [deal.name] generated a key.
 func isMadeUp(key string) bool {
 	rest, ok := strings.CutPrefix(key, madeUp)
 	return ok && len(rest) == 16 && strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }
 
-// name makes up a key where none was given, marks it, and tells it: whatever happens to the
+// name generates a key if there is none, marks it, and prints it: whatever happens to the
 // program from here on, the key finds the purchase.
 func (d *deal) name() error {
 	if d.flags.key != "" {
@@ -162,7 +162,7 @@ func (d *deal) name() error {
 	return d.cmd.Flags().Set("idempotency-key", key)
 }
 
-// failed adds to an error of a purchase what it means for the money.
+// failed adds what an error of a purchase means for the money.
 func (d *deal) failed(err error) error {
 	if err == nil {
 		return nil
@@ -180,8 +180,8 @@ func (d *deal) failed(err error) error {
 	return byFlag(err)
 }
 
-// interrupted returns a plain error for that of a purchase whose context is over, as what
-// the looks met then tells nothing.
+// interrupted replaces the error of a purchase whose context is done: what went wrong after
+// that says nothing about the purchase.
 func interrupted(ctx context.Context, err error) error {
 	var failed *youproxy.SpendError
 	if ctx.Err() == nil || !errors.As(err, &failed) {
@@ -194,14 +194,14 @@ func interruptedIn(a *youproxy.Attempt, err error) error {
 	return &refusal{"interrupted, and it may have been executed: " + a.String() + "; money may have been spent", []error{err}}
 }
 
-// next says how to go on with a purchase of which nobody knows whether it was made.
+// next says how to go on with a purchase whose outcome is not known.
 func (d *deal) next() string {
 	return fmt.Sprintf("To find out, and to buy only if it was not bought, run:\n  %s\nTo find out and buy nothing, run:\n  %s",
 		d.a.again(d.cmd), d.a.command("journal", "recover"))
 }
 
-// told finishes a deal that was made. Where err says why it could not be printed, the deal
-// is left for the next run.
+// told finishes a deal that was made. If err says that it could not be printed, the deal is
+// left for the next run.
 func (d *deal) told(err error, untold string) error {
 	if err == nil {
 		d.finish()
@@ -213,8 +213,8 @@ func (d *deal) told(err error, untold string) error {
 	}
 }
 
-// watch returns an option that tells when the account is looked at, as no reply says what
-// became of a purchase.
+// watch returns an option that prints a note when the account is looked at, because a
+// purchase has got no reply.
 func (a *app) watch() youproxy.Option {
 	return youproxy.WithObserver(func(ctx context.Context, e youproxy.CallEvent) {
 		spends := e.Op == "POST /order" || e.Op == "POST /extend" || e.Op == "POST /extend/order"
@@ -224,7 +224,7 @@ func (a *app) watch() youproxy.Option {
 	})
 }
 
-// describe tells what was charged, and how that is known.
+// describe returns what was charged, and how that is known.
 func (d *deal) describe(a *youproxy.Attempt, charged *youproxy.Money, recovered bool) string {
 	text := d.what + " for " + a.Price.String() + " as quoted; what was charged is not known"
 	if charged != nil {

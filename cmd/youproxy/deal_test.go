@@ -16,6 +16,7 @@ import (
 
 // A lost reply is found out about by the same run.
 func TestBuyFindsOut(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		fault  youproxytest.Fault
 		code   int
@@ -28,7 +29,7 @@ func TestBuyFindsOut(t *testing.T) {
 		"slow":          {youproxytest.Slow, exitDone, "the reply was lost, the account shows it", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				s.Inject("POST /order", test.fault)
 				code, stdout, stderr := s.run(buying("--yes")...)
 				assert.Equal(t, test.code, code, stderr)
@@ -36,7 +37,7 @@ func TestBuyFindsOut(t *testing.T) {
 				assert.Contains(t, stderr, test.want)
 				assert.Len(t, s.Orders(), test.orders)
 				if test.orders > 0 {
-					assert.Equal(t, s.urls(), stdout)
+					assert.Equal(t, s.lastURLs(), stdout)
 				}
 			})
 		})
@@ -45,6 +46,7 @@ func TestBuyFindsOut(t *testing.T) {
 
 // An interrupted purchase says what to run next, and that finds what was bought.
 func TestBuyInterruptedAndRunAgain(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		fault  youproxytest.Fault
 		args   []string
@@ -56,7 +58,7 @@ func TestBuyInterruptedAndRunAgain(t *testing.T) {
 		"not executed":       {youproxytest.DropBeforeCommit, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				s.Inject("POST /order", test.fault)
 				ctx, cancel := context.WithCancel(t.Context())
 				s.onErr = func(text string) {
@@ -77,7 +79,7 @@ func TestBuyInterruptedAndRunAgain(t *testing.T) {
 				next := s.next(stderr)
 				code, stdout, stderr = s.run(next...)
 				assert.Equal(t, exitDone, code, stderr)
-				assert.Equal(t, s.urls(), stdout)
+				assert.Equal(t, s.lastURLs(), stdout)
 				assert.Len(t, s.Orders(), 1)
 				if test.bought {
 					assert.Equal(t, 1, s.sent("POST /order"))
@@ -99,7 +101,8 @@ func TestBuyInterruptedAndRunAgain(t *testing.T) {
 
 // Ctrl-C ends the wait for proxies; the purchase stands.
 func TestBuyInterruptedWhileWaiting(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		code, stdout, stderr := s.runContext(ctx, buying("--yes")...)
@@ -109,16 +112,17 @@ func TestBuyInterruptedWhileWaiting(t *testing.T) {
 		assert.Contains(t, stderr, "To print it, which spends nothing, run:\n")
 		code, stdout, stderr = s.run(s.next(stderr)...)
 		assert.Equal(t, exitDone, code, stderr)
-		assert.Equal(t, s.urls(), stdout)
+		assert.Equal(t, s.lastURLs(), stdout)
 		assert.Len(t, s.Orders(), 1)
 	}, youproxytest.WithProvisioningDelay(time.Minute))
 }
 
 // To run the same command until it succeeds buys once, with a key or without.
 func TestBuyUntilItSucceeds(t *testing.T) {
+	t.Parallel()
 	for _, pause := range []time.Duration{0, time.Hour} {
 		for _, fault := range []youproxytest.Fault{youproxytest.Slow, youproxytest.DropBeforeCommit, youproxytest.CommitLate} {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				s.Inject("POST /order", fault)
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
@@ -134,7 +138,7 @@ func TestBuyUntilItSucceeds(t *testing.T) {
 				code, stdout, stderr := s.run(buying("--yes")...)
 				assert.Equal(t, exitDone, code, stderr)
 				assert.Contains(t, stderr, "Going on with the same purchase of an earlier run")
-				assert.Equal(t, s.urls(), stdout)
+				assert.Equal(t, s.lastURLs(), stdout)
 				assert.Len(t, s.Orders(), 1)
 
 				code, _, stderr = s.run(buying("--yes")...) // another one
@@ -147,13 +151,13 @@ func TestBuyUntilItSucceeds(t *testing.T) {
 
 // An attempt of a program that still runs was not interrupted.
 func TestBuyTwoAtOnce(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.Inject("POST /order", youproxytest.CommitLate)
 		done := make(chan int)
 		for range 2 {
-			another := *s
 			go func() {
-				code, _, stderr := another.run(buying("--yes")...)
+				code, _, stderr := s.run(buying("--yes")...)
 				assert.NotContains(t, stderr, "earlier run")
 				done <- code
 			}()
@@ -166,7 +170,8 @@ func TestBuyTwoAtOnce(t *testing.T) {
 }
 
 func TestBuyBehindAnotherPurchase(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		s.Inject("POST /order", youproxytest.Slow)
@@ -188,7 +193,7 @@ func TestBuyBehindAnotherPurchase(t *testing.T) {
 		for _, other := range []string{"--quantity=2", "--country=DEU", "--days=60", "--goal=ads", "--type=ISP"} {
 			code, _, stderr = s.run(buying("--yes", "--idempotency-key", "first", other)...)
 			assert.Equal(t, exitFailed, code)
-			assert.Contains(t, stderr, "Give each purchase an --idempotency-key of its own")
+			assert.Contains(t, stderr, "Use another --idempotency-key for each purchase")
 			assert.NotContains(t, stderr, "looking at the account")
 		}
 		assert.Equal(t, 1, s.sent("POST /order"))
@@ -201,8 +206,9 @@ type brokenPipe struct{}
 func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
 func TestBuyThatCannotPrint(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{nil, {"--output", "json"}, {"--output", "csv"}, {"--output", "json", "--no-wait"}} {
-		inShop(t, func(t *testing.T, s *shop) {
+		inBubble(t, func(t *testing.T, s *shell) {
 			s.out = brokenPipe{}
 			code, _, stderr := s.run(buying(append(args, "--yes")...)...)
 			assert.Equal(t, exitMaySpent, code)
@@ -213,6 +219,31 @@ func TestBuyThatCannotPrint(t *testing.T) {
 			assert.Equal(t, exitDone, code, stderr)
 			assert.NotEmpty(t, stdout)
 			assert.Len(t, s.Orders(), 1)
+		})
+	}
+}
+
+func TestCheckOfAQuote(t *testing.T) {
+	for name, test := range map[string]struct {
+		price, balance, limit string
+		want                  error
+	}{
+		"all of it":        {"5 USD", "5 USD", "5 USD", nil},
+		"above the limit":  {"5.01 USD", "9 USD", "5 USD", youproxy.ErrPriceAboveLimit},
+		"no funds":         {"5 USD", "4.99 USD", "9 USD", youproxy.ErrInsufficientFunds},
+		"another currency": {"5 USD", "9 USD", "9 EUR", youproxy.ErrCurrencyMismatch},
+		"another balance":  {"5 USD", "9 EUR", "9 USD", youproxy.ErrInsufficientFunds},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &deal{flags: &spendFlags{maxPrice: price{youproxy.MustMoney(test.limit)}}}
+			q := &youproxy.Quote{Price: youproxy.MustMoney(test.price), Balance: youproxy.MustMoney(test.balance)}
+			err := d.check(q, q.Price)
+			if test.want == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, test.want)
+			assert.Contains(t, err.Error(), "nothing was spent")
 		})
 	}
 }

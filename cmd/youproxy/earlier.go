@@ -9,10 +9,10 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// find finds the newest entry with the key of the command. Where none was given, it finds
-// what an earlier run of the same command did not finish, and goes on with that: to run a
-// command again until it succeeds must not buy twice. Anything else that is open and meets
-// the purchase stops it.
+// find finds the newest entry with the key of the command. Without a key, it finds what an
+// earlier run of the same command did not finish, and goes on with that: running a command
+// again until it succeeds must not buy twice. Any other open entry that concerns the
+// purchase stops it.
 func (d *deal) find(ctx context.Context) (err error) {
 	if d.flags.key != "" {
 		d.earlier, err = d.a.newest(ctx, d.flags.key)
@@ -38,7 +38,7 @@ func (d *deal) find(ctx context.Context) (err error) {
 // goOn goes on with the purchase of an earlier run.
 func (d *deal) goOn(e *youproxy.Entry) error {
 	d.earlier = e
-	d.a.note("Going on with the same purchase of an earlier run, which did not finish. To make another one, give it an --idempotency-key.")
+	d.a.note("Going on with the same purchase of an earlier run, which did not finish. To make another one, add an --idempotency-key.")
 	return d.cmd.Flags().Set("idempotency-key", e.Attempt.Key)
 }
 
@@ -53,7 +53,7 @@ func (a *app) newest(ctx context.Context, key string) (*youproxy.Entry, error) {
 	return nil, err
 }
 
-// left returns what is open in the journal and of no process that still runs.
+// left returns the open entries of the journal whose processes have ended.
 func (a *app) left(ctx context.Context) ([]youproxy.Entry, error) {
 	open, err := a.open(ctx)
 	if len(open) == 0 || err != nil {
@@ -71,7 +71,7 @@ func (a *app) left(ctx context.Context) ([]youproxy.Entry, error) {
 	return a.open(ctx)
 }
 
-// isMarkedOtherwise reports whether a key has a mark that is of another request.
+// isMarkedOtherwise reports whether a key has the mark of another request.
 func (d *deal) isMarkedOtherwise(key string) bool {
 	marks, _ := d.a.marks(key)
 	return len(marks) > 0 && marks[0].request != d.request
@@ -101,13 +101,13 @@ func (d *deal) unfinished(ctx context.Context) (found *youproxy.Entry, err error
 	return found, err
 }
 
-// isOfUse reports whether somebody is to be told of a purchase still.
+// isOfUse reports whether a purchase still has to be reported.
 func isOfUse(e *youproxy.Entry) bool {
 	ended := time.Since(e.Attempt.At) > time.Duration(e.Attempt.RentPeriodDays)*24*time.Hour
 	return e.State == youproxy.EntryOpen || e.State == youproxy.EntryExecuted && !ended
 }
 
-// finish is called when nothing is left to be told of the deal.
+// finish is called when nothing of the deal is left to be reported.
 func (d *deal) finish() {
 	if d.mark == nil && isMadeUp(d.flags.key) { // of the run that the key is from
 		d.mark, _ = d.a.markOf(d.flags.key, d.request)

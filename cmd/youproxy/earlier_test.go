@@ -16,7 +16,7 @@ import (
 )
 
 // marks returns how many purchases are not finished.
-func (s *shop) marks() int {
+func (s *shell) marks() int {
 	files, err := filepath.Glob(s.journal() + "." + madeUp + "*")
 	require.NoError(s.t, err)
 	return len(files)
@@ -24,18 +24,19 @@ func (s *shop) marks() int {
 
 // To run the same command until it succeeds buys once, wherever it fails.
 func TestBuyUntilItIsPrinted(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{nil, {"--output", "json"}, {"--output", "csv"}, {"--output", "json", "--no-wait"}} {
-		for name, between := range map[string]func(s *shop){
-			"at once": func(*shop) {},
-			"after a look at the journal": func(s *shop) {
+		for name, between := range map[string]func(s *shell){
+			"at once": func(*shell) {},
+			"after a look at the journal": func(s *shell) {
 				code, _, stderr := s.run("journal", "recover")
 				assert.Equal(t, exitDone, code, stderr)
 			},
-			"after a week":    func(*shop) { time.Sleep(7 * 24 * time.Hour) },
-			"with less money": func(s *shop) { s.SetBalance(youproxy.MustMoney("1 USD")) },
+			"after a week":    func(*shell) { time.Sleep(7 * 24 * time.Hour) },
+			"with less money": func(s *shell) { s.SetBalance(youproxy.MustMoney("1 USD")) },
 		} {
 			t.Run(name, func(t *testing.T) {
-				inShop(t, func(t *testing.T, s *shop) {
+				inBubble(t, func(t *testing.T, s *shell) {
 					args := buying(append(args, "--yes")...)
 					s.out = brokenPipe{}
 					for range 3 {
@@ -66,6 +67,7 @@ func TestBuyUntilItIsPrinted(t *testing.T) {
 // A purchase that was not printed is of no use to a command that asks for something else,
 // and to nobody once it has ended.
 func TestBuyOtherThanWhatWasNotPrinted(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		more  []string
 		sleep time.Duration
@@ -77,7 +79,7 @@ func TestBuyOtherThanWhatWasNotPrinted(t *testing.T) {
 		"when the first is ended": {nil, 31 * 24 * time.Hour, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				s.out = brokenPipe{}
 				code, _, _ := s.run(buying("--yes", "--no-wait", "--output", "json")...)
 				require.Equal(t, exitMaySpent, code)
@@ -94,7 +96,8 @@ func TestBuyOtherThanWhatWasNotPrinted(t *testing.T) {
 
 // What is open stops an order for another address, though the journal does not tell that.
 func TestBuyForAnotherAddress(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.Inject("POST /order", youproxytest.Slow)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
@@ -109,7 +112,8 @@ func TestBuyForAnotherAddress(t *testing.T) {
 
 // What spent nothing leaves no mark.
 func TestBuyThatFailsLeavesNoMark(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.Refuse("POST /order", 24)
 		code, _, _ := s.run(buying("--yes")...)
 		assert.Equal(t, exitFailed, code)
@@ -126,12 +130,12 @@ func TestBuyThatFailsLeavesNoMark(t *testing.T) {
 
 // A program that still waits for its proxies is left alone.
 func TestBuyWhileAnotherWaits(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		done := make(chan int)
 		for range 3 {
-			another := *s
 			go func() {
-				code, _, stderr := another.run(buying("--yes")...)
+				code, _, stderr := s.run(buying("--yes")...)
 				assert.NotContains(t, stderr, "earlier run")
 				done <- code
 			}()
@@ -147,7 +151,8 @@ func TestBuyWhileAnotherWaits(t *testing.T) {
 
 // What was bought before is not told to be nothing.
 func TestBuyInterruptedAfterItWasBought(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		args := buying("--yes", "--idempotency-key", "monday")
 		code, _, _ := s.run(args...)
 		require.Equal(t, exitDone, code)
@@ -166,7 +171,8 @@ func TestBuyInterruptedAfterItWasBought(t *testing.T) {
 }
 
 func TestExtendUntilItIsPrinted(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		list := s.idsOf(s.addISP(2))
 		args := append([]string{"extend", "--max-price", "20 USD", "--yes"}, list...)
 		s.out = brokenPipe{}
@@ -188,7 +194,8 @@ func TestExtendUntilItIsPrinted(t *testing.T) {
 }
 
 func TestRecoverThatCannotPrint(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.interrupted(youproxytest.Slow, "job")
 		s.out = brokenPipe{}
 		code, _, stderr := s.run("journal", "recover")
@@ -199,7 +206,8 @@ func TestRecoverThatCannotPrint(t *testing.T) {
 
 // A mistake in the program is not wrong usage.
 func TestPanic(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.onErr = func(text string) {
 			if len(text) > 0 {
 				s.onErr = nil

@@ -15,7 +15,7 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// exporting is what the flags of export say, and what came of it.
+// exporting is the flags of export, and its counts.
 type exporting struct {
 	filter
 
@@ -27,24 +27,24 @@ type exporting struct {
 	listed, leftOut int // proxies
 }
 
-// export writes down the proxies for other programs, with their passwords.
+// export writes the proxies for other programs, with their passwords.
 func (a *app) export() *cobra.Command {
 	o := &exporting{}
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Write down the proxies for other programs, with their passwords",
-		Long: `export writes the proxies of the account in the form that another program takes, with their
-passwords. What a form cannot carry is left out, and told. The forms are
+		Short: "Write the proxies for other programs, with their passwords",
+		Long: `export writes the proxies of the account in the form that another program needs, with their
+passwords. A proxy that a form cannot express is left out, with a note. The forms are
 
   ` + strings.Join(formatNames(), "\n  ") + `
   or a text/template of Go, such as '{{.Host}} {{.HTTPPort}}', where a password is
   {{with .Credentials}}{{.Password.Reveal}}{{end}} and a URL is {{.URL "socks5"}}.
 
-For curl and for programs in Python, --scheme socks5h has the proxy look host names up, and
-not this machine. The forms with host:port do not tell the scheme.
+For curl and for programs in Python, --scheme socks5h lets the proxy look up host names, and
+not this machine. The forms with host:port do not contain the scheme.
 
-With --file nobody else can read the file, and what stood there before is replaced when the
-whole list is on the disk; it stays if anything goes wrong. A link is followed.`,
+A file that --file names can be read by nobody else. An existing file is replaced once the
+whole list is on the disk, and stays as it is if anything goes wrong. A link is followed.`,
 		Example: "  youproxy export --file proxies.txt\n" +
 			"  youproxy export --format curl --country USA --file proxy.conf && curl -K proxy.conf https://example.com/\n" +
 			"  youproxy export --type ISP --scheme socks5 --format host:port:login:password\n" +
@@ -52,7 +52,7 @@ whole list is on the disk; it stays if anything goes wrong. A link is followed.`
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.output != "" {
-				return usageError{errors.New("export has forms of its own: use --format csv or --format jsonl in place of --output")}
+				return usageError{errors.New("export has forms of its own: use --format csv or --format jsonl instead of --output")}
 			}
 			if err := o.choose(cmd.Flags().Changed("scheme")); err != nil {
 				return usageError{err}
@@ -72,7 +72,7 @@ whole list is on the disk; it stays if anything goes wrong. A link is followed.`
 	return cmd
 }
 
-// format is a value of --format. One that has both ports takes no scheme.
+// format is a value of --format. A form with both ports has no scheme.
 type format struct {
 	name       string
 	with       func(youproxy.Scheme) youproxy.Layout
@@ -103,18 +103,18 @@ func formatNames() []string {
 func (o *exporting) choose(withScheme bool) error {
 	if strings.Contains(o.format, "{{") {
 		if withScheme {
-			return errors.New(`--scheme does not go with a template: write {{.URL "socks5"}}, or the port that you want`)
+			return errors.New(`--scheme cannot be used with a template: write {{.URL "socks5"}}, or the port that you want`)
 		}
 		return o.chooseTemplate()
 	}
 	i := slices.IndexFunc(formats, func(f format) bool { return strings.EqualFold(f.name, o.format) })
 	switch {
 	case i < 0:
-		return fmt.Errorf("--format %q is none of %s, and no template", o.format, strings.Join(formatNames(), ", "))
+		return fmt.Errorf("--format %q is neither one of %s nor a template", o.format, strings.Join(formatNames(), ", "))
 	case formats[i].with != nil:
 		o.layout = formats[i].with(o.scheme)
 	case withScheme:
-		return fmt.Errorf("--scheme does not go with --format %s, which tells both ports", formats[i].name)
+		return fmt.Errorf("--scheme cannot be used with --format %s, which has both ports", formats[i].name)
 	default:
 		o.layout = formats[i].schemeless()
 	}
@@ -130,20 +130,20 @@ func (o *exporting) chooseTemplate() error {
 	const hidden = "***"
 	text, err := sample.Format(o.layout)
 	if err == nil && strings.Contains(text, hidden) && !strings.Contains(o.format, hidden) {
-		return errors.New("the template writes " + hidden + " for a secret: put .Reveal behind it, as in {{.Credentials.Password.Reveal}}")
+		return errors.New("the template writes " + hidden + " for a secret: add .Reveal, as in {{.Credentials.Password.Reveal}}")
 	}
 	return nil
 }
 
-// sample is to show whether a template hides the secrets. The proxies of the account show
-// what else is wrong with it.
+// sample shows whether a template hides the secrets. Other mistakes show with the proxies
+// of the account.
 var sample = youproxy.Proxy{
 	ID: "1", ProxyType: youproxy.ProxyTypeMobile, Host: "198.18.0.1", HTTPPort: 59100, SOCKS5Port: 59101,
 	Credentials: &youproxy.Credentials{Login: "login", Password: youproxy.NewSecret("password")},
 	RebootURL:   youproxy.NewSecret("https://example.com/"),
 }
 
-// writeDown writes the list to where the flags say.
+// writeDown writes the list to the file or to stdout.
 func (a *app) writeDown(ctx context.Context, client *youproxy.Client, o *exporting) error {
 	if o.file == "" || o.file == "-" {
 		if err := a.writeList(ctx, client, o, a.out); err != nil {

@@ -27,13 +27,13 @@ func (s *selection) add(a *app, cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("type", a.completeTypes)
 }
 
-// check reports what is wrong with the command line.
+// check returns what is wrong with the command line.
 func (s *selection) check() error {
 	switch {
 	case len(s.ids) == 0 && len(s.orders) == 0:
-		return usageError{errors.New("nothing is named: give the ids of proxies, or --order with the id of an order; youproxy list shows them")}
+		return usageError{errors.New("nothing is named: add the ids of proxies, or --order with the id of an order; youproxy list shows them")}
 	case len(s.ids) > 0 && len(s.orders) > 0:
-		return usageError{errors.New("ids of proxies and --order do not go together: extend them one after the other")}
+		return usageError{errors.New("ids of proxies and --order cannot be used together: extend them one after the other")}
 	case s.days < 1:
 		return usageError{errors.New("--days must be 1 or more")}
 	}
@@ -44,7 +44,7 @@ func (s *selection) check() error {
 	return err
 }
 
-// typeOf returns the type of all that is named, which the list shows where no flag tells.
+// typeOf returns the type of the flag, or that of the named proxies in the list.
 func (s *selection) typeOf(ctx context.Context, client *youproxy.Client) (youproxy.ProxyType, error) {
 	if s.proxyType != "" {
 		return parseType(s.proxyType)
@@ -69,7 +69,7 @@ func (s *selection) typeOf(ctx context.Context, client *youproxy.Client) (youpro
 			continue
 		}
 		if found != "" && found != p.ProxyType {
-			return "", &refusal{fmt.Sprintf("what is named is of the types %s and %s: name those of one type at a time; nothing was sent", found, p.ProxyType), []error{cause}}
+			return "", &refusal{fmt.Sprintf("the named proxies are of the types %s and %s: name those of one type at a time; nothing was sent", found, p.ProxyType), []error{cause}}
 		}
 		found = p.ProxyType
 		left[id] = false
@@ -139,7 +139,8 @@ func (a *app) extend() *cobra.Command {
 		Short: "Extend proxies",
 		Long: `extend shows what the extension of some proxies, or of the proxies of whole orders, costs,
 asks, and extends them once. As with buy, the same command extends nothing twice after a run that
-did not exit with 0; after one that did it extends them again. All proxies of an IPv6 order are extended together.
+did not exit with 0; after a run that did, it extends them again. All proxies of an IPv6
+order are extended together.
 
 To extend all that ends soon, see renew.`,
 		Example: `  youproxy extend 1001 1002 --days 30 --max-price '10 USD'
@@ -201,14 +202,14 @@ func (a *app) extendSelected(cmd *cobra.Command, client *youproxy.Client, s *sel
 	}
 	a.note("Extended %s.", d.describe(&renewal.Attempt, renewal.Charged, renewal.Recovered))
 	if renewal.PromoCodeStatus == youproxy.PromoCodeNotValid {
-		a.note("The service did not take the promo code with the extension, though it did with the quote.")
+		a.note("The service did not accept the promo code with the extension, although it did with the quote.")
 	}
 	list := &renewalTable{}
 	list.add(renewal)
 	return d.told(a.show(&list.table, list.values[0]), "it was extended, but that was not printed: ")
 }
 
-// fingerprint returns what tells one extension from another.
+// fingerprint returns a string that differs from one extension to another.
 func (s *selection) fingerprint(promo string) string {
 	sorted := *s
 	sorted.ids, sorted.orders = slices.Sorted(slices.Values(s.ids)), slices.Sorted(slices.Values(s.orders))

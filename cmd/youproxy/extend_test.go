@@ -13,25 +13,16 @@ import (
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-// idsOf returns the ids of the proxies of an order.
-func (s *shop) idsOf(o youproxytest.Order) (list []string) {
-	for _, p := range s.IPAddresses() {
-		if p.OrderID == o.ID {
-			list = append(list, string(p.ID))
-		}
-	}
-	return list
-}
-
 func TestExtend(t *testing.T) {
-	for name, args := range map[string]func(s *shop, o youproxytest.Order) []string{
-		"proxies":         func(s *shop, o youproxytest.Order) []string { return s.idsOf(o) },
-		"an order":        func(_ *shop, o youproxytest.Order) []string { return []string{"--order", string(o.ID)} },
-		"with the type":   func(s *shop, o youproxytest.Order) []string { return append(s.idsOf(o), "--type", "isp") },
-		"in another form": func(s *shop, o youproxytest.Order) []string { return append(s.idsOf(o), "--output", "json") },
+	t.Parallel()
+	for name, args := range map[string]func(s *shell, o youproxytest.Order) []string{
+		"proxies":         func(s *shell, o youproxytest.Order) []string { return s.idsOf(o) },
+		"an order":        func(_ *shell, o youproxytest.Order) []string { return []string{"--order", string(o.ID)} },
+		"with the type":   func(s *shell, o youproxytest.Order) []string { return append(s.idsOf(o), "--type", "isp") },
+		"in another form": func(s *shell, o youproxytest.Order) []string { return append(s.idsOf(o), "--output", "json") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				s.answer = "y\n"
 				o := s.addISP(2)
 				s.addISP(1)
@@ -51,17 +42,18 @@ func TestExtend(t *testing.T) {
 }
 
 func TestExtendFailures(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		args string
 		code int
 		want string
 	}{
 		"nothing named":    {"extend --max-price 9_USD --yes", exitUsage, "nothing is named"},
-		"both":             {"extend 1 --order 2 --max-price 9_USD --yes", exitUsage, "do not go together"},
+		"both":             {"extend 1 --order 2 --max-price 9_USD --yes", exitUsage, "cannot be used together"},
 		"no limit":         {"extend 1 --yes", exitUsage, "--max-price is missing"},
-		"in a pipe":        {"extend 1 --max-price 9_USD", exitUsage, "give --yes"},
+		"in a pipe":        {"extend 1 --max-price 9_USD", exitUsage, "add --yes"},
 		"no days":          {"extend 1 --days 0 --max-price 9_USD --yes", exitUsage, "--days must be 1 or more"},
-		"no type":          {"extend 1 --type IPX --max-price 9_USD --yes", exitUsage, "--type is IPv4"},
+		"no type":          {"extend 1 --type IPX --max-price 9_USD --yes", exitUsage, "--type must be IPv4"},
 		"twice":            {"extend ISP ISP --max-price 9_USD --yes", exitUsage, "the list of ids is at index 1 the same"},
 		"not there":        {"extend nosuch --max-price 9_USD --yes", exitFailed, "youproxy list shows the ids"},
 		"no such order":    {"extend --order nosuch --max-price 9_USD --yes", exitFailed, "youproxy list shows the ids"},
@@ -78,11 +70,11 @@ func TestExtendFailures(t *testing.T) {
 		"renew: no time":   {"renew --within 0d --max-price 9_USD", exitUsage, "must be more than 0"},
 		"renew: odd time":  {"renew --within soon --max-price 9_USD", exitUsage, "such as 7d or 12h"},
 		"renew: too early": {"renew --within 31d --max-price 9_USD --yes", exitUsage, "must not be longer than --days"},
-		"renew: odd type":  {"renew --type x --max-price 9_USD", exitUsage, "--type is IPv4"},
+		"renew: odd type":  {"renew --type x --max-price 9_USD", exitUsage, "--type must be IPv4"},
 		"renew: odd limit": {"renew --max-price 9_USD --max-day 5_EUR --yes", exitFailed, "in the currency of the account"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				order := s.addISP(1)
 				isp := s.idsOf(order)[0]
 				v6 := s.idsOf(s.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv6, Country: "USA", Quantity: 3}))[0]
@@ -110,7 +102,8 @@ func TestExtendFailures(t *testing.T) {
 
 // Where the ids are others after the extension, the next run finds it all the same.
 func TestExtendInterruptedAndRunAgain(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		list := s.idsOf(s.addISP(2))
 		s.Inject("POST /extend", youproxytest.Slow)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -138,7 +131,8 @@ func TestExtendInterruptedAndRunAgain(t *testing.T) {
 }
 
 func TestExtendOrdersInterrupted(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		first, second := s.addISP(1), s.addISP(2)
 		s.Inject("POST /extend/order", youproxytest.Slow)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -155,7 +149,8 @@ func TestExtendOrdersInterrupted(t *testing.T) {
 }
 
 func TestAutoExtend(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		o := s.addISP(2)
 		code, stdout, stderr := s.run(append([]string{"auto-extend", "on", "--days", "60"}, s.idsOf(o)...)...)
 		require.Equal(t, exitDone, code, stderr)

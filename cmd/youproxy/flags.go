@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,13 +16,13 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// filter is which proxies of the account a command is about.
+// filter selects proxies of the account.
 type filter struct {
 	proxyType youproxy.ProxyType // empty for all
 	country   string             // empty for all
 }
 
-// filterFlags adds the flags of a filter, whose values are completed from the account.
+// filterFlags adds the flags of a filter. Their values are completed from the account.
 func (a *app) filterFlags(cmd *cobra.Command, f *filter) {
 	cmd.Flags().Var((*typeValue)(&f.proxyType), "type", "only proxies of this `type`: IPv4, IPv6, MOBILE or ISP")
 	cmd.Flags().StringVar(&f.country, "country", "", "only proxies in this country, a `code` such as USA")
@@ -36,7 +37,7 @@ func (f *filter) matches(p youproxy.Proxy) bool {
 	return f.country == "" || strings.EqualFold(f.country, p.Country)
 }
 
-// proxies yields the proxies of the account that the filter lets through.
+// proxies yields the proxies of the account that the filter selects.
 func (f *filter) proxies(ctx context.Context, client *youproxy.Client) iter.Seq2[youproxy.Proxy, error] {
 	return func(yield func(youproxy.Proxy, error) bool) {
 		for p, err := range client.Proxies(ctx, f.query()) {
@@ -47,7 +48,7 @@ func (f *filter) proxies(ctx context.Context, client *youproxy.Client) iter.Seq2
 	}
 }
 
-// String says which proxies it is about.
+// String returns the proxies in words, such as "ISP proxies in USA".
 func (f *filter) String() string {
 	text := "proxies"
 	if f.proxyType != "" {
@@ -63,7 +64,7 @@ var documentedTypes = []youproxy.ProxyType{
 	youproxy.ProxyTypeIPv4, youproxy.ProxyTypeIPv6, youproxy.ProxyTypeMobile, youproxy.ProxyTypeISP,
 }
 
-// typeValue is a flag for a proxy type, in capitals or not.
+// typeValue is a flag for a proxy type, in any letter case.
 type typeValue youproxy.ProxyType
 
 func (v *typeValue) String() string { return string(*v) }
@@ -76,10 +77,10 @@ func (v *typeValue) Set(s string) error {
 			return nil
 		}
 	}
-	return errors.New("it is IPv4, IPv6, MOBILE or ISP")
+	return errors.New("it must be IPv4, IPv6, MOBILE or ISP")
 }
 
-// schemeValue is a flag for what to speak with proxies.
+// schemeValue is a flag for the protocol to use with proxies.
 type schemeValue youproxy.Scheme
 
 var schemeNames = []string{"any", "http", "socks5", "socks5h"}
@@ -89,21 +90,51 @@ func (v *schemeValue) Type() string   { return "scheme" }
 
 func (v *schemeValue) Set(s string) error {
 	if s = strings.ToLower(s); !slices.Contains(schemeNames, s) {
-		return errors.New("it is any, http, socks5 or socks5h")
+		return errors.New("it must be any, http, socks5 or socks5h")
 	}
 	*v = schemeValue(strings.TrimPrefix(s, "any"))
 	return nil
 }
 
 func (a *app) schemeFlag(cmd *cobra.Command, s *youproxy.Scheme) {
-	cmd.Flags().Var((*schemeValue)(s), "scheme", "`protocol` to speak with the proxies: http, socks5, socks5h, or any, which is http where a proxy speaks it")
+	cmd.Flags().Var((*schemeValue)(s), "scheme", "`protocol` to use with the proxies: http, socks5, socks5h, or any, which is http if a proxy speaks it")
 	_ = cmd.RegisterFlagCompletionFunc("scheme", cobra.FixedCompletions(schemeNames, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// completionTime is how long a shell waits for what it offers.
+// timeSpan is a flag for a time such as 7d or 12h.
+type timeSpan time.Duration
+
+func (*timeSpan) Type() string { return "time" }
+
+func (s *timeSpan) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if days, isDays := strings.CutSuffix(text, "d"); isDays {
+		var n int
+		n, err = strconv.Atoi(days)
+		d = time.Duration(min(n, 36500)) * 24 * time.Hour
+	}
+	if err != nil || d < 0 {
+		return errors.New("it must be a number of days or hours, such as 7d or 12h")
+	}
+	*s = timeSpan(d)
+	return nil
+}
+
+func (s *timeSpan) String() string {
+	const day = timeSpan(24 * time.Hour)
+	switch {
+	case *s == 0:
+		return ""
+	case *s%day == 0:
+		return strconv.Itoa(int(*s/day)) + "d"
+	}
+	return time.Duration(*s).String()
+}
+
+// completionTime is how long a shell waits for completions.
 const completionTime = 3 * time.Second
 
-// complete returns what a call to the account offers a shell; nothing where it fails.
+// complete returns the completions that offer finds in the account, or none if it fails.
 func (a *app) complete(cmd *cobra.Command, offer func(context.Context, *youproxy.Client) ([]cobra.Completion, error)) ([]cobra.Completion, cobra.ShellCompDirective) {
 	client, err := a.client(youproxy.WithReadRetries(0))
 	if err != nil {

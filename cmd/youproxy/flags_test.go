@@ -111,7 +111,7 @@ func TestManualPages(t *testing.T) {
 
 	code, _, stderr = newShell(t).run("man", filepath.Join(folder, "youproxy-export.1"))
 	assert.Equal(t, 1, code)
-	assert.Contains(t, stderr, "the folder of the manual pages cannot be made: ")
+	assert.Contains(t, stderr, "the folder of the manual pages cannot be created: ")
 }
 
 func TestSpans(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/youproxy-go/youproxy/proxypool"
 )
 
-// forwarding is what the flags of forward say.
+// forwarding are the flags of forward.
 type forwarding struct {
 	filter
 
@@ -35,14 +35,13 @@ func (a *app) forward() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "forward",
 		Short: "Run a local proxy over the proxies of the account",
-		Long: `forward runs an HTTP proxy on this machine that takes no login, and sends what it gets
-through the proxies of the account: for browsers and programs that cannot log in to a proxy.
-It takes the proxies in turn, goes on with another where one fails, and follows the
-account's list, so that what is bought is used and what has ended is not. It runs until
-Ctrl-C.
+		Long: `forward runs an HTTP proxy without a login on this machine, and sends requests through the
+proxies of the account: for browsers and programs that cannot log in to a proxy. It uses the
+proxies in turn, and another if one fails. It follows the account's list: new proxies are used
+as they appear, and those that have ended are not. It runs until Ctrl-C.
 
-Whoever can connect can use the proxies. So it serves this machine alone unless
---allow-remote is given.`,
+Whoever can connect can use the proxies. So it serves this machine alone, unless there is
+--allow-remote.`,
 		Example: "  youproxy forward\n" +
 			"  curl --proxy http://127.0.0.1:3128 https://example.com/\n" +
 			"  youproxy forward --type ISP --country USA --sticky --addr 127.0.0.1:8888",
@@ -123,13 +122,13 @@ func (a *app) runForward(ctx context.Context, o *forwarding) error {
 	a.note("the local proxy is http://%s; Ctrl-C ends it", listener.Addr())
 	select {
 	case err = <-served:
-		err = fmt.Errorf("the local proxy broke off: %w", err)
+		err = fmt.Errorf("the local proxy failed: %w", err)
 	case <-ctx.Done():
 	}
 	return errors.Join(err, server.Close(), forwarder.Close())
 }
 
-// tellFollowed tells what became of a list, if that is new.
+// tellFollowed prints a note about a list, if it is not the same as the last one.
 func (a *app) tellFollowed(o *forwarding, e youproxy.FollowEvent) {
 	var text strings.Builder
 	switch {
@@ -138,7 +137,7 @@ func (a *app) tellFollowed(o *forwarding, e youproxy.FollowEvent) {
 	case o.told == "":
 		return // the command ends with it
 	default:
-		fmt.Fprintf(&text, "the account's list was not taken, and the proxies stay as they are: %v", e.Err)
+		fmt.Fprintf(&text, "the account's list was not used, and the proxies stay as they are: %v", e.Err)
 	}
 	for _, s := range e.Skipped {
 		fmt.Fprintf(&text, "\nleft out: %s", strings.TrimPrefix(s.Err.Error(), "youproxy: "))

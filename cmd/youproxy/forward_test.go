@@ -34,8 +34,9 @@ func startForward(t *testing.T, s *shell, args ...string) *forwarder {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &forwarder{stderr: &output{}}
 	code := make(chan int, 1)
-	a := &app{in: strings.NewReader(""), out: io.Discard, err: f.stderr, env: func(name string) string { return s.env[name] }}
-	go func() { code <- a.run(ctx, append([]string{"forward", "--addr", "127.0.0.1:0"}, args...)) }()
+	go func() {
+		code <- s.app(io.Discard, f.stderr).run(ctx, append([]string{"forward", "--addr", "127.0.0.1:0"}, args...))
+	}()
 	f.stop = func() int {
 		cancel()
 		select {
@@ -111,6 +112,7 @@ func TestForwardEndsAtOnce(t *testing.T) {
 }
 
 func TestForwardFollowsTheList(t *testing.T) {
+	t.Parallel()
 	s, _ := withWorking(t)
 	f := startForward(t, s, "--scheme", "http", "--every", "1s")
 	defer f.stop()
@@ -150,5 +152,5 @@ func TestForwardTellsWhatIsNew(t *testing.T) {
 	} {
 		a.tellFollowed(o, e)
 	}
-	assert.Equal(t, "in use: 2 proxies\nthe account's list was not taken, and the proxies stay as they are: no answer\nin use: 2 proxies\nin use: 3 proxies\n", errOut.String())
+	assert.Equal(t, "in use: 2 proxies\nthe account's list was not used, and the proxies stay as they are: no answer\nin use: 2 proxies\nin use: 3 proxies\n", errOut.String())
 }

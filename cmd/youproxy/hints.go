@@ -12,20 +12,22 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// wording replaces what errors of the SDK say to a programmer.
+// wording replaces what errors of the SDK say to programmers.
 var wording = strings.NewReplacer(
+	"repeat the purchase with the same key and journal, which looks first, or let Recover or Reconcile find out, or look at the account, before buying again", "find out before buying again",
 	"let Recover or Reconcile find out, or look at the account, before buying again", "find out before buying again",
 	"its outcome is not known: call Recover, or look at the account and call Dismiss", "its outcome is not known",
-	"it was executed: Recover hands it out", "it was executed",
+	"it was executed: Recover returns it", "it was executed",
 	"give a new idempotency key, or make a new plan, to spend again", "its idempotency key cannot be used again",
 	": youproxy: ", ": ",
+	", and AllowEmpty is not set", "",
 	"context canceled", "interrupted",
 	"interrupt signal received", "interrupted",
 	"terminated signal received", "interrupted",
 	"context deadline exceeded", "the time is over",
 )
 
-// inWords returns the text of an error for a person at a shell.
+// inWords returns the message of an error for a person at a shell.
 func inWords(err error) string { return inWordsOf(strings.TrimPrefix(err.Error(), "youproxy: ")) }
 
 func inWordsOf(text string) string { return wording.Replace(text) }
@@ -35,9 +37,9 @@ var hints = []struct {
 	cause error
 	hint  string
 }{
-	{youproxy.ErrKeyReused, "Give each purchase an --idempotency-key of its own, or leave it out."},
+	{youproxy.ErrKeyReused, "Use another --idempotency-key for each purchase, or none."},
 	{youproxy.ErrOverBudget, "Wait until less was spent in the last 24 hours, or allow more with --max-day."},
-	{youproxy.ErrPriceAboveLimit, "If that is what you want to pay, allow it with --max-price."},
+	{youproxy.ErrPriceAboveLimit, "If you want to pay that, allow it with --max-price."},
 	{youproxy.ErrCurrencyMismatch, "Write --max-price and --max-day in the currency of the account: youproxy balance shows it."},
 	{youproxy.ErrPromoCodeNotValid, "Leave out --promo to pay the full price."},
 	{youproxy.ErrInvalidAPIKey, "Check the API key in YOUPROXY_API_KEY or in the key file."},
@@ -77,12 +79,12 @@ func (a *app) hintFor(err error) string {
 	return ""
 }
 
-// hintForPending returns what to do about an earlier purchase that stands in the way.
+// hintForPending returns what to do about an earlier purchase that stops this one.
 func (a *app) hintForPending(e *youproxy.PendingError) string {
 	switch {
 	case e.Note != "":
-		return "Give another --idempotency-key to buy."
-	case e.Attempt.Before.Balance.IsZero(): // nothing shows what became of a plain call
+		return "To buy, use another --idempotency-key."
+	case e.Attempt.Before.Balance.IsZero(): // nothing shows whether a plain call was executed
 		return "Try again in a few minutes."
 	}
 	return fmt.Sprintf("To find out what became of it, which spends nothing, run:\n  %s\n%s",
@@ -95,7 +97,7 @@ func (a *app) dismissal(id string) string {
 		a.command("journal", "dismiss", id, "--note", "what you found"))
 }
 
-// command returns the line for the shell that runs a command on the same account.
+// command returns a command line for the same account.
 func (a *app) command(args ...string) string {
 	if a.sandbox {
 		args = append(args, "--sandbox")
@@ -122,7 +124,7 @@ func (a *app) journalNamed() string {
 	return path
 }
 
-// again returns the line for the shell that runs a command again with the same journal.
+// again returns the command line that runs a command again with the same journal.
 func (a *app) again(cmd *cobra.Command) string {
 	if journal := a.journalNamed(); journal != "" {
 		_ = cmd.Flags().Set("journal", journal)
@@ -130,8 +132,8 @@ func (a *app) again(cmd *cobra.Command) string {
 	return again(cmd)
 }
 
-// again returns the line for the shell that runs a command again as it was run, with the
-// flags that were set since.
+// again returns the command line that runs a command again, with the flags that were set
+// since.
 func again(cmd *cobra.Command) string {
 	args := strings.Fields(cmd.CommandPath())
 	cmd.Flags().Visit(func(f *pflag.Flag) {

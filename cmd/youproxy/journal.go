@@ -20,9 +20,9 @@ func (a *app) journal() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "journal",
 		Short: "Show the purchases of this machine, and find out what became of them",
-		Long: `Each purchase is recorded in the journal, a file, before it is sent. While it is not known whether
-it was executed, it is open and stops similar purchases: recover finds out what became of it, and
-dismiss settles it by hand.`,
+		Long: `Each purchase is recorded in the journal, a file, before it is sent. As long as it is not known
+whether it was executed, it is open and stops similar purchases. recover finds out whether it
+was executed, and dismiss settles it by hand.`,
 		Example: "  youproxy journal list\n  youproxy journal recover",
 		Args:    usage(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -31,7 +31,7 @@ dismiss settles it by hand.`,
 	return cmd
 }
 
-// entries returns entries of the journal. Where there is no journal, there are none.
+// entries returns entries of the journal, or none if there is no journal.
 func (a *app) entries(ctx context.Context, q youproxy.EntryQuery) ([]youproxy.Entry, error) {
 	path, err := a.journalPath()
 	if err != nil {
@@ -54,8 +54,7 @@ func (a *app) entries(ctx context.Context, q youproxy.EntryQuery) ([]youproxy.En
 	return entries, nil
 }
 
-// open returns the entries that are open and that Recover can look for, which a plain call
-// is not.
+// open returns the open entries whose outcome Recover can find out: all but plain calls.
 func (a *app) open(ctx context.Context) ([]youproxy.Entry, error) {
 	entries, err := a.entries(ctx, youproxy.EntryQuery{})
 	return slices.DeleteFunc(entries, func(e youproxy.Entry) bool {
@@ -90,11 +89,11 @@ func (a *app) journalList() *cobra.Command {
 			return a.show(t, append([]youproxy.Entry{}, entries...))
 		},
 	}
-	cmd.Flags().Var(&since, "since", "how far back those go that are settled, such as 7d; 0d lists the open ones alone")
+	cmd.Flags().Var(&since, "since", "how far back to list settled purchases, such as 7d; 0d lists the open ones alone")
 	return cmd
 }
 
-// whatOf tells what an attempt was of.
+// whatOf returns what an attempt was for.
 func whatOf(a *youproxy.Attempt) string {
 	switch {
 	case a.Op == "POST /order":
@@ -105,7 +104,7 @@ func whatOf(a *youproxy.Attempt) string {
 	return a.Op
 }
 
-// orderOf returns what an order is called.
+// orderOf returns the number of an order, or else its id.
 func orderOf(number youproxy.OrderNumber, id youproxy.OrderID) string {
 	if number != "" {
 		return string(number)
@@ -117,11 +116,11 @@ func (a *app) journalRecover() *cobra.Command {
 	return &cobra.Command{
 		Use:   "recover",
 		Short: "Find out what became of purchases that are open",
-		Long: `recover finds out, by what the account holds, what became of the purchases that are open in
-the journal, and settles them. It spends nothing. It can take minutes, as a purchase may be
+		Long: `recover finds out, from what the account holds, whether the open purchases of the journal were
+executed, and settles them. It spends nothing. It can take minutes, because a purchase may be
 executed late.
 
-What cannot be told stays open, and recover exits with 3.`,
+A purchase whose outcome cannot be found out stays open, and recover exits with 3.`,
 		Example: "  youproxy journal recover\n  youproxy journal recover --output json",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -138,8 +137,7 @@ What cannot be told stays open, and recover exits with 3.`,
 	}
 }
 
-// unseen returns an error where it was found out what became of purchases, and that could
-// not be printed.
+// unseen returns an error if purchases were executed, and that could not be printed.
 func (a *app) unseen(values []recovered, untold, err error) error {
 	for _, value := range values {
 		if value.Verdict == youproxy.VerdictExecuted.String() {
@@ -151,7 +149,7 @@ func (a *app) unseen(values []recovered, untold, err error) error {
 	return errors.Join(err, untold)
 }
 
-// recovered is what became of an attempt, in JSON.
+// recovered is the outcome of an attempt, in JSON.
 type recovered struct {
 	Attempt        string                 `json:"attempt"`
 	Verdict        string                 `json:"verdict"`
@@ -164,8 +162,8 @@ type recovered struct {
 	Evidence       string                 `json:"evidence,omitempty"`
 }
 
-// recover looks for what became of all that is open. Its error says what may have been
-// spent still.
+// recover finds out the outcome of all open entries. Its error says what may still have
+// been spent.
 func (a *app) recover(ctx context.Context, client *youproxy.Client) (*table, []recovered, error) {
 	t, values := &table{head: []string{"ATTEMPT", "VERDICT", "WHAT", "CHARGED", "ORDER", "KEY", "EVIDENCE"}}, []recovered{}
 	open, err := a.open(ctx)
@@ -203,7 +201,7 @@ func (a *app) recover(ctx context.Context, client *youproxy.Client) (*table, []r
 	return t, values, a.stillOpen(open, undetermined, err)
 }
 
-// stillOpen returns an error where it is not known what became of some of the open entries.
+// stillOpen returns an error if the outcome of some of the open entries is not known.
 func (a *app) stillOpen(open []youproxy.Entry, undetermined map[string]bool, err error) error {
 	var left []string
 	for _, e := range open {
@@ -238,8 +236,8 @@ func (a *app) journalDismiss() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dismiss ATTEMPT --note TEXT",
 		Short: "Settle an open purchase by hand",
-		Long: `dismiss settles a purchase that is open, after you looked at the account: it does not stop
-others any more. Nobody looks for it from then on. It counts in a budget as if it had been
+		Long: `dismiss settles an open purchase after you have looked at the account, so that it no longer
+stops others. recover does not look for it again. It counts in a budget as if it had been
 executed, and its idempotency key cannot be used again. The note says what you found.`,
 		Example: "  youproxy journal dismiss LZ7Q3MFW2KXBP5JHTN4VAYD6RC --note 'the order is not in the account'",
 		Args:    usage(cobra.ExactArgs(1)),

@@ -15,7 +15,7 @@ import (
 )
 
 // interrupted makes a purchase that is interrupted before its reply comes.
-func (s *shop) interrupted(fault youproxytest.Fault, key string) {
+func (s *shell) interrupted(fault youproxytest.Fault, key string) {
 	s.t.Helper()
 	s.Inject("POST /order", fault)
 	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
@@ -25,13 +25,14 @@ func (s *shop) interrupted(fault youproxytest.Fault, key string) {
 }
 
 func TestJournalList(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		delete(s.env, "YOUPROXY_API_KEY") // it needs none
 		code, stdout, _ := s.run("journal", "list", "--output", "json")
 		assert.Equal(t, exitDone, code)
 		assert.Equal(t, "[]\n", stdout)
 		assert.NoFileExists(t, s.journal())
-		s.env["YOUPROXY_API_KEY"] = shopKey
+		s.env["YOUPROXY_API_KEY"] = shellKey
 
 		code, _, stderr := s.run(buying("--yes", "--idempotency-key", "first")...)
 		require.Equal(t, exitDone, code, stderr)
@@ -57,20 +58,21 @@ func TestJournalList(t *testing.T) {
 }
 
 func TestJournalRecover(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		fault youproxytest.Fault
-		after func(s *shop)
+		after func(s *shell)
 		code  int
 		want  string // on stdout
 		told  string
 	}{
-		"executed":     {youproxytest.Slow, func(*shop) {}, exitDone, "\texecuted\torder of 1 x IPv4 for 30 days\t1.31 USD\tNUMBER-112233\tjob\t", "Looking for what became of 1 purchase,"},
-		"late":         {youproxytest.CommitLate, func(*shop) {}, exitDone, "\texecuted\torder of 1 x IPv4 for 30 days\t1.31 USD\tNUMBER-112233\tjob\t", ""},
-		"not executed": {youproxytest.DropBeforeCommit, func(*shop) {}, exitDone, "\tnot executed\t", ""},
-		"cannot tell":  {youproxytest.DropBeforeCommit, func(s *shop) { s.SetBalance(youproxy.MustMoney("90 USD")) }, exitMaySpent, "\tundetermined\t", "it is not known what became of 1 purchase: money may have been spent\nTo look again, run:\n  youproxy journal recover --journal "},
+		"executed":     {youproxytest.Slow, func(*shell) {}, exitDone, "\texecuted\torder of 1 x IPv4 for 30 days\t1.31 USD\tNUMBER-112233\tjob\t", "Looking for what became of 1 purchase,"},
+		"late":         {youproxytest.CommitLate, func(*shell) {}, exitDone, "\texecuted\torder of 1 x IPv4 for 30 days\t1.31 USD\tNUMBER-112233\tjob\t", ""},
+		"not executed": {youproxytest.DropBeforeCommit, func(*shell) {}, exitDone, "\tnot executed\t", ""},
+		"cannot tell":  {youproxytest.DropBeforeCommit, func(s *shell) { s.SetBalance(youproxy.MustMoney("90 USD")) }, exitMaySpent, "\tundetermined\t", "it is not known what became of 1 purchase: money may have been spent\nTo look again, run:\n  youproxy journal recover --journal "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				s.interrupted(test.fault, "job")
 				test.after(s)
 				code, stdout, stderr := s.run("journal", "recover")
@@ -90,7 +92,8 @@ func TestJournalRecover(t *testing.T) {
 }
 
 func TestJournalRecoverInterrupted(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.interrupted(youproxytest.DropBeforeCommit, "job")
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
@@ -108,7 +111,8 @@ func TestJournalRecoverInterrupted(t *testing.T) {
 }
 
 func TestJournalDismiss(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.interrupted(youproxytest.Slow, "job")
 		code, stdout, _ := s.run("journal", "list", "--since", "0d")
 		require.Equal(t, exitDone, code)
@@ -138,7 +142,7 @@ func TestJournalDismiss(t *testing.T) {
 		code, _, stderr := s.run(buying("--yes", "--idempotency-key", "job")...)
 		assert.Equal(t, exitFailed, code)
 		assert.Contains(t, stderr, "it was dismissed (it is not there)")
-		assert.Contains(t, stderr, "Give another --idempotency-key to buy.")
+		assert.Contains(t, stderr, "To buy, use another --idempotency-key.")
 		code, _, stderr = s.run(buying("--yes")...)
 		assert.Equal(t, exitDone, code, stderr)
 		assert.Len(t, s.Orders(), 2)

@@ -13,7 +13,7 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// listing is what the flags of list say.
+// listing are the flags of list.
 type listing struct {
 	filter
 
@@ -26,8 +26,8 @@ func (a *app) list() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the proxies of the account",
-		Long: `list shows the proxies of the account while they arrive. Passwords are never shown: see
-youproxy export. Times are in UTC. With --ending it shows what ends soon, or has ended.`,
+		Long: `list shows the proxies of the account as they arrive. It never shows passwords: see youproxy
+export. Times are in UTC. With --ending it shows what ends soon, or has ended.`,
 		Example: "  youproxy list\n  youproxy list --type ISP --ending 7d\n  youproxy list --output json | jq -r '.[].ipAddressId'",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,7 +73,7 @@ func (a *app) showProxies(ctx context.Context, client *youproxy.Client, o *listi
 	case err != nil && shown == 0:
 		return err
 	case err != nil:
-		return fmt.Errorf("%w\nthe list is not complete: it broke off after %d proxies", err, shown)
+		return fmt.Errorf("%w\nthe list is not complete: it ended after %d proxies", err, shown)
 	case shown == 0 && o.ending > 0:
 		a.note("there are no %s that end so soon", o)
 	case shown == 0:
@@ -85,7 +85,7 @@ func (a *app) showProxies(ctx context.Context, client *youproxy.Client, o *listi
 	return nil
 }
 
-// end returns when a proxy ends, and how many whole days are left.
+// end returns when a proxy ends, and the number of full days that are left.
 func end(p youproxy.Proxy, now time.Time) (ends, left string) {
 	switch {
 	case p.End.IsZero():

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -118,7 +117,7 @@ func TestListThatBreaksOff(t *testing.T) {
 		}
 		code, stdout, stderr := s.run("list", "--output", form)
 		assert.Equal(t, 1, code)
-		assert.Contains(t, stderr, "\nthe list is not complete: it broke off after ")
+		assert.Contains(t, stderr, "\nthe list is not complete: it ended after ")
 		if form == "json" {
 			assert.False(t, json.Valid([]byte(stdout)), "half a list is no JSON")
 		}
@@ -156,8 +155,8 @@ func (g gone) Write([]byte) (int, error) { return 0, g.err }
 
 func TestStdoutThatIsClosed(t *testing.T) {
 	for want, err := range map[string]error{
-		"": &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE},
-		"youproxy: the disk is full\nthe list is not complete: it broke off after 5 proxies\n": errors.New("the disk is full"),
+		"": &fs.PathError{Op: "write", Path: "/dev/stdout", Err: errClosedPipe},
+		"youproxy: the disk is full\nthe list is not complete: it ended after 5 proxies\n": errors.New("the disk is full"),
 	} {
 		s := newShell(t)
 		s.fill()
@@ -172,32 +171,32 @@ func TestStdoutThatIsClosed(t *testing.T) {
 func TestMoneyIsToldOnAClosedStdout(t *testing.T) {
 	var errOut output
 	a := &app{err: &errOut}
-	closed := &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}
+	closed := &fs.PathError{Op: "write", Path: "/dev/stdout", Err: errClosedPipe}
 	assert.Equal(t, exitMaySpent, a.report(&mayBeSpent{err: closed, next: "look at the journal"}))
 	assert.Contains(t, errOut.String(), "look at the journal")
 }
 
 func TestWrongUsageOfReading(t *testing.T) {
 	for line, want := range map[string]string{
-		"list --type IPv5":                          "it is IPv4, IPv6, MOBILE or ISP",
+		"list --type IPv5":                          "it must be IPv4, IPv6, MOBILE or ISP",
 		"list --ending 0d":                          "--ending must be more than 0",
 		"list --ending 7":                           "a number of days or hours",
 		"list --output xml":                         `--output is json or csv, not "xml"`,
 		"list extra":                                `unknown command "extra"`,
-		"catalog IPv5":                              `"IPv5" is no proxy type`,
+		"catalog IPv5":                              `"IPv5" is not a proxy type`,
 		"catalog ISP USA":                           "accepts at most 1 arg",
-		"export --format xml":                       `--format "xml" is none of url, host:port,`,
-		"export --output json":                      "use --format csv or --format jsonl in place of --output",
-		"export --scheme ftp":                       "it is any, http, socks5 or socks5h",
-		"export --scheme http --format csv":         "--scheme does not go with --format csv, which tells both ports",
-		"export --scheme http --format {{.Host}}":   "--scheme does not go with a template",
+		"export --format xml":                       `--format "xml" is neither one of url, host:port,`,
+		"export --output json":                      "use --format csv or --format jsonl instead of --output",
+		"export --scheme ftp":                       "it must be any, http, socks5 or socks5h",
+		"export --scheme http --format csv":         "--scheme cannot be used with --format csv, which has both ports",
+		"export --scheme http --format {{.Host}}":   "--scheme cannot be used with a template",
 		"export --format {{.Host":                   "unclosed action",
-		"export --format {{.Credentials.Password}}": "put .Reveal behind it",
+		"export --format {{.Credentials.Password}}": "add .Reveal, as in",
 		"check --target example.com":                "--target must be a URL of http or https with a host",
 		"check --timeout 0s":                        "--timeout must be more than 0",
 		"check --concurrency 0":                     "--concurrency must be 1 or more",
 		"check --from=":                             "--from must name a file, or - for stdin",
-		"check --from x --type ISP":                 "--type is of the account's proxies, and does not go with --from",
+		"check --from x --type ISP":                 "--type selects proxies of the account, and cannot be used with --from",
 		"check --from no-such-file":                 "the list cannot be read: open no-such-file",
 		"forward --every 0s":                        "--every must be 1s or more",
 		"forward --addr 0.0.0.0:0":                  "is open to other machines: add --allow-remote",

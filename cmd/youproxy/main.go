@@ -13,8 +13,8 @@
 //	2  wrong usage; nothing was sent
 //	3  money may have been spent: the message says what to run next
 //
-// Where a signal kills the program, money may have been spent as well: run the same command
-// again, and it buys nothing twice.
+// If a signal kills the program, money may have been spent as well: run the same command
+// again; it buys nothing twice.
 package main
 
 import (
@@ -27,9 +27,9 @@ import (
 )
 
 func main() {
-	signal.Ignore(syscall.SIGPIPE) // a closed pipe is an error like any other, with a file to remove
+	ignoreClosedPipe()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program as it is
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills the program
 	a := &app{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv,
 		asks: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),

@@ -18,10 +18,10 @@ func (a *app) man() *cobra.Command {
 		Hidden:  true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
-				return fmt.Errorf("the folder of the manual pages cannot be made: %w", err)
+				return fmt.Errorf("the folder of the manual pages cannot be created: %w", err)
 			}
 			root := cmd.Root()
-			root.DisableAutoGenTag = true // which has a date; that of a page is SOURCE_DATE_EPOCH
+			root.DisableAutoGenTag = true // it has a date; that of a page is SOURCE_DATE_EPOCH
 			header := &doc.GenManHeader{Title: "YOUPROXY", Section: "1", Source: "youproxy", Manual: "youproxy"}
 			return doc.GenManTree(root, header, args[0])
 		},

@@ -15,10 +15,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// mark is an empty file beside the journal that stands for a run which spends, from before
-// it sends anything until it ends well. The run holds its lock. A mark that nobody holds is
-// of a run that did not finish: the journal may have settled its purchases, but nobody was
-// told of them.
+// mark is an empty file beside the journal. It exists while a run spends: from before it
+// sends anything until it ends well. The run holds its lock. A mark that no process holds is
+// that of a run that did not finish: the journal may have settled its purchases, but they
+// were not reported.
 type mark struct {
 	key     string // of the purchase, or what the keys of a plan begin with
 	request string // the fingerprint of what was asked for
@@ -26,7 +26,7 @@ type mark struct {
 	lock    *flock.Flock
 }
 
-// fingerprint returns what tells one request from another.
+// fingerprint returns a string that differs from one request to another.
 func fingerprint(request any) string {
 	text, _ := json.Marshal(request) // requests can be written as JSON
 	sum := sha256.Sum256(fmt.Appendf(nil, "%T\n%s", request, text))
@@ -39,7 +39,7 @@ func (a *app) markOf(key, request string) (*mark, error) {
 	return &mark{key: key, request: request, path: path + "." + key + "." + request}, err
 }
 
-// marks returns the marks whose keys begin so.
+// marks returns the marks whose keys begin with a prefix.
 func (a *app) marks(prefix string) (list []*mark, err error) {
 	path, err := a.journalPath()
 	if err != nil {
@@ -62,7 +62,8 @@ func (a *app) marks(prefix string) (list []*mark, err error) {
 	return list, nil
 }
 
-// unheld returns the marks whose keys begin so that no run holds, and holds them.
+// unheld returns the marks whose keys begin with a prefix and that no run holds, and holds
+// them.
 func (a *app) unheld(prefix string) ([]*mark, error) {
 	list, err := a.marks(prefix)
 	return slices.DeleteFunc(list, func(m *mark) bool { return a.hold(m, os.O_RDWR) != nil }), err
@@ -87,20 +88,20 @@ func (a *app) hold(m *mark, flag int) error {
 	return nil
 }
 
-// mark makes a mark, and holds it.
+// mark creates a mark, and holds it.
 func (a *app) mark(key, request string) (*mark, error) {
 	m, err := a.markOf(key, request)
 	for try := 0; try < 3 && err == nil; try++ { // a run that looks for marks can take it first
 		if err := a.hold(m, os.O_RDWR|os.O_CREATE); err == nil {
 			return m, nil
 		} else if try == 2 {
-			return nil, fmt.Errorf("nothing was sent, as %s could not be made: %w", m.path, err)
+			return nil, fmt.Errorf("nothing was sent: %s could not be created: %w", m.path, err)
 		}
 	}
 	return nil, err
 }
 
-// release leaves a mark that is held to other runs.
+// release lets other runs hold a mark.
 func (m *mark) release() {
 	if m.lock != nil {
 		_ = m.lock.Close()

@@ -12,7 +12,7 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// orderFlags is what the flags of an order say.
+// orderFlags are the flags of an order.
 type orderFlags struct {
 	proxyType, country, goal, promo string
 	protocol, operator, rotation    string
@@ -20,7 +20,7 @@ type orderFlags struct {
 	quantity, days                  int
 }
 
-// add adds the flags to a command. The types and countries on sale complete theirs.
+// add adds the flags to a command. Types and countries are completed with those on sale.
 func (o *orderFlags) add(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&o.proxyType, "type", string(youproxy.ProxyTypeIPv4), "proxy `type`: IPv4, IPv6, MOBILE or ISP")
@@ -29,9 +29,9 @@ func (o *orderFlags) add(a *app, cmd *cobra.Command) {
 	flags.IntVar(&o.days, "days", 30, "rent period in `days`")
 	flags.StringVar(&o.goal, "goal", "", "`purpose` of the proxies, such as 'price monitoring'; the service refuses some")
 	flags.StringVar(&o.protocol, "protocol", "", "`protocol` of IPv6 proxies: HTTP or SOCKS (default HTTP)")
-	flags.StringVar(&o.operator, "operator", "", "`tag` of the mobile operator, of MOBILE")
-	flags.StringVar(&o.rotation, "rotation", "", "`seconds` between changes of address, of MOBILE; or link, to change it only by opening the proxy's link")
-	flags.StringVar(&o.authIP, "auth-ip", "", "`address` that may use the proxies, in place of login and password")
+	flags.StringVar(&o.operator, "operator", "", "`tag` of the mobile operator, for MOBILE")
+	flags.StringVar(&o.rotation, "rotation", "", "`seconds` between changes of address, for MOBILE; or link, to change it only by opening the proxy's link")
+	flags.StringVar(&o.authIP, "auth-ip", "", "`address` that may use the proxies, instead of a login and a password")
 	flags.StringVar(&o.promo, "promo", "", "promo `code`; one that is not valid stops the purchase")
 	_ = cmd.RegisterFlagCompletionFunc("type", a.completeTypes)
 	_ = cmd.RegisterFlagCompletionFunc("country", a.completeCountries(&o.proxyType))
@@ -49,15 +49,15 @@ func (o *orderFlags) request() (youproxy.OrderRequest, error) {
 	mobile := proxyType == youproxy.ProxyTypeMobile
 	switch {
 	case (o.operator != "" || o.rotation != "") && !mobile:
-		return nil, usageError{errors.New("--operator and --rotation go with --type MOBILE only")}
+		return nil, usageError{errors.New("--operator and --rotation can be used with --type MOBILE only")}
 	case o.protocol != "" && proxyType != youproxy.ProxyTypeIPv6:
-		return nil, usageError{errors.New("--protocol goes with --type IPv6 only")}
+		return nil, usageError{errors.New("--protocol can be used with --type IPv6 only")}
 	}
 	auth, authIP := youproxy.AuthTypeLogin, netip.Addr{}
 	if o.authIP != "" {
 		auth = youproxy.AuthTypeIP
 		if authIP, err = netip.ParseAddr(o.authIP); err != nil {
-			return nil, usageError{fmt.Errorf("--auth-ip is an IP address, not %q", o.authIP)}
+			return nil, usageError{fmt.Errorf("--auth-ip must be an IP address, not %q", o.authIP)}
 		}
 	}
 	seconds, byLink, err := o.rotationTime()
@@ -96,7 +96,7 @@ func (o *orderFlags) request() (youproxy.OrderRequest, error) {
 	return request, byFlag(request.Validate())
 }
 
-// rotationTime returns what --rotation says.
+// rotationTime returns the value of --rotation.
 func (o *orderFlags) rotationTime() (seconds int, byLink bool, err error) {
 	switch o.rotation {
 	case "":
@@ -106,7 +106,7 @@ func (o *orderFlags) rotationTime() (seconds int, byLink bool, err error) {
 	}
 	seconds, err = strconv.Atoi(o.rotation)
 	if err != nil || seconds < 1 {
-		return 0, false, usageError{fmt.Errorf("--rotation is a number of seconds or link, not %q", o.rotation)}
+		return 0, false, usageError{fmt.Errorf("--rotation must be a number of seconds or link, not %q", o.rotation)}
 	}
 	return seconds, false, nil
 }
@@ -121,12 +121,12 @@ func (o *orderFlags) String() string {
 func parseType(name string) (youproxy.ProxyType, error) {
 	var t typeValue
 	if t.Set(name) != nil {
-		return "", usageError{fmt.Errorf("--type is IPv4, IPv6, MOBILE or ISP, not %q", name)}
+		return "", usageError{fmt.Errorf("--type must be IPv4, IPv6, MOBILE or ISP, not %q", name)}
 	}
 	return youproxy.ProxyType(t), nil
 }
 
-// flagNames is what the fields of requests are called on the command line.
+// flagNames are the names of the fields of requests on the command line.
 var flagNames = map[string]string{
 	"quantity": "--quantity", "rentPeriodDays": "--days", "country": "--country", "goal": "--goal", "promoCode": "--promo",
 	"protocol": "--protocol", "mobileOperator": "--operator", "rotationTime": "--rotation", "authIp": "--auth-ip",
@@ -134,7 +134,7 @@ var flagNames = map[string]string{
 	"endsWithin": "--within", "proxyTypes": "--type", "limit": "--max-price", "key": "--idempotency-key",
 }
 
-// byFlag tells of a request that is not valid which flags are wrong.
+// byFlag returns, for an invalid request, an error that names the wrong flags.
 func byFlag(err error) error {
 	var invalid *youproxy.ValidationError
 	if !errors.As(err, &invalid) {

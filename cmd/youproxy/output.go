@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// table is what a command shows: in columns on a terminal, in lines with tabs between the
-// values elsewhere, or as CSV.
+// table is the output of a command: columns on a terminal, lines with tabs between the
+// values elsewhere, or CSV.
 type table struct {
 	head []string
 	rows [][]string
@@ -56,8 +56,8 @@ func toJSON(value any, indent string) ([]byte, error) {
 	return plainJSON(bytes.TrimSuffix(text.Bytes(), []byte("\n"))), err
 }
 
-// plain returns a text of the service with escapes for the characters that do not print,
-// such as those that move the cursor or turn the direction of writing.
+// plain returns a string of the service with escapes for the characters that do not print,
+// such as those that move the cursor or change the direction of writing.
 func plain(text string) string {
 	var shown strings.Builder
 	for _, r := range text {
@@ -85,5 +85,5 @@ func plainJSON(text []byte) []byte {
 	return shown
 }
 
-// note tells something beside the output.
+// note prints a line to stderr.
 func (a *app) note(format string, args ...any) { _, _ = fmt.Fprintf(a.err, format+"\n", args...) }

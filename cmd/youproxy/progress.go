@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// progress shows on a terminal how far long work is.
+// progress shows the progress of long work on a terminal.
 type progress struct {
 	w    io.Writer // nil for none
 	last string
 }
 
-// newProgress returns a progress that shows itself if there is a terminal.
+// newProgress returns a progress that shows nothing without a terminal.
 func (a *app) newProgress() *progress {
 	if !a.live {
 		return &progress{}
@@ -31,7 +31,7 @@ func (p *progress) show(done, total int) {
 	_, _ = fmt.Fprint(p.w, "\r"+p.last)
 }
 
-// end takes the bar away.
+// end removes the bar.
 func (p *progress) end() {
 	if p.last != "" {
 		_, _ = fmt.Fprint(p.w, "\r"+strings.Repeat(" ", len(p.last))+"\r")

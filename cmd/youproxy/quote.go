@@ -15,10 +15,10 @@ func (a *app) quote() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "quote",
 		Short: "Show what an order would cost",
-		Long: `quote shows what an order would cost, and spends nothing. It takes the flags of buy.
+		Long: `quote shows what an order would cost, and spends nothing. It has the flags of an order, like buy.
 
-With --max-price it fails where buy would: the price is above that or above the balance, the
-promo code is not valid, or the service would not execute the order.`,
+With --max-price it fails if buy would: the price is above it or above the balance, the promo
+code is not valid, or the service would not execute the order.`,
 		Example: `  youproxy quote --country USA --goal 'price monitoring'
   youproxy quote --type MOBILE --country USA --operator verizon --rotation 300 --goal 'app testing'
   youproxy quote --country DEU --quantity 10 --goal 'price monitoring' --max-price '20 USD'`,
@@ -54,7 +54,7 @@ promo code is not valid, or the service would not execute the order.`,
 		},
 	}
 	o.add(a, cmd)
-	cmd.Flags().Var(&maxPrice, "max-price", "fail where buy with this limit would")
+	cmd.Flags().Var(&maxPrice, "max-price", "fail if buy with this limit would")
 	return cmd
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// renewFlags is what the flags of renew say.
+// renewFlags are the flags of renew.
 type renewFlags struct {
 	within           timeSpan
 	days             int
@@ -29,17 +29,17 @@ func (a *app) renew() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "renew",
 		Short: "Renew what ends soon",
-		Long: `renew plans which proxies to renew: those that end first, as far as --max-price goes. On a
-terminal it asks before it carries the plan out; with --yes it does not ask. Elsewhere, without
---yes, it prints the plan and spends nothing.
+		Long: `renew plans which proxies to renew: those that end first, up to --max-price. On a terminal it
+asks before it carries the plan out; with --yes it does not ask. Elsewhere, without --yes, it
+prints the plan and spends nothing.
 
-Proxies that the service extends by itself are left out. renew can be run again after a failure,
-or every night: it first finds out what became of renewals that an earlier run left open in the
-journal, and renews nothing twice.
+Proxies that the service extends automatically are left out. renew can be run again after a
+failure, or every night: it first finds out whether renewals that an earlier run left open in the
+journal were executed, and renews nothing twice.
 
---max-price is for one run, and for those in which the same command is run again because it did
-not exit with 0. After it did, the next run can spend as much again. For a limit to all that is
-spent in 24 hours, add --max-day.`,
+--max-price limits one run, together with the runs in which the same command is repeated because
+it did not exit with 0. After a run that did, the next one can spend as much again. To limit what
+is spent in 24 hours, add --max-day.`,
 		Example: `  youproxy renew --max-price '20 USD'
   youproxy renew --within 7d --days 30 --type ISP --max-price '20 USD' --max-day '30 USD' --yes
   youproxy renew --max-price '20 USD' --output json </dev/null`,
@@ -68,23 +68,25 @@ spent in 24 hours, add --max-day.`,
 	flags.IntVar(&f.days, "days", 30, "length of each extension in `days`")
 	flags.StringSliceVar(&f.types, "type", nil, "proxy `type` to renew; may be repeated (default all)")
 	_ = cmd.RegisterFlagCompletionFunc("type", a.completeTypes)
-	flags.StringVar(&f.promo, "promo", "", "promo `code`; where it is not valid, nothing is renewed")
+	flags.StringVar(&f.promo, "promo", "", "promo `code`; if it is not valid, nothing is renewed")
 	flags.Var(&f.maxPrice, "max-price", "the most that all renewals may cost together, such as '20 USD'; required")
 	flags.Var(&f.maxDay, "max-day", "the most that all purchases of 24 hours in the journal may cost together")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "do not ask")
 	return cmd
 }
 
-// policy returns what the flags say.
+// policy returns the policy of the flags.
 func (f *renewFlags) policy() (youproxy.RenewalPolicy, error) {
 	policy := youproxy.RenewalPolicy{
 		EndsWithin: time.Duration(f.within), RentPeriodDays: f.days, PromoCode: f.promo, Limit: f.maxPrice.Money,
 	}
 	switch {
 	case f.maxPrice.IsZero():
-		return policy, usageError{errors.New("--max-price is missing: give the most that all renewals may cost together, such as --max-price '20 USD'")}
+		return policy, usageError{errors.New("--max-price is missing: set the most that all renewals may cost together, such as --max-price '20 USD'")}
 	case f.within <= 0, f.days < 1:
 		return policy, usageError{errors.New("--within and --days must be more than 0")}
+	case f.within < timeSpan(time.Minute):
+		return policy, usageError{errors.New("--within must be a minute or more, such as 7d")}
 	case f.within > timeSpan(f.days)*timeSpan(24*time.Hour):
 		return policy, usageError{errors.New("--within must not be longer than --days: each run would renew again what the run before it renewed")}
 	}
@@ -129,7 +131,7 @@ func (a *app) showPlan(cmd *cobra.Command, client *youproxy.Client, policy youpr
 	return nil
 }
 
-// leftOut tells how many proxies are left out for each reason.
+// leftOut returns how many proxies are left out for each reason.
 func leftOut(list []youproxy.LeftOut) []string {
 	var reasons []string
 	counts := make(map[string]int)
@@ -190,8 +192,8 @@ func (a *app) carryOut(cmd *cobra.Command, client *youproxy.Client, policy youpr
 	return limit.end(errors.Join(run.result(err, len(plan.Parts)), unsettled))
 }
 
-// settle looks for what earlier runs left open, which stands in the way of renewals. What
-// cannot be told is returned as unsettled, an error beside which the rest can be renewed.
+// settle finds out the outcome of what earlier runs left open, which stops renewals. If it
+// cannot, it returns unsettled, an error that does not keep the rest from being renewed.
 func (a *app) settle(ctx context.Context, client *youproxy.Client) (unsettled, err error) {
 	open, err := a.open(ctx)
 	if len(open) == 0 || err != nil {
@@ -259,8 +261,8 @@ func (r *renewing) leaveOut(list []youproxy.LeftOut) {
 	}
 }
 
-// result returns what the failures mean for the money. shown is what went wrong with
-// telling of the renewals.
+// result returns what the failures mean for the money. shown is the error of printing the
+// renewals.
 func (r *renewing) result(shown error, parts int) error {
 	renewed := len(r.done.values)
 	rest := parts - renewed - r.nothing

@@ -14,13 +14,9 @@ import (
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-// addIPv6 adds an IPv6 order that ends in a day.
-func (s *shop) addIPv6(quantity int) {
-	s.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv6, Country: "USA", Quantity: quantity, CreatedAt: time.Now().AddDate(0, 0, -29)})
-}
-
 func TestRenewPrintsThePlan(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.addISP(3)
 		s.addIPv6(10)
 		code, stdout, stderr := s.run("renew", "--max-price", "6 USD")
@@ -50,7 +46,8 @@ func TestRenewPrintsThePlan(t *testing.T) {
 }
 
 func TestRenewAsks(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.addISP(1)
 		s.answer = "no\n"
 		code, stdout, stderr := s.run("renew", "--max-price", "6 USD")
@@ -73,7 +70,8 @@ func TestRenewAsks(t *testing.T) {
 }
 
 func TestRenewWithinADay(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.addISP(3)
 		args := []string{"renew", "--max-price", "20 USD", "--max-day", "5 USD", "--yes"}
 		code, stdout, stderr := s.run(args...)
@@ -92,22 +90,23 @@ func TestRenewWithinADay(t *testing.T) {
 
 // Whatever fails, running the same command again renews the rest, and nothing twice.
 func TestRenewFailsAndRunsAgain(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
-		fail func(s *shop)
+		fail func(s *shell)
 		stop time.Duration
 		code int
 		want string
 		made int // by the first run
 	}{
-		"a reply is lost":     {func(s *shop) { s.Inject("POST /extend", youproxytest.DropAfterCommit) }, 0, exitDone, "No reply", 2},
-		"interrupted":         {func(s *shop) { s.Inject("POST /extend", youproxytest.Slow) }, 5 * time.Second, exitMaySpent, "of 1 it is not known", 2},
-		"interrupted at once": {func(s *shop) { s.Inject("POST /extend/order", youproxytest.Slow) }, 5 * time.Second, exitMaySpent, "of 1 it is not known", 1},
-		"interrupted before":  {func(s *shop) { s.Inject("POST /extend", youproxytest.DropBeforeCommit) }, 5 * time.Second, exitMaySpent, "of 1 it is not known", 1},
-		"one is refused":      {func(s *shop) { s.Refuse("POST /extend", 24) }, 0, exitMaySpent, "of 2 parts of the plan 1 were renewed, and 1 not", 1},
-		"all are refused":     {func(s *shop) { s.Refuse("POST /extend", 24); s.Refuse("POST /extend/order", 29) }, 0, exitFailed, "nothing was renewed", 0},
+		"a reply is lost":     {func(s *shell) { s.Inject("POST /extend", youproxytest.DropAfterCommit) }, 0, exitDone, "No reply", 2},
+		"interrupted":         {func(s *shell) { s.Inject("POST /extend", youproxytest.Slow) }, 5 * time.Second, exitMaySpent, "of 1 it is not known", 2},
+		"interrupted at once": {func(s *shell) { s.Inject("POST /extend/order", youproxytest.Slow) }, 5 * time.Second, exitMaySpent, "of 1 it is not known", 1},
+		"interrupted before":  {func(s *shell) { s.Inject("POST /extend", youproxytest.DropBeforeCommit) }, 5 * time.Second, exitMaySpent, "of 1 it is not known", 1},
+		"one is refused":      {func(s *shell) { s.Refuse("POST /extend", 24) }, 0, exitMaySpent, "of 2 parts of the plan 1 were renewed, and 1 not", 1},
+		"all are refused":     {func(s *shell) { s.Refuse("POST /extend", 24); s.Refuse("POST /extend/order", 29) }, 0, exitFailed, "nothing was renewed", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				s.addISP(2)
 				s.addIPv6(3)
 				test.fail(s)
@@ -138,7 +137,8 @@ func TestRenewFailsAndRunsAgain(t *testing.T) {
 
 // What somebody else renews while the question stands is not renewed again.
 func TestRenewWhatWasRenewedMeanwhile(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		o := s.addISP(1)
 		s.answer = "yes\n"
 		s.onErr = func(text string) {

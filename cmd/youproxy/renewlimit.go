@@ -8,15 +8,15 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// plans begins the marks of plans.
+// plans is the beginning of the marks of plans.
 const plans = "plan-"
 
 // limitFor is how long a run that did not finish counts: far longer than a loop pauses, and
 // less than a day, for a command that runs every night.
 const limitFor = 12 * time.Hour
 
-// renewLimit is what is left of --max-price. To run a command again until it succeeds must
-// not spend more than that, so what runs that did not finish spent counts.
+// renewLimit is what is left of --max-price. Running a command again until it succeeds must
+// not spend more than that, so the spending of runs that did not finish counts.
 type renewLimit struct {
 	a       *app
 	request string  // the fingerprint of the command
@@ -80,7 +80,7 @@ func costOf(e *youproxy.Entry) youproxy.Money {
 	return e.Attempt.Price
 }
 
-// plus adds what is of the same currency: a purchase in another one is of another limit.
+// plus adds amounts of the same currency: a purchase in another one has another limit.
 func plus(sum, more youproxy.Money) youproxy.Money {
 	if total, err := sum.Add(more); err == nil {
 		return total
@@ -88,7 +88,7 @@ func plus(sum, more youproxy.Money) youproxy.Money {
 	return sum
 }
 
-// begin notes that a plan is carried out.
+// begin records that a plan is carried out.
 func (l *renewLimit) begin(plan *youproxy.RenewalPlan) error {
 	m, err := l.a.mark(plans+plan.ID, l.request)
 	if err == nil {

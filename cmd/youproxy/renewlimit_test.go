@@ -15,21 +15,22 @@ import (
 
 // To run the same command until it succeeds spends no more than --max-price in all.
 func TestRenewUntilItSucceeds(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
-		fail  func(s *shop)
+		fail  func(s *shell)
 		pause time.Duration
 		again []string
 		spent string
 	}{
-		"not printed":              {func(s *shop) { s.out = brokenPipe{} }, 0, nil, "4.8 USD"},
-		"refused in part":          {func(s *shop) { s.addIPv6(3); s.Refuse("POST /extend/order", 24) }, 0, nil, "3.21 USD"},
-		"all of it":                {func(s *shop) { s.out = brokenPipe{} }, 0, []string{}, "4.8 USD"},
-		"the day after":            {func(s *shop) { s.out = brokenPipe{} }, 24 * time.Hour, nil, "9.6 USD"},
-		"with another limit":       {func(s *shop) { s.out = brokenPipe{} }, 0, []string{"--max-price", "5.01 USD"}, "9.6 USD"},
-		"with the same limit, too": {func(s *shop) { s.out = brokenPipe{} }, 0, []string{"--max-price", "5.00 USD"}, "4.8 USD"},
+		"not printed":              {func(s *shell) { s.out = brokenPipe{} }, 0, nil, "4.8 USD"},
+		"refused in part":          {func(s *shell) { s.addIPv6(3); s.Refuse("POST /extend/order", 24) }, 0, nil, "3.21 USD"},
+		"all of it":                {func(s *shell) { s.out = brokenPipe{} }, 0, []string{}, "4.8 USD"},
+		"the day after":            {func(s *shell) { s.out = brokenPipe{} }, 24 * time.Hour, nil, "9.6 USD"},
+		"with another limit":       {func(s *shell) { s.out = brokenPipe{} }, 0, []string{"--max-price", "5.01 USD"}, "9.6 USD"},
+		"with the same limit, too": {func(s *shell) { s.out = brokenPipe{} }, 0, []string{"--max-price", "5.00 USD"}, "4.8 USD"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inShop(t, func(t *testing.T, s *shop) {
+			inBubble(t, func(t *testing.T, s *shell) {
 				s.addISP(5) // 2.4 USD each
 				test.fail(s)
 				args := []string{"renew", "--max-price", "5 USD", "--yes"}
@@ -60,7 +61,8 @@ func TestRenewUntilItSucceeds(t *testing.T) {
 
 // What is not known to be spent counts, too.
 func TestRenewLimitWithAnOpenPart(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.addISP(2)
 		s.addISP(1)
 		s.Inject("POST /extend", youproxytest.DropBeforeCommit)
@@ -83,12 +85,13 @@ func TestRenewLimitWithAnOpenPart(t *testing.T) {
 }
 
 func TestRenewLimitThatIsExceeded(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, s *shell) {
 		s.addISP(2)
 		s.out = brokenPipe{}
 		code, _, _ := s.run("renew", "--max-price", "5 USD", "--yes")
 		require.Equal(t, exitMaySpent, code)
-		a := &app{err: io.Discard, env: func(name string) string { return s.env[name] }}
+		a := s.app(io.Discard, io.Discard)
 		marks, err := a.marks(plans)
 		require.NoError(t, err)
 		require.Len(t, marks, 1)

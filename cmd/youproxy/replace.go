@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// replacement is a file that takes the place of the one at its path when it is whole.
-// Until then it stands beside it, under a name of its own.
+// replacement is a file that replaces the one at its path when it is complete. Until then
+// it is beside it, with a name of its own.
 type replacement struct {
 	tempFile
 
@@ -27,7 +27,7 @@ type tempFile interface {
 	Close() error
 }
 
-// createTemp makes a file that nobody else can open; a test replaces it.
+// createTemp creates a file that nobody else can open; a test replaces it.
 var createTemp = func(folder string) (tempFile, error) { return os.CreateTemp(folder, ".youproxy-*") }
 
 // replace begins a file for path. If there is one already, it stays as it is.
@@ -39,7 +39,7 @@ func replace(path string) (*replacement, error) {
 	folder := filepath.Dir(target)
 	file, err := createTemp(folder)
 	if err != nil {
-		return nil, fmt.Errorf("no file can be made in the folder %s: %w", folder, cause(err))
+		return nil, fmt.Errorf("no file can be created in the folder %s: %w", folder, cause(err))
 	}
 	return &replacement{file, target}, nil
 }
@@ -50,7 +50,7 @@ func leadsTo(path string) (string, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if _, err := os.Lstat(path); err == nil {
-			return "", fmt.Errorf("%s is a link to what is not there", path)
+			return "", fmt.Errorf("%s is a link to a file that does not exist", path)
 		}
 		return path, nil
 	case err != nil:
@@ -63,10 +63,10 @@ func leadsTo(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// finish puts the file into its place if err is nil, and else removes it. It
-// returns err, or what went wrong here.
+// finish moves the file to its place if err is nil, and removes it otherwise. It returns
+// err, or what went wrong here.
 //
-// After a crash the old file or the new one stands there, whole.
+// After a crash either the old file or the new one is there, complete.
 func (r *replacement) finish(ctx context.Context, err error) error {
 	if err == nil {
 		err = r.Chmod(0o600) // the umask may have taken even that away
@@ -92,7 +92,7 @@ func (r *replacement) finish(ctx context.Context, err error) error {
 	return err
 }
 
-// cause leaves out the path of a file.
+// cause returns an error without the path of a file.
 func cause(err error) error {
 	var full *fs.PathError
 	if errors.As(err, &full) {

@@ -53,7 +53,7 @@ func (a *app) openSandbox(faults []fault) error {
 	}
 	a.fake, err = openAccount(path, opts...)
 	if err != nil {
-		return fmt.Errorf(`%w; "youproxy sandbox reset" makes a new one`, err)
+		return fmt.Errorf(`%w; "youproxy sandbox reset" creates a new one`, err)
 	}
 	// The lock, which was there first, is released last.
 	a.closers = append([]func() error{func() error { a.fake.Close(); return nil }}, a.closers...)
@@ -66,24 +66,24 @@ func (a *app) openSandbox(faults []fault) error {
 // accountIn returns the file of the account.
 func accountIn(folder string) string { return filepath.Join(folder, "account.jsonl") }
 
-// openAccount opens an account. What changes a price is the same each time.
+// openAccount opens an account. The options that change prices are the same each time.
 func openAccount(path string, opts ...youproxytest.Option) (*youproxytest.Server, error) {
 	return youproxytest.OpenServer(path, append(opts,
 		youproxytest.WithPromoCode("TENTH", 10),
 		youproxytest.WithRotateByLink())...)
 }
 
-// makeAccount makes an account with a few proxies, in place of what is at path. Nothing is
-// there before all of it is.
+// makeAccount creates an account with a few proxies at path. It replaces what is there once
+// the account is complete.
 func makeAccount(path string, balance youproxy.Money, empty bool) (err error) {
 	defer func() { // the fake panics where it cannot write, as on a full disk
 		if cause := recover(); cause != nil {
-			err = fmt.Errorf("the sandbox cannot be made: %v", cause)
+			err = fmt.Errorf("the sandbox cannot be created: %v", cause)
 		}
 	}()
 	unfinished := path + ".new"
 	if err := os.Remove(unfinished); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the sandbox cannot be made: %w", err)
+		return fmt.Errorf("the sandbox cannot be created: %w", err)
 	}
 	fake, err := openAccount(unfinished)
 	if err != nil {
@@ -108,7 +108,7 @@ func makeAccount(path string, balance youproxy.Money, empty bool) (err error) {
 	}
 	fake.Close()
 	if err := os.Rename(unfinished, path); err != nil {
-		return fmt.Errorf("the sandbox cannot be made: %w", err)
+		return fmt.Errorf("the sandbox cannot be created: %w", err)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (a *app) lockSandbox() (folder string, err error) {
 	}
 	folder = filepath.Join(state, "sandbox")
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return "", fmt.Errorf("the sandbox has no folder: %w", err)
+		return "", fmt.Errorf("the folder of the sandbox cannot be created: %w", err)
 	}
 	lock := flock.New(accountIn(folder)+".lock", flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
@@ -132,7 +132,7 @@ func (a *app) lockSandbox() (folder string, err error) {
 		defer cancel()
 		locked, err = lock.TryLockContext(ctx, 20*time.Millisecond)
 		if errors.Is(err, context.DeadlineExceeded) && a.ctx.Err() == nil {
-			return "", errors.New(`another youproxy uses the sandbox: wait for its end, or have several use it at once: "youproxy sandbox" prints how`)
+			return "", errors.New(`another youproxy uses the sandbox: wait until it ends; to let several use it at once, run "youproxy sandbox"`)
 		}
 	}
 	if !locked {
@@ -142,7 +142,7 @@ func (a *app) lockSandbox() (folder string, err error) {
 	return folder, nil
 }
 
-// fault is what the next request of an operation meets.
+// fault is a fault of the next request of an operation.
 type fault struct {
 	op    string
 	fault youproxytest.Fault

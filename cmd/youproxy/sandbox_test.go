@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,45 +16,17 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// sandboxShell is where the runs of a test have their state.
-type sandboxShell map[string]string
-
-func newSandboxShell(t *testing.T) sandboxShell {
-	return sandboxShell{"XDG_STATE_HOME": t.TempDir()}
-}
-
-// with returns a shell with one variable more.
-func (s sandboxShell) with(name, value string) sandboxShell {
-	more := maps.Clone(s)
-	more[name] = value
-	return more
-}
-
-func (s sandboxShell) app(out, err io.Writer) *app {
-	return &app{in: strings.NewReader(""), out: out, err: err, env: func(name string) string { return s[name] }}
-}
-
-func (s sandboxShell) run(ctx context.Context, args ...string) (stdout, stderr string, code int) {
-	var out, err bytes.Buffer
-	code = s.app(&out, &err).run(ctx, args)
-	return out.String(), err.String(), code
-}
-
-// use gives a client of the sandbox to a function, as a run of a command does.
-func (s sandboxShell) use(t *testing.T, f func(*youproxy.Client)) {
-	t.Helper()
+// use calls f with a client of the sandbox, as a run of a command does.
+func (s *shell) use(f func(*youproxy.Client)) {
+	s.t.Helper()
 	a := s.app(io.Discard, io.Discard)
-	a.ctx, a.sandbox = t.Context(), true
+	a.ctx, a.sandbox = s.t.Context(), true
 	client, err := a.spender()
-	require.NoError(t, err)
+	require.NoError(s.t, err)
 	f(client)
 	for _, end := range a.closers {
-		require.NoError(t, end())
+		require.NoError(s.t, end())
 	}
-}
-
-func (s sandboxShell) file(name string) string {
-	return filepath.Join(s["XDG_STATE_HOME"], "youproxy", "sandbox", name)
 }
 
 var sandboxOrder = youproxy.IPv4OrderRequest{
@@ -65,13 +34,13 @@ var sandboxOrder = youproxy.IPv4OrderRequest{
 }
 
 func TestSandboxKeepsItsAccount(t *testing.T) {
-	shell := newSandboxShell(t).with("YOUPROXY_API_KEY", "the-real-key").with("YOUPROXY_BASE_URL", "http://192.0.2.1")
-	out, stderr, code := shell.run(t.Context(), "--sandbox", "balance")
+	s := newSandboxShell(t).with("YOUPROXY_API_KEY", "the-real-key").with("YOUPROXY_BASE_URL", "http://192.0.2.1")
+	code, out, stderr := s.run("--sandbox", "balance")
 	assert.Equal(t, 0, code)
 	assert.Equal(t, "100 USD\n", out)
 	assert.Empty(t, stderr)
 
-	shell.use(t, func(client *youproxy.Client) {
+	s.use(func(client *youproxy.Client) {
 		list, err := client.ListProxies(t.Context(), youproxy.ProxyQuery{})
 		require.NoError(t, err)
 		types, ends := map[youproxy.ProxyType]int{}, map[time.Time]bool{}
@@ -85,17 +54,18 @@ func TestSandboxKeepsItsAccount(t *testing.T) {
 		_, err = client.Buy(t.Context(), sandboxOrder, youproxy.MustMoney("2 USD"))
 		require.NoError(t, err)
 	})
-	out, _, code = shell.run(t.Context(), "--sandbox", "balance")
+	code, out, _ = s.run("--sandbox", "balance")
 	assert.Equal(t, 0, code)
 	assert.Equal(t, "98.69 USD\n", out)
 	for _, name := range []string{"account.jsonl", "journal.jsonl", "account.jsonl.lock"} {
-		info, err := os.Stat(shell.file(name))
+		info, err := os.Stat(s.sandboxFile(name))
 		require.NoError(t, err)
 		assert.Zero(t, info.Mode().Perm()&0o077, name)
 	}
 }
 
 func TestSandboxFaults(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		faults string
 		want   youproxy.Outcome
@@ -107,14 +77,14 @@ func TestSandboxFaults(t *testing.T) {
 		"executed between": {"POST /order=CommitLate", youproxy.OutcomeUnknown, "98.69 USD\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			shell := newSandboxShell(t)
 			synctest.Test(t, func(t *testing.T) {
-				shell.with("YOUPROXY_SANDBOX_FAULTS", test.faults).use(t, func(client *youproxy.Client) {
+				s := newSandboxShell(t)
+				s.with("YOUPROXY_SANDBOX_FAULTS", test.faults).use(func(client *youproxy.Client) {
 					_, err := client.CreateOrder(t.Context(), sandboxOrder)
 					assert.Equal(t, test.want, youproxy.OutcomeOf(err))
 				})
 				time.Sleep(2 * time.Minute)
-				out, _, code := shell.run(t.Context(), "--sandbox", "balance")
+				code, out, _ := s.run("--sandbox", "balance")
 				assert.Equal(t, 0, code)
 				assert.Equal(t, test.after, out)
 			})
@@ -123,23 +93,24 @@ func TestSandboxFaults(t *testing.T) {
 }
 
 func TestSandboxIsUsedByOneProcess(t *testing.T) {
-	shell := newSandboxShell(t)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		shell.use(t, func(*youproxy.Client) {
-			_, stderr, code := shell.run(t.Context(), "--sandbox", "balance")
+		s := newSandboxShell(t)
+		s.use(func(*youproxy.Client) {
+			code, _, stderr := s.run("--sandbox", "balance")
 			assert.Equal(t, 1, code)
-			assert.Contains(t, stderr, "waiting for another youproxy that uses the sandbox\nyouproxy: another youproxy uses the sandbox: wait for its end")
+			assert.Contains(t, stderr, "waiting for another youproxy that uses the sandbox\nyouproxy: another youproxy uses the sandbox: wait until it ends")
 
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, stderr, code = shell.run(ctx, "--sandbox", "balance")
+			code, _, stderr = s.runContext(ctx, "--sandbox", "balance")
 			assert.Equal(t, 1, code)
 			assert.Contains(t, stderr, "the sandbox cannot be locked: the time is over")
 		})
 		ended := make(chan bool)
-		shell.use(t, func(*youproxy.Client) {
+		s.use(func(*youproxy.Client) {
 			go func() {
-				_, _, code := shell.run(t.Context(), "--sandbox", "balance")
+				code, _, _ := s.run("--sandbox", "balance")
 				ended <- code == 0
 			}()
 			time.Sleep(sandboxWait / 2)
@@ -152,35 +123,35 @@ func TestSandboxErrors(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
-	shell := newSandboxShell(t)
+	s := newSandboxShell(t)
 	damaged := newSandboxShell(t)
-	damaged.use(t, func(*youproxy.Client) {})
-	require.NoError(t, os.WriteFile(damaged.file("account.jsonl"), []byte("hello\n"), 0o600))
+	damaged.use(func(*youproxy.Client) {})
+	require.NoError(t, os.WriteFile(damaged.sandboxFile("account.jsonl"), []byte("hello\n"), 0o600))
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for name, test := range map[string]struct {
-		shell sandboxShell
+		shell *shell
 		args  []string
 		code  int
 		want  string
 	}{
-		"a fault of nothing":    {shell.with("YOUPROXY_SANDBOX_FAULTS", "DropAfterCommit"), []string{"--sandbox", "balance"}, 2, `YOUPROXY_SANDBOX_FAULTS: "DropAfterCommit" must begin with an operation, as in POST /order=DropAfterCommit: GET /balance, `},
-		"an unknown fault":      {shell, []string{"sandbox", "--fault", "POST /order=Fault(99)"}, 2, `--fault "POST /order=Fault(99)" must end with a fault, as in POST /order=DropAfterCommit: DropBeforeCommit, DropAfterCommit, `},
-		"an unknown operation":  {shell, []string{"sandbox", "--fault", "POST /other=BadGateway"}, 2, "must begin with an operation"},
+		"a fault of nothing":    {s.with("YOUPROXY_SANDBOX_FAULTS", "DropAfterCommit"), []string{"--sandbox", "balance"}, 2, `YOUPROXY_SANDBOX_FAULTS: "DropAfterCommit" must begin with an operation, as in POST /order=DropAfterCommit: GET /balance, `},
+		"an unknown fault":      {s, []string{"sandbox", "--fault", "POST /order=Fault(99)"}, 2, `--fault "POST /order=Fault(99)" must end with a fault, as in POST /order=DropAfterCommit: DropBeforeCommit, DropAfterCommit, `},
+		"an unknown operation":  {s, []string{"sandbox", "--fault", "POST /other=BadGateway"}, 2, "must begin with an operation"},
 		"a damaged account":     {damaged, []string{"--sandbox", "balance"}, 1, `cannot be used: line 1: `},
-		"what to do about it":   {damaged, []string{"sandbox"}, 1, `; "youproxy sandbox reset" makes a new one`},
-		"no folder":             {sandboxShell{"XDG_STATE_HOME": file}, []string{"--sandbox", "balance"}, 1, "the sandbox has no folder: "},
-		"an address in use":     {shell, []string{"sandbox", "--addr", taken.Addr().String()}, 1, "name another --addr"},
-		"an address of others":  {shell, []string{"sandbox", "--addr", ":0"}, 2, "--addr must be an address that only this machine reaches"},
-		"no duration":           {shell, []string{"sandbox", "--for", "5"}, 2, "--for"},
-		"a negative duration":   {shell, []string{"sandbox", "--for", "-5s"}, 2, "--for must not be negative"},
-		"an argument":           {shell, []string{"sandbox", "8081"}, 2, "8081"},
-		"a balance of nothing":  {shell, []string{"sandbox", "reset", "--balance", "5"}, 2, "--balance: "},
-		"an argument of reset":  {shell, []string{"sandbox", "reset", "all"}, 2, "all"},
-		"an unknown flag of it": {shell, []string{"sandbox", "--color"}, 2, "--color"},
+		"what to do about it":   {damaged, []string{"sandbox"}, 1, `; "youproxy sandbox reset" creates a new one`},
+		"no folder":             {newSandboxShell(t).with("XDG_STATE_HOME", file), []string{"--sandbox", "balance"}, 1, "the folder of the sandbox cannot be created: "},
+		"an address in use":     {s, []string{"sandbox", "--addr", taken.Addr().String()}, 1, "use another --addr"},
+		"an address of others":  {s, []string{"sandbox", "--addr", ":0"}, 2, "--addr must be an address of this machine alone"},
+		"no duration":           {s, []string{"sandbox", "--for", "5"}, 2, "--for"},
+		"a negative duration":   {s, []string{"sandbox", "--for", "-5s"}, 2, "--for must not be negative"},
+		"an argument":           {s, []string{"sandbox", "8081"}, 2, "8081"},
+		"a balance of nothing":  {s, []string{"sandbox", "reset", "--balance", "5"}, 2, "--balance: "},
+		"an argument of reset":  {s, []string{"sandbox", "reset", "all"}, 2, "all"},
+		"an unknown flag of it": {s, []string{"sandbox", "--color"}, 2, "--color"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, stderr, code := test.shell.run(t.Context(), test.args...)
+			code, out, stderr := test.shell.run(test.args...)
 			assert.Equal(t, test.code, code)
 			assert.Empty(t, out)
 			assert.Contains(t, stderr, test.want)
@@ -189,7 +160,8 @@ func TestSandboxErrors(t *testing.T) {
 }
 
 func TestSandboxReset(t *testing.T) {
-	shell := newSandboxShell(t)
+	t.Parallel()
+	s := newSandboxShell(t)
 	for _, test := range []struct {
 		args    []string
 		balance string
@@ -199,15 +171,15 @@ func TestSandboxReset(t *testing.T) {
 		{[]string{"--balance", "5.50 EUR"}, "5.5 EUR", 5},
 		{[]string{"--empty"}, "100 USD", 0},
 	} {
-		shell.use(t, func(client *youproxy.Client) {
+		s.use(func(client *youproxy.Client) {
 			_, err := client.CreateOrder(t.Context(), sandboxOrder)
 			require.NoError(t, err)
 		})
-		out, stderr, code := shell.run(t.Context(), append([]string{"sandbox", "reset"}, test.args...)...)
+		code, out, stderr := s.run(append([]string{"sandbox", "reset"}, test.args...)...)
 		assert.Equal(t, 0, code)
 		assert.Empty(t, out+stderr)
-		assert.NoFileExists(t, shell.file("journal.jsonl"))
-		shell.use(t, func(client *youproxy.Client) {
+		assert.NoFileExists(t, s.sandboxFile("journal.jsonl"))
+		s.use(func(client *youproxy.Client) {
 			balance, err := client.Balance(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, test.balance, balance.String())
@@ -216,12 +188,12 @@ func TestSandboxReset(t *testing.T) {
 			assert.Len(t, list, test.proxies)
 		})
 	}
-	aside, err := filepath.Glob(shell.file("journal-*.jsonl"))
+	aside, err := filepath.Glob(s.sandboxFile("journal-*.jsonl"))
 	require.NoError(t, err)
 	assert.Len(t, aside, 3)
 
-	require.NoError(t, os.WriteFile(shell.file("account.jsonl"), []byte("hello\n"), 0o600))
-	require.NoError(t, os.WriteFile(shell.file("account.jsonl.new"), []byte("hello\n"), 0o600))
-	_, stderr, code := shell.run(t.Context(), "sandbox", "reset")
+	require.NoError(t, os.WriteFile(s.sandboxFile("account.jsonl"), []byte("hello\n"), 0o600))
+	require.NoError(t, os.WriteFile(s.sandboxFile("account.jsonl.new"), []byte("hello\n"), 0o600))
+	code, _, stderr := s.run("sandbox", "reset")
 	assert.Equal(t, 0, code, stderr)
 }

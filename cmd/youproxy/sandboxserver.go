@@ -20,7 +20,7 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// serving is what the flags of sandbox say.
+// serving are the flags of sandbox.
 type serving struct {
 	addr       string
 	duration   time.Duration // 0: until the run is interrupted
@@ -36,16 +36,16 @@ func (a *app) serveSandbox() *cobra.Command {
 		Use:   "sandbox",
 		Short: "Serve a fake Youproxy on this machine, with proxies that work",
 		Long: `sandbox serves the account of --sandbox over HTTP, so that this program in another shell,
-curl, or a program of yours can use it: no key is needed and no money is spent. The proxies
+curl, or a program of yours can use it. No key is needed and no money is spent. The proxies
 of the account work, and forward from this machine. It prints the variables to set, and logs
 the requests on stderr, until Ctrl-C.
 
 The account and its journal are kept in the state folder. It begins with 100 USD and a few
-proxies; the promo code TENTH takes 10 percent off. "youproxy sandbox reset" makes a new one.
+proxies; the promo code TENTH takes 10 percent off. "youproxy sandbox reset" creates a new one.
 
---fault makes the next request of an operation fail, once for each time it is given:
-"POST /order=DropAfterCommit" executes an order, whose reply is lost. With --sandbox the
-variable YOUPROXY_SANDBOX_FAULTS does the same, with commas between them.`,
+--fault makes the next request of an operation fail. It can be repeated, each time for one
+request: with "POST /order=DropAfterCommit" an order is executed, and its reply is lost. With
+--sandbox the variable YOUPROXY_SANDBOX_FAULTS does the same, with commas between the faults.`,
 		Example: `  youproxy sandbox
   youproxy sandbox --addr 127.0.0.1:0 --for 10m --fault 'POST /order=DropAfterCommit'
   curl "$YOUPROXY_BASE_URL/client/api/v1/$YOUPROXY_API_KEY/balance"
@@ -70,16 +70,16 @@ variable YOUPROXY_SANDBOX_FAULTS does the same, with commas between them.`,
 	return cmd
 }
 
-// resetSandbox makes a new account.
+// resetSandbox creates a new account.
 func (a *app) resetSandbox() *cobra.Command {
 	var balance string
 	var empty bool
 	cmd := &cobra.Command{
 		Use:   "reset",
-		Short: "Make a new account for --sandbox",
-		Long: `reset makes a new account for --sandbox and "youproxy sandbox", with a new journal. What was
-bought there is gone. The old journal stays beside the new one, with the time in its name;
-one that is named with --journal is not touched.`,
+		Short: "Create a new account for --sandbox",
+		Long: `reset creates a new account for --sandbox and "youproxy sandbox", with a new journal. What was
+bought there is gone. The old journal stays beside the new one, with the time in its name. A
+journal that --journal names is not changed.`,
 		Example: "  youproxy sandbox reset\n  youproxy sandbox reset --balance '5 USD' --empty",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
@@ -113,11 +113,11 @@ func (a *app) serve(ctx context.Context, o *serving) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", o.addr)
 	if err != nil {
-		return fmt.Errorf("the sandbox cannot be served: %w: name another --addr, such as 127.0.0.1:0", err)
+		return fmt.Errorf("the sandbox cannot be served: %w: use another --addr, such as 127.0.0.1:0", err)
 	}
 	if at, ok := listener.Addr().(*net.TCPAddr); !ok || !at.IP.IsLoopback() {
 		_ = listener.Close()
-		return usageError{errors.New("--addr must be an address that only this machine reaches, such as 127.0.0.1:8081")}
+		return usageError{errors.New("--addr must be an address of this machine alone, such as 127.0.0.1:8081")}
 	}
 	if o.duration > 0 {
 		var cancel context.CancelFunc
@@ -192,8 +192,8 @@ func (l *logged) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.Handler.ServeHTTP(noted, r)
 }
 
-// path returns what a request asks for. Where it is not behind the right key, a key can be
-// anywhere in it, so none of it is shown.
+// path returns the path of a request below the key. Without the right key nothing of it is
+// shown, because a key can be anywhere in it.
 func (l *logged) path(u *url.URL) string {
 	const api = "/client/api/v1/"
 	below, inside := strings.CutPrefix(u.Path, api)

@@ -23,18 +23,18 @@ import (
 
 // served is a sandbox that is being served.
 type served struct {
-	env    sandboxShell // with the variables that it printed
+	shell  *shell // with the variables that it printed
 	cancel context.CancelFunc
 	code   chan int
 	stderr *bytes.Buffer // once it has ended
 }
 
-func (s sandboxShell) serve(t *testing.T, args ...string) *served {
+func (s *shell) serve(t *testing.T, args ...string) *served {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	stdout, w := io.Pipe()
-	running := &served{env: s, cancel: cancel, code: make(chan int, 1), stderr: &bytes.Buffer{}}
+	running := &served{shell: s, cancel: cancel, code: make(chan int, 1), stderr: &bytes.Buffer{}}
 	go func() {
 		running.code <- s.app(w, running.stderr).run(ctx, append([]string{"sandbox", "--addr", "127.0.0.1:0"}, args...))
 		_ = w.Close()
@@ -44,7 +44,7 @@ func (s sandboxShell) serve(t *testing.T, args ...string) *served {
 		require.True(t, lines.Scan(), "it ended")
 		found := regexp.MustCompile(`^export (\w+)='(.*)'$`).FindStringSubmatch(lines.Text())
 		require.NotNil(t, found, lines.Text())
-		running.env = running.env.with(found[1], found[2])
+		running.shell = running.shell.with(found[1], found[2])
 	}
 	return running
 }
@@ -57,19 +57,20 @@ func (s *served) stop(t *testing.T) string {
 }
 
 func TestSandboxServes(t *testing.T) {
-	shell := newSandboxShell(t)
+	t.Parallel()
+	s := newSandboxShell(t)
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "reached") }))
 	defer target.Close()
-	running := shell.serve(t, "--fault", "POST /order=DropAfterCommit")
+	running := s.serve(t, "--fault", "POST /order=DropAfterCommit")
 
-	out, stderr, code := running.env.run(t.Context(), "balance")
+	code, out, stderr := running.shell.run("balance")
 	assert.Equal(t, 0, code, stderr)
 	assert.Equal(t, "100 USD\n", out)
-	_, stderr, code = running.env.with("YOUPROXY_API_KEY", "another-key").run(t.Context(), "balance")
+	code, _, stderr = running.shell.with("YOUPROXY_API_KEY", "another-key").run("balance")
 	assert.Equal(t, 1, code)
 	assert.NotContains(t, stderr, "another-key")
 
-	client, err := running.env.app(io.Discard, io.Discard).spender()
+	client, err := running.shell.app(io.Discard, io.Discard).spender()
 	require.NoError(t, err)
 	defer client.CloseIdleConnections()
 	purchase, err := client.Buy(t.Context(), sandboxOrder, youproxy.MustMoney("2 USD"))
@@ -95,20 +96,21 @@ func TestSandboxServes(t *testing.T) {
 	assert.NotContains(t, stderr, youproxytest.DefaultAPIKey)
 	assert.NotContains(t, stderr, "another-key")
 
-	out, _, _ = shell.run(t.Context(), "--sandbox", "balance")
+	_, out, _ = s.run("--sandbox", "balance")
 	assert.Equal(t, "98.69 USD\n", out, "it is the same account")
-	assert.Equal(t, shell.file("journal.jsonl"), running.env["YOUPROXY_JOURNAL"])
-	assert.FileExists(t, shell.file("journal.jsonl"))
+	assert.Equal(t, s.sandboxFile("journal.jsonl"), running.shell.env["YOUPROXY_JOURNAL"])
+	assert.FileExists(t, s.sandboxFile("journal.jsonl"))
 }
 
 func TestSandboxStopsWhileARequestIsHeld(t *testing.T) {
+	t.Parallel()
 	running := newSandboxShell(t).serve(t, "--fault", "GET /balance=Slow")
 	held := make(chan int)
 	go func() {
-		_, _, code := running.env.run(t.Context(), "balance")
+		code, _, _ := running.shell.run("balance")
 		held <- code
 	}()
-	client, err := running.env.app(io.Discard, io.Discard).client(youproxy.WithReadRetries(0))
+	client, err := running.shell.app(io.Discard, io.Discard).client(youproxy.WithReadRetries(0))
 	require.NoError(t, err)
 	defer client.CloseIdleConnections()
 	require.Eventually(t, func() bool {
@@ -120,8 +122,10 @@ func TestSandboxStopsWhileARequestIsHeld(t *testing.T) {
 }
 
 func TestSandboxVariables(t *testing.T) {
-	shell := sandboxShell{"XDG_STATE_HOME": filepath.Join(t.TempDir(), "it's")}
-	journal := shell.file("journal.jsonl")
+	s := newSandboxShell(t)
+	s.folder = filepath.Join(s.folder, "it's")
+	s.env["XDG_STATE_HOME"] = s.folder
+	journal := s.sandboxFile("journal.jsonl")
 	for name, test := range map[string]struct {
 		args []string
 		want string
@@ -130,11 +134,11 @@ func TestSandboxVariables(t *testing.T) {
 		"PowerShell": {[]string{"--powershell"}, "$env:YOUPROXY_BASE_URL = 'URL'\n$env:YOUPROXY_API_KEY = 'youproxytest-key'\n$env:YOUPROXY_JOURNAL = '" + strings.ReplaceAll(journal, "'", "''") + "'\n"},
 		"CSV":        {[]string{"-o", "csv"}, "NAME,VALUE\nYOUPROXY_BASE_URL,URL\nYOUPROXY_API_KEY,youproxytest-key\nYOUPROXY_JOURNAL," + journal + "\n"},
 	} {
-		out, _, code := shell.run(t.Context(), append([]string{"sandbox", "--addr", "localhost:0", "--for", "1ms"}, test.args...)...)
+		code, out, _ := s.run(append([]string{"sandbox", "--addr", "localhost:0", "--for", "1ms"}, test.args...)...)
 		assert.Equal(t, 0, code)
 		assert.Equal(t, test.want, regexp.MustCompile(`http://[^'\n]+`).ReplaceAllString(out, "URL"), name)
 	}
-	out, _, code := shell.run(t.Context(), "sandbox", "--addr", "127.0.0.1:0", "--for", "1ms", "-o", "json")
+	code, out, _ := s.run("sandbox", "--addr", "127.0.0.1:0", "--for", "1ms", "-o", "json")
 	assert.Equal(t, 0, code)
 	var values map[string]string
 	require.NoError(t, json.Unmarshal([]byte(out), &values))

@@ -9,8 +9,8 @@ import (
 	"text/tabwriter"
 )
 
-// stream shows rows while they arrive: in columns on a terminal, in lines with tabs between
-// the values elsewhere, as CSV, or each by its value as one JSON array.
+// stream prints rows as they arrive: in columns on a terminal, in lines with tabs between
+// the values elsewhere, as CSV, or as a JSON array of their values.
 type stream struct {
 	out     *bufio.Writer
 	csv     *csv.Writer       // nil for another form
@@ -39,7 +39,7 @@ func (a *app) newStream(head ...string) *stream {
 	return s
 }
 
-// add shows a row, which is value in JSON.
+// add prints a row, or in JSON value.
 func (s *stream) add(value any, row ...any) error {
 	if !s.json {
 		t := &table{}
@@ -61,7 +61,7 @@ func (s *stream) add(value any, row ...any) error {
 	return s.err
 }
 
-// write shows a row of texts.
+// write prints a row of strings.
 func (s *stream) write(row []string) error {
 	s.rows++
 	switch {
@@ -83,8 +83,8 @@ func (s *stream) write(row []string) error {
 	return s.err
 }
 
-// end writes what is held. An array is closed only if err is nil: half a list is no JSON.
-// It returns err, or else what went wrong in the stream.
+// end writes what is buffered. It closes a JSON array only if err is nil, so that half a
+// list is not valid JSON. It returns err, or what went wrong in the stream.
 func (s *stream) end(err error) error {
 	if s.csv != nil {
 		s.csv.Flush()
@@ -107,7 +107,7 @@ func (s *stream) end(err error) error {
 	return s.err
 }
 
-// writeLine writes values with tabs between them, and a dash for one that is empty.
+// writeLine writes values with tabs between them, and a dash for an empty one.
 func writeLine(w io.Writer, row []string) error {
 	shown := make([]string, len(row))
 	for i, value := range row {

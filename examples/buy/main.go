@@ -1,5 +1,5 @@
-// Buy makes one purchase, once: run again after any crash and any error, with the same job,
-// it does not buy twice.
+// Buy makes one purchase, once: if it is run again with the same job after a crash or an
+// error, it does not buy twice.
 //
 //	go run ./examples/buy
 //
@@ -36,7 +36,7 @@ func buyProxies(ctx context.Context, server *youproxytest.Server, journalFile, j
 	}
 	purchase, err := client.Buy(ctx, request, youproxy.MustMoney("10 USD"), youproxy.IdempotencyKey(job))
 	if err != nil {
-		return nil, err // to call it again with the same job does not buy twice
+		return nil, err // calling it again with the same job does not buy twice
 	}
 	return client.WaitForProxies(ctx, purchase)
 }

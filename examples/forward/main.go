@@ -56,7 +56,7 @@ func main() {
 	}
 }
 
-// from is a site that tells where a request came from.
+// from is a site that reports where a request came from.
 var from = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	w.Header().Set("From", host)

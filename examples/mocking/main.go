@@ -1,5 +1,5 @@
-// Mocking shows how to test a program that buys: restock_test.go tests its Restocker in the
-// three ways there are. Run against the fake service, the Restocker loses the reply to an
+// Mocking shows how to test a program that buys: restock_test.go tests its Restocker in
+// three ways. Run against the fake service, the Restocker loses the reply to an
 // order, and buys once.
 //
 //	go run ./examples/mocking
@@ -16,8 +16,8 @@ import (
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-// Buyer is all that a Restocker needs of a *youproxy.Client. An interface of one's own, as
-// small as this, is easy to stub.
+// Buyer is all that a Restocker needs of a *youproxy.Client. A small interface like
+// this is easy to stub.
 type Buyer interface {
 	Buy(ctx context.Context, req youproxy.OrderRequest, limit youproxy.Money, opts ...youproxy.SpendOption) (*youproxy.Purchase, error)
 }
@@ -29,7 +29,7 @@ type Restocker struct {
 	Limit  youproxy.Money // for one order
 }
 
-// Restock buys what is missing where there are only stock proxies, and returns what to do
+// Restock buys what is missing if there are only stock proxies, and returns what to do
 // next.
 func (r *Restocker) Restock(ctx context.Context, stock int) (next string, err error) {
 	if stock >= r.Target {

@@ -1,4 +1,4 @@
-// Renew is a nightly job: it renews for 30 days what ends within three days, and pays
+// Renew is a nightly job: it renews for 30 days what ends within three days, and pays for
 // nothing twice, whatever fails.
 //
 //	go run ./examples/renew
@@ -19,15 +19,25 @@ import (
 
 // renew renews for no more than a limit.
 func renew(ctx context.Context, client *youproxy.Client, limit youproxy.Money) error {
-	_, failed := client.Recover(ctx) // what the last night left open would stand in the way
+	found, failed := client.Recover(ctx) // what the last night left open would stand in the way
+	for _, r := range found {
+		if r.Verdict == youproxy.VerdictUndetermined { // a later run or a person has to settle it
+			failed = errors.Join(failed, fmt.Errorf("not settled: %s; %s", r.Attempt, &r.Evidence))
+		}
+	}
 	plan, err := client.PlanRenewals(ctx, youproxy.RenewalPolicy{EndsWithin: 3 * 24 * time.Hour, RentPeriodDays: 30, Limit: limit})
 	if err != nil {
 		return errors.Join(failed, err)
 	}
 	fmt.Printf("%s\n", plan)
 	for renewal, err := range client.RenewAll(ctx, plan) {
-		if failed = errors.Join(failed, err); err == nil {
+		switch {
+		case err == nil:
 			fmt.Printf("renewed %d x %s for %s\n", renewal.Attempt.Quantity, renewal.Attempt.ProxyType, renewal.Attempt.Price)
+		case errors.Is(err, youproxy.ErrNothingToRenew): // mostly, another process renewed it since the plan
+			fmt.Println(err)
+		default:
+			failed = errors.Join(failed, err)
 		}
 	}
 	return failed

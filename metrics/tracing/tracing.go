@@ -1,6 +1,6 @@
-// Package tracing shows purchases and calls of Youproxy to OpenTelemetry: a span around a
-// purchase, and in it one for each attempt of a call. No span holds the API key, a password
-// or a promo code.
+// Package tracing reports purchases and calls of Youproxy to OpenTelemetry: a span for a
+// purchase, and in it one for each attempt of a call. No span contains the API key, a
+// password or a promo code.
 package tracing
 
 import (
@@ -50,7 +50,7 @@ func bought(span trace.Span, a youproxy.Attempt, recovered bool) {
 	)
 }
 
-// end tells a span what became of the money.
+// end records the outcome in a span, and ends it.
 func end(span trace.Span, err error) {
 	span.SetAttributes(attribute.String("youproxy.outcome", youproxy.OutcomeOf(err).String()))
 	if err != nil {
@@ -60,7 +60,7 @@ func end(span trace.Span, err error) {
 }
 
 // Calls returns an observer, for [youproxy.WithObserver], that makes a span of each attempt
-// of a call. Its name is [youproxy.CallEvent.Op], which is one of few.
+// of a call. Its name is [youproxy.CallEvent.Op], which has few values.
 func Calls(t trace.Tracer) func(context.Context, youproxy.CallEvent) {
 	return func(ctx context.Context, e youproxy.CallEvent) {
 		ended := time.Now()
