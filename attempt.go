@@ -11,33 +11,33 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// attemptVersion is the form of [Attempt] that this package writes. It reads version 1
-// as well.
+// attemptVersion is the version of [Attempt] that this package writes. It also reads
+// version 1.
 const attemptVersion = 2
 
-// Attempt is a call that spends, as it stands in the [Journal] before it is sent, with
-// what the account held until then. It is plain JSON without secrets. It lets
-// [Client.Recover] and [Client.Reconcile] find out what became of it, also in another
-// process, or after a crash.
+// Attempt is a call that spends money, as it is recorded in the [Journal] before it is
+// sent. It includes what the account held at that time. With it, [Client.Recover] and
+// [Client.Reconcile] find out whether the call was executed, also in another process or
+// after a crash. It is plain JSON without secrets.
 type Attempt struct {
 	Version        int             `json:"version"`
-	ID             string          `json:"id"`                // this package's own; the service does not see it
-	Key            string          `json:"key,omitempty"`     // of [IdempotencyKey]
-	Request        string          `json:"request,omitempty"` // a SHA-256 over the call and its body
-	Account        string          `json:"account,omitempty"` // 32 bits of a SHA-256 over ID and the API key
+	ID             string          `json:"id"`                // assigned by this package; the service does not see it
+	Key            string          `json:"key,omitempty"`     // set by [IdempotencyKey]
+	Request        string          `json:"request,omitempty"` // the SHA-256 of the call and its body, in hex
+	Account        string          `json:"account,omitempty"` // 32 bits of the SHA-256 of ID and the API key, in hex
 	At             time.Time       `json:"at"`                // when it was about to be sent
 	Op             string          `json:"op"`                // the call, such as "POST /order"
 	ProxyType      ProxyType       `json:"proxyType,omitempty"`
 	RentPeriodDays int             `json:"rentPeriodDays,omitempty"`
 	Price          Money           `json:"price"`                // as quoted
-	PriceIfEach    Money           `json:"priceIfEach,omitzero"` // of all, where the quote may be the price of one proxy
-	Discount       decimal.Decimal `json:"discount,omitzero"`    // of the quote, in percent
+	PriceIfEach    Money           `json:"priceIfEach,omitzero"` // Price times Quantity, if the quote may be the price of one proxy; else zero
+	Discount       decimal.Decimal `json:"discount,omitzero"`    // percent, as quoted
 	Limit          Money           `json:"limit"`
 	PromoCode      string          `json:"promoCode,omitempty"`
 
-	Quantity int `json:"quantity,omitempty"` // proxies
+	Quantity int `json:"quantity,omitempty"` // number of proxies
 
-	// Of an order: with the rest, what the price depends on.
+	// Of an order. With the fields above, this is what the price depends on.
 	Country        string `json:"country,omitempty"`
 	Goal           string `json:"goal,omitempty"`
 	MobileOperator string `json:"mobileOperator,omitempty"`
@@ -47,36 +47,37 @@ type Attempt struct {
 	IPAddressIDs []IPAddressID `json:"ipAddressIds,omitempty"`
 	OrderIDs     []OrderID     `json:"orderIds,omitempty"`
 
-	// How long the reply was to be waited for, and the account looked at after that.
+	// The timeout of the call, and the patience with which the account is looked at after
+	// that. Both are in milliseconds.
 	SpendMillis    int64 `json:"spendMillis,omitempty"`
 	PatienceMillis int64 `json:"patienceMillis,omitempty"`
 
-	Before Holdings `json:"before,omitzero"` // nothing of a plain call, such as [Client.CreateOrder]
+	Before Holdings `json:"before,omitzero"` // zero for a plain call, such as [Client.CreateOrder]
 }
 
-// Holdings is what the account held before an attempt, as far as that matters to
-// it.
+// Holdings is what the account held before an attempt, as far as it matters to the
+// attempt.
 type Holdings struct {
 	Balance Money `json:"balance,omitzero"`
-	// Date is the service's clock when it sent the list; zero where it told none.
+	// Date is the service's clock when it sent the list; zero if the reply had no Date.
 	Date time.Time `json:"date,omitzero"`
-	// Orders is, of an order, all that the list showed of its proxy type; of an
-	// extension, the orders of its proxies.
+	// Orders lists orders of the account: before an order, all of its proxy type; before
+	// an extension, those of its proxies.
 	Orders []OrderID `json:"orders,omitempty"`
-	// Ends is when the proxies end that are to be extended.
+	// Ends maps each proxy that is to be extended to the end of its rent period.
 	Ends map[IPAddressID]time.Time `json:"ends,omitempty"`
-	// Beside is the other proxies of the orders of an extension.
+	// Beside lists the proxies of the same orders that are not to be extended.
 	Beside []IPAddressID `json:"beside,omitempty"`
-	// Renewing is which of them the service may extend by itself meanwhile.
+	// Renewing lists the proxies in Ends that the service may extend by itself.
 	Renewing []IPAddressID `json:"renewing,omitempty"`
 
-	// Of version 1: orders that were not in the list yet, with an empty number for each
-	// that was not known; and whether an earlier extension could still be executed.
+	// Only in version 1: the numbers of orders that the list did not show yet, empty for
+	// an unknown number; and whether an earlier extension could still be executed.
 	Unseen    []OrderNumber `json:"unseen,omitempty"`
 	Disturbed bool          `json:"disturbed,omitempty"`
 }
 
-// clone returns a copy that shares nothing.
+// clone returns a deep copy.
 func (a Attempt) clone() Attempt {
 	a.IPAddressIDs, a.OrderIDs = slices.Clone(a.IPAddressIDs), slices.Clone(a.OrderIDs)
 	b := &a.Before
@@ -87,37 +88,37 @@ func (a Attempt) clone() Attempt {
 
 func (a *Attempt) period() time.Duration { return time.Duration(a.RentPeriodDays) * 24 * time.Hour }
 
-// isPlain reports whether it is a call without a guard, such as [Client.CreateOrder]:
-// nothing is known of what the account held before.
+// isPlain reports whether a is a call without a guard, such as [Client.CreateOrder]: what
+// the account held before it is not known.
 func (a *Attempt) isPlain() bool { return a.Before.Balance.IsZero() }
 
-// isOrder reports whether it is an order, and not an extension.
+// isOrder reports whether a is an order rather than an extension.
 func (a *Attempt) isOrder() bool { return a.Op == opOrder }
 
-// check tells what is wrong with an attempt that was read from somewhere.
+// check returns an error if the attempt, which may come from a file, is not valid.
 func (a *Attempt) check() error {
 	switch {
 	case a.Version != 1 && a.Version != attemptVersion:
-		return fmt.Errorf("the attempt is of version %d, and this package reads 1 and %d", a.Version, attemptVersion)
+		return fmt.Errorf("the attempt has version %d, and this package reads 1 and %d", a.Version, attemptVersion)
 	case a.ID == "" || a.At.IsZero():
 		return errors.New("the attempt has no id or no time")
 	case !a.ProxyType.Valid():
-		return fmt.Errorf("the attempt is of the proxy type %s, which is none", shortQuote(string(a.ProxyType)))
+		return fmt.Errorf("the attempt has the proxy type %s, which does not exist", shortQuote(string(a.ProxyType)))
 	case a.Quantity < 1 || a.RentPeriodDays < 1:
-		return errors.New("the attempt tells no quantity or no period")
+		return errors.New("the attempt has no quantity or no rent period")
 	case a.isPlain():
-		return errors.New("the attempt does not tell what the account held before")
+		return errors.New("the attempt does not contain what the account held before")
 	case a.isOrder():
 		return nil
 	case a.Op != opExtend && a.Op != opExtendOrders:
-		return fmt.Errorf("the attempt is at %s, which is no purchase", shortQuote(a.Op))
+		return fmt.Errorf("the attempt is a call of %s, which is not a purchase", shortQuote(a.Op))
 	case len(a.Before.Ends) == 0:
-		return errors.New("the attempt does not tell when its proxies ended")
+		return errors.New("the attempt does not contain when its proxies ended")
 	}
 	return nil
 }
 
-// String tells what was attempted, and when.
+// String returns what was attempted and when, in one line.
 func (a Attempt) String() string {
 	if a.ID == "" {
 		return "an attempt without an id"
@@ -135,7 +136,7 @@ func (a Attempt) String() string {
 	return fmt.Sprintf("%s %s, attempt %s at %s", kind, what, plainText(a.ID), a.At.UTC().Format(time.RFC3339))
 }
 
-// LogValue gives slog the fields that tell what was attempted.
+// LogValue returns the main fields as a group, for slog.
 func (a Attempt) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("id", a.ID),

@@ -147,20 +147,20 @@ func TestAttemptsThatAreNone(t *testing.T) {
 		text   string
 	}{
 		{"empty", func(a *youproxy.Attempt) { *a = youproxy.Attempt{} }, "version 0"},
-		{"an earlier version", func(a *youproxy.Attempt) { a.Version = 0 }, "the attempt is of version 0, and this package reads 1 and 2"},
-		{"a later version", func(a *youproxy.Attempt) { a.Version = 3 }, "the attempt is of version 3, and this package reads 1 and 2"},
+		{"an earlier version", func(a *youproxy.Attempt) { a.Version = 0 }, "the attempt has version 0, and this package reads 1 and 2"},
+		{"a later version", func(a *youproxy.Attempt) { a.Version = 3 }, "the attempt has version 3, and this package reads 1 and 2"},
 		{"no id", func(a *youproxy.Attempt) { a.ID = "" }, "no id"},
 		{"no time", func(a *youproxy.Attempt) { a.At = time.Time{} }, "no time"},
 		{"no proxy type", func(a *youproxy.Attempt) { a.ProxyType = "" }, "type"},
-		{"a proxy type that is none", func(a *youproxy.Attempt) { a.ProxyType = "ipv4" }, `the proxy type "ipv4", which is none`},
+		{"a proxy type that is none", func(a *youproxy.Attempt) { a.ProxyType = "ipv4" }, `the proxy type "ipv4", which does not exist`},
 		{"no quantity", func(a *youproxy.Attempt) { a.Quantity = 0 }, "no quantity"},
 		{"negative quantity", func(a *youproxy.Attempt) { a.Quantity = -1 }, "no quantity"},
 		{"no period", func(a *youproxy.Attempt) { a.RentPeriodDays = 0 }, "period"},
-		{"no balance", func(a *youproxy.Attempt) { a.Before.Balance = youproxy.Money{} }, "does not tell what the account held before"},
-		{"no op", func(a *youproxy.Attempt) { a.Op = "" }, `the attempt is at "", which is no purchase`},
-		{"another op", func(a *youproxy.Attempt) { a.Op = "GET /balance" }, `"GET /balance", which is no purchase`},
-		{"an op that spends nothing", func(a *youproxy.Attempt) { a.Op = "POST /extend/auto" }, "no purchase"},
-		{"an extension of nothing", func(a *youproxy.Attempt) { a.Op, a.Before.Ends = "POST /extend/order", nil }, "does not tell when its proxies ended"},
+		{"no balance", func(a *youproxy.Attempt) { a.Before.Balance = youproxy.Money{} }, "does not contain what the account held before"},
+		{"no op", func(a *youproxy.Attempt) { a.Op = "" }, `the attempt is a call of "", which is not a purchase`},
+		{"another op", func(a *youproxy.Attempt) { a.Op = "GET /balance" }, `"GET /balance", which is not a purchase`},
+		{"an op that spends nothing", func(a *youproxy.Attempt) { a.Op = "POST /extend/auto" }, "not a purchase"},
+		{"an extension of nothing", func(a *youproxy.Attempt) { a.Op, a.Before.Ends = "POST /extend/order", nil }, "does not contain when its proxies ended"},
 	} {
 		for kind, a := range map[string]youproxy.Attempt{"order": anAttempt(), "extension": anAttemptToExtend()} {
 			t.Run(tc.name+", "+kind, func(t *testing.T) {

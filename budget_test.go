@@ -219,7 +219,7 @@ func TestBudgetInAnotherCurrency(t *testing.T) {
 		require.ErrorIs(t, err, youproxy.ErrCurrencyMismatch)
 		assert.ErrorIs(t, err, youproxy.ErrNotSent)
 		assert.NotErrorIs(t, err, youproxy.ErrOverBudget)
-		assert.Contains(t, err.Error(), "the budget is 1000 EUR, and something is paid in another currency")
+		assert.Contains(t, err.Error(), "the budget is 1000 EUR, and the price, or an amount in the journal, has another currency or none")
 		assert.Empty(t, m.sends())
 	})
 	// The account changed its currency: what was paid in the other one counts as long as

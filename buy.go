@@ -20,18 +20,18 @@ import (
 
 // Purchase is an order that was placed.
 type Purchase struct {
-	OrderNumber     OrderNumber // empty where the purchase was recovered: the list may not tell it
-	OrderID         OrderID     // empty until it is known: the reply does not tell it
+	OrderNumber     OrderNumber // empty if the purchase was recovered and the list shows no number
+	OrderID         OrderID     // empty until the list shows it: the reply to an order does not contain it
 	PromoCodeStatus PromoCodeStatus
 	Quote           Quote
 	Attempt         Attempt
-	Recovered       bool   // the reply was lost, and the account shows the order
-	Charged         *Money // what the balance fell by; nil where that is not known
+	Recovered       bool   // the reply was lost, and the account showed the order
+	Charged         *Money // by how much the balance fell; nil if not known
 }
 
-// AboveLimit reports whether more than the limit was charged, as far as that is known.
-// The service takes no limit: a price that rises between the quote and the order is
-// seen only then.
+// AboveLimit reports whether more than the limit is known to have been charged. The
+// service accepts no limit, so a price that rises between the quote and the order is
+// noticed only afterwards.
 func (p *Purchase) AboveLimit() bool { return isAbove(p.Charged, p.Attempt.Limit) }
 
 func isAbove(charged *Money, limit Money) bool {
@@ -42,17 +42,18 @@ func isAbove(charged *Money, limit Money) bool {
 	return err == nil && above > 0
 }
 
-// SpendOption sets one thing about a [Client.Buy] or a [Client.Renew].
+// SpendOption configures one [Client.Buy] or [Client.Renew].
 type SpendOption func(*spending) error
 
 // IdempotencyKey names a purchase: with the same key it is made at most once, for as long
-// as the journal lasts. Where it was made before, that purchase is returned; nothing is
-// spent. Where its outcome is not known, the account is looked at first. Where it was not
-// executed, it is made. The same key with another request is [ErrKeyReused].
+// as the journal lasts. If it was made before, that purchase is returned and nothing is
+// spent. If its outcome is not known, the account is looked at first. If it was not
+// executed, it is made. If its attempt was dismissed, the error is a [*PendingError]. The
+// same key with another request is [ErrKeyReused].
 //
 // A key is 1 to 255 bytes of UTF-8 without NUL, such as the id of a job. The journal in
-// memory remembers the last 100,000 keys, until the process ends; a journal that lasts,
-// such as that of package filejournal, remembers all.
+// memory remembers the last 100,000 keys until the process ends. A journal that lasts,
+// such as that of package filejournal, remembers all keys.
 func IdempotencyKey(key string) SpendOption {
 	return func(s *spending) error {
 		if key == "" || len(key) > 255 || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
@@ -65,31 +66,34 @@ func IdempotencyKey(key string) SpendOption {
 	}
 }
 
-// Buy places an order for no more than limit, once. The error is nil exactly when it was
-// bought.
+// Buy places an order once, for no more than limit. The error is nil exactly when the
+// order is known to have been placed.
 //
-// It locks the journal of the client, which is in memory unless [WithJournal] sets
-// another. It asks for the quote, and stops where that is above the limit, in another
-// currency, above the balance, comes with warnings, or does not honor the promo code. It
-// notes what the account holds, records the attempt as open, and sends the order, once.
-// Where no reply tells what became of it, or it is rejected otherwise than by a documented
-// code beside a balance that did not fall, it finds out by what the account holds. That can
-// take as long as [Timeouts.Spend] and the patience of [WithReconcilePatience] together,
-// two minutes each unless they are set.
+// Buy locks the client's journal, which is in memory unless [WithJournal] sets another,
+// and asks for a quote. It stops if the price is above the limit or the balance or is in
+// another currency, if the quote has warnings, or if the promo code is not valid.
+// Otherwise it notes what the account holds, records the attempt as open, and sends the
+// order once. If the reply is lost, or is a rejection that may not be the service's own,
+// Buy looks at the account until that shows whether the order was placed. This can take
+// as long as [Timeouts.Spend] and the patience of [WithReconcilePatience] together, 2
+// minutes each by default.
 //
-// An error with [OutcomeNotSent] spent nothing. One that came after the attempt was
-// recorded is a [*SpendError], which matches [ErrNotExecuted] where repeating is safe, and
-// [ErrUndetermined] where the outcome is not known. Then the attempt stays open in the
-// journal, and stops other orders of its proxy type with a [*PendingError]: to call Buy
-// again does not buy twice. [Client.Recover] finds out later; with [IdempotencyKey], Buy
-// does so by itself.
+// An error with [OutcomeNotSent] or [OutcomeRejected] means that nothing was spent. A
+// request that breaks a rule is a [*ValidationError]. A purchase that was stopped matches
+// the error of its guard, such as [ErrPriceAboveLimit], [ErrInsufficientFunds] or
+// [ErrPending]. An error after the attempt was recorded is a [*SpendError], which matches
+// [ErrNotExecuted] if repeating is safe, and [ErrUndetermined] if the outcome is not
+// known. An undetermined attempt stays open in the journal and stops other orders of its
+// proxy type with a [*PendingError], so calling Buy again does not buy twice. An order
+// with another key is stopped only until the patience for that attempt is over.
+// [Client.Recover] looks again later; with [IdempotencyKey], Buy does so by itself.
 //
-// The quote may tell the price of one proxy (it is not documented). So for more than one,
-// Buy asks for the price of one as well; where both are equal, the limit must allow that
-// price for each.
+// Whether the price of a quote is for one proxy or for all is not documented. For more
+// than one proxy, Buy therefore asks for the price of one as well. If both are equal, the
+// limit must allow that price for each proxy.
 //
-// To cancel ctx after the order was sent only destroys the knowledge of what became of it.
-// In a request handler, buy with [context.WithoutCancel]:
+// Canceling ctx after the order was sent does not stop the order; it only ends the search
+// for its outcome. In a request handler, use [context.WithoutCancel]:
 //
 //	purchase, err := client.Buy(context.WithoutCancel(r.Context()), order, limit)
 func (c *Client) Buy(ctx context.Context, req OrderRequest, limit Money, opts ...SpendOption) (*Purchase, error) {
@@ -110,8 +114,8 @@ func (c *Client) Buy(ctx context.Context, req OrderRequest, limit Money, opts ..
 	return s.entry.purchase(s.quote), nil
 }
 
-// purchase returns the order of an entry that was executed. The quote is nil where it was
-// not asked for now.
+// purchase returns the order of an executed entry. q is nil if no quote was asked for
+// now.
 func (e *Entry) purchase(q *Quote) *Purchase {
 	return &Purchase{
 		OrderNumber: e.OrderNumber, OrderID: e.OrderID, PromoCodeStatus: e.PromoCodeStatus,
@@ -126,12 +130,12 @@ func (e *Entry) quote(q *Quote) Quote {
 	a := &e.Attempt
 	kept := Quote{ProxyType: a.ProxyType, Price: a.Price, Balance: a.Before.Balance, Discount: a.Discount}
 	if a.PromoCode != "" {
-		kept.PromoCodeStatus = PromoCodeValid // else it had been stopped
+		kept.PromoCodeStatus = PromoCodeValid // otherwise it would have been stopped
 	}
 	return kept
 }
 
-// spending is a Buy or a Renew under way.
+// spending is a Buy or a Renew in progress.
 type spending struct {
 	c         *Client
 	turn      *turn
@@ -141,19 +145,20 @@ type spending struct {
 	selection *selection // of an extension
 	part      *partTurn  // of a plan; nil for a Renew
 	quoteOp   string
-	terms     any // what is quoted
-	one       any // the same for one; nil where it is for one already
+	terms     any // the body of the quote
+	one       any // the same for one proxy; nil if terms is for one already
 	quote     *Quote
-	ofOne     *Quote // nil where one is not quoted
+	ofOne     *Quote // nil if one alone cannot be quoted
 	quotedAt  time.Time
 	entry     Entry
-	open      []Entry // that the journal had open, and those with the same key
+	open      []Entry // open entries of the journal, and those with the same key
 }
 
-// spendReply is the reply of a call that spends. It adds what it tells to an entry.
+// spendReply is the reply to a call that spends. tell copies what the reply says to an
+// entry.
 type spendReply interface{ tell(e *Entry) }
 
-// run makes the purchase. Where it returns nil, the entry was executed.
+// run makes the purchase. If it returns nil, the entry was executed.
 func (s *spending) run(ctx context.Context, limit Money, opts []SpendOption) error {
 	a := &s.entry.Attempt
 	if err := s.begin(ctx, limit, opts); err != nil {
@@ -201,14 +206,18 @@ func (s *spending) run(ctx context.Context, limit Money, opts []SpendOption) err
 	return s.settle(r)
 }
 
-// begin checks what needs no other look, and completes the attempt.
+// begin checks what can be checked before the journal is locked, and completes the
+// attempt.
 func (s *spending) begin(ctx context.Context, limit Money, opts []SpendOption) error {
 	a := &s.entry.Attempt
 	if err := s.c.check(ctx); err != nil {
 		return notSent(a.Op, err)
 	}
+	if limit.IsZero() {
+		return stopped(a.Op, "the limit is missing: pass one such as MustMoney(\"10 USD\")", ErrCurrencyMismatch)
+	}
 	if !isCurrency(limit.Currency) {
-		return stopped(a.Op, fmt.Sprintf("the limit is %s, where a currency must be named in capital letters, without blanks: write it such as ParseMoney(\"10 USD\")", limit), ErrCurrencyMismatch)
+		return stopped(a.Op, fmt.Sprintf("the limit is %s, but must have a currency in capital letters, without blanks: pass one such as MustMoney(\"10 USD\")", limit), ErrCurrencyMismatch)
 	}
 	a.Limit = limit
 	for i, opt := range opts {
@@ -236,7 +245,7 @@ func (s *spending) begin(ctx context.Context, limit Money, opts []SpendOption) e
 	return nil
 }
 
-// complete gives an attempt its id, and what tells its request and its account.
+// complete sets the fields that identify an attempt: its id, its request and its account.
 func (c *core) complete(a *Attempt, payload []byte) {
 	var room [1024]byte
 	var text [idLength + 2*sha256.Size + accountLength]byte
@@ -260,7 +269,8 @@ const (
 	accountLength = 8
 )
 
-// accountOf tells whether two attempts were made with the same key, and nothing of the key.
+// accountOf returns a checksum of an attempt's id and the API key, which shows whether the
+// attempt was made with this key, and reveals nothing of it.
 func (c *core) accountOf(id []byte) (account [accountLength]byte) {
 	var room [256]byte
 	sum := sha256.Sum256(append(append(append(room[:0], id...), '\n'), c.key()...))
@@ -268,8 +278,7 @@ func (c *core) accountOf(id []byte) (account [accountLength]byte) {
 	return account
 }
 
-// ask asks for the price of all, and for that of one, and stops what is not as it should
-// be.
+// ask asks for the price of all and for that of one, and checks the quote.
 func (s *spending) ask() error {
 	ctx, cancel := context.WithTimeoutCause(s.turn, quoteBound, errSlowQuote)
 	defer cancel()
@@ -287,16 +296,16 @@ func (s *spending) askAll(ctx context.Context) (err error) {
 	a := &s.entry.Attempt
 	s.quotedAt = time.Now()
 	if s.quote, err = s.c.quote(ctx, s.quoteOp, s.terms, a.ProxyType); err != nil {
-		return stopped(a.Op, "the price could not be asked: "+reasonOf(err), settled{err: err})
+		return stoppedBy(a.Op, "the quote failed", err)
 	}
 	if s.quote.aged {
-		return stopped(a.Op, "the price could not be asked: "+errAged.Error())
+		return stopped(a.Op, "the quote failed: "+errAged.Error())
 	}
 	a.Price, a.Discount, a.Before.Balance = s.quote.Price, s.quote.Discount, s.quote.Balance
 	return nil
 }
 
-// askOne asks for the price of one, which may not be had alone.
+// askOne asks for the price of one, which may not be sold alone.
 func (s *spending) askOne(ctx context.Context) (err error) {
 	a := &s.entry.Attempt
 	if s.ofOne = nil; s.one == nil {
@@ -305,7 +314,7 @@ func (s *spending) askOne(ctx context.Context) (err error) {
 	s.ofOne, err = s.c.quote(ctx, s.quoteOp, s.one, a.ProxyType)
 	var refused *APIError
 	if err != nil && (!errors.As(err, &refused) || !refused.Code.Known() || refused.Code == ErrServiceFault) {
-		return stopped(a.Op, "the price of one could not be asked: "+reasonOf(err), settled{err: err})
+		return stoppedBy(a.Op, "the quote for one failed", err)
 	}
 	if err != nil || len(s.ofOne.Warnings) > 0 {
 		s.ofOne = nil
@@ -315,11 +324,11 @@ func (s *spending) askOne(ctx context.Context) (err error) {
 }
 
 var (
-	errSlowQuote = fmt.Errorf("the price was not told within %s: %w", quoteBound, context.DeadlineExceeded)
+	errSlowQuote = fmt.Errorf("no reply came within %s: %w", quoteBound, context.DeadlineExceeded)
 	errSlowList  = fmt.Errorf("the list did not end within %s: %w", listBound, context.DeadlineExceeded)
 )
 
-// checkLast checks what is known only with the quantity, and the budget.
+// checkLast checks what can be checked only when the quantity is known, and the budget.
 func (s *spending) checkLast() error {
 	a, largest := &s.entry.Attempt, s.largest()
 	if isAbove(&largest, a.Limit) {
@@ -329,12 +338,9 @@ func (s *spending) checkLast() error {
 	if a.Before.Balance.IsZero() { // the quote may leave it out
 		ctx, cancel := context.WithTimeoutCause(s.turn, quoteBound, errSlowQuote)
 		defer cancel()
-		balance, aged, err := s.c.balance(ctx)
-		if aged {
-			err = errAged
-		}
+		balance, err := s.c.freshBalance(ctx)
 		if err != nil {
-			return stopped(a.Op, "what the account holds could not be read: "+reasonOf(err), settled{err: err})
+			return stoppedBy(a.Op, "what the account holds could not be read", err)
 		}
 		a.Before.Balance = balance
 	}
@@ -344,8 +350,8 @@ func (s *spending) checkLast() error {
 	return s.checkBudget(largest)
 }
 
-// largest returns the larger reading of the price: that of all, or that of each where one
-// alone costs as much.
+// largest returns the larger reading of the price: that of all, or the same for each
+// proxy if one alone costs as much.
 func (s *spending) largest() Money {
 	a := &s.entry.Attempt
 	a.PriceIfEach = Money{}
@@ -360,29 +366,29 @@ func (s *spending) largest() Money {
 func checkFunds(op string, price, balance Money) error {
 	switch below, err := balance.Cmp(price); {
 	case err != nil:
-		return stopped(op, fmt.Sprintf("the price is %s, and the balance %s", price, balance), err)
+		return stopped(op, fmt.Sprintf("the price of %s cannot be compared with the balance of %s: their currencies are not the same", price, balance), err)
 	case below < 0:
 		return stopped(op, fmt.Sprintf("the balance of %s is less than the price of %s", balance, price), ErrInsufficientFunds)
 	}
 	return nil
 }
 
-// checkQuote stops a purchase that is not what the caller is ready to pay for.
+// checkQuote stops a purchase whose quote breaks a guard.
 func (s *spending) checkQuote() error {
 	a, q := &s.entry.Attempt, s.quote
 	switch above, err := q.Price.Cmp(a.Limit); {
 	case err != nil:
-		return stopped(a.Op, fmt.Sprintf("the price is %s, and the limit %s", q.Price, a.Limit), err)
+		return stopped(a.Op, fmt.Sprintf("the price of %s cannot be compared with the limit of %s: their currencies are not the same", q.Price, a.Limit), err)
 	case above > 0:
 		return stopped(a.Op, fmt.Sprintf("the price of %s is above the limit of %s", q.Price, a.Limit), ErrPriceAboveLimit)
 	}
 	if err := s.checkTerms(); err != nil || q.Balance.IsZero() {
-		return err // a balance that is not told is asked for before anything is sent
+		return err // a missing balance is asked for before anything is sent
 	}
 	return checkFunds(a.Op, q.Price, q.Balance)
 }
 
-// checkTerms stops what the service would not execute as it is quoted.
+// checkTerms stops a purchase that the service would not execute as quoted.
 func (s *spending) checkTerms() error {
 	a, q := &s.entry.Attempt, s.quote
 	switch {
@@ -413,7 +419,7 @@ func (s *spending) checkBudget(price Money) error {
 	}
 	spent, err := s.turn.spent(time.Now().Add(-per), budget.Currency)
 	if err != nil && !errors.Is(err, ErrCurrencyMismatch) {
-		err = fmt.Errorf("the journal could not be read: %w", outside(s.c.core().redact, err))
+		err = s.c.core().unreadJournal(err)
 		return stopped(op, err.Error(), err)
 	}
 	total := Money{}
@@ -422,14 +428,14 @@ func (s *spending) checkBudget(price Money) error {
 	}
 	switch over, cmpErr := total.Cmp(budget); {
 	case err != nil || cmpErr != nil:
-		return stopped(op, fmt.Sprintf("the budget is %s, and something is paid in another currency", budget), cmp.Or(err, cmpErr))
+		return stopped(op, fmt.Sprintf("the budget is %s, and the price, or an amount in the journal, has another currency or none", budget), cmp.Or(err, cmpErr))
 	case over > 0:
 		return stopped(op, fmt.Sprintf("with the price of %s, %s would be spent within %s, where the budget is %s", price, total, per, budget), ErrOverBudget)
 	}
 	return nil
 }
 
-// spend records a call that spends as open, and sends it, once.
+// spend records a call that spends as open, and sends it once.
 func (c *core) spend(t *turn, call *apiCall, e *Entry) result {
 	a := &e.Attempt
 	call.recorded = time.Now() // it may be there from now on
@@ -444,7 +450,7 @@ func (c *core) spend(t *turn, call *apiCall, e *Entry) result {
 	return c.try(t, call, 1)
 }
 
-// tell adds what a reply tells to an entry, without the key.
+// tell copies what a reply says to an entry, without the API key.
 func (c *core) tell(reply spendReply, e *Entry) {
 	reply.tell(e)
 	e.OrderNumber, e.PromoCodeStatus = OrderNumber(c.redact(string(e.OrderNumber))), PromoCodeStatus(c.redact(string(e.PromoCodeStatus)))
@@ -456,14 +462,14 @@ func (c *core) tell(reply spendReply, e *Entry) {
 	}
 }
 
-// settle records what became of what was sent, and finds it out where the reply does not
-// tell.
+// settle records the outcome of what was sent. If the reply does not show it, settle
+// looks at the account.
 func (s *spending) settle(r result) error {
 	core, e, a := s.c.core(), &s.entry, &s.entry.Attempt
 	if x, ok := s.reply.(*extendReply); ok && r.err == nil && !x.names(a) {
 		r.err = &CallError{Op: a.Op, HTTPStatus: r.status, Err: errors.New("the reply names other proxies than those that were to be extended")}
 	}
-	failed := &SpendError{Attempt: a.clone(), Err: r.err}
+	failed := &SpendError{Attempt: a.clone(), Err: r.err, repeatable: true}
 	switch OutcomeOf(r.err) {
 	case OutcomeDone:
 		if core.tell(s.reply, e); r.balance.given {
@@ -493,15 +499,15 @@ func (s *spending) settle(r result) error {
 	return failed
 }
 
-// settle records an entry that is settled. The caller is told of the purchase whether that
-// succeeds or not: it is recorded at the next turn then.
+// settle records a settled entry. If that fails, the caller still gets the result, and
+// recording is tried again at the next turn.
 func (c *core) settle(t *turn, e *Entry, known *seenEntries) error {
 	err := t.settle(e, known)
 	switch {
 	case err == errLockLost: //nolint:errorlint // it is never wrapped
 		return err
 	case err != nil:
-		c.log(t, slog.LevelError, "youproxy: what became of a purchase could not be recorded: it is tried again at the next one",
+		c.log(t, slog.LevelError, "youproxy: the outcome of a purchase could not be recorded: that is tried again at the next one",
 			slog.Any("attempt", e.Attempt), slog.String("state", string(e.State)), slog.String("error", outside(c.redact, err).Error()))
 	}
 	if e.State == EntryExecuted && isAbove(e.Charged, e.Attempt.Limit) && !e.Attempt.isPlain() {
@@ -511,9 +517,9 @@ func (c *core) settle(t *turn, e *Entry, known *seenEntries) error {
 	return nil
 }
 
-// refused reports whether a rejection is the service's own word: a documented code in
-// its envelope, beside a balance that did not fall. What stands in front of the
-// service, or answers for it, may reject what was executed.
+// refused reports whether a rejection is the service's own: a documented code in its
+// envelope, with a balance that did not fall. A proxy in front of the service may reject
+// what was executed.
 func (a *Attempt) refused(err error) bool {
 	var no *APIError
 	if !errors.As(err, &no) || !no.Code.Known() || no.aged {
@@ -526,8 +532,8 @@ func (a *Attempt) refused(err error) bool {
 	return fell != nil && !fell.Amount.IsPositive()
 }
 
-// fell returns by how much the balance fell since the attempt, or nil where it is
-// in another currency.
+// fell returns by how much the balance fell since the attempt, or nil if it is in another
+// currency.
 func (a *Attempt) fell(now Money) *Money {
 	fell, err := a.Before.Balance.Sub(now)
 	if err != nil {

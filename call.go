@@ -19,8 +19,8 @@ import (
 	querystring "github.com/google/go-querystring/query"
 )
 
-// effect is what a call does to the account. It decides the timeout, the
-// retries, and whether the call waits for its turn.
+// effect is what a call does to the account. It decides the timeout, the retries, and
+// whether the call takes a turn.
 type effect uint8
 
 const (
@@ -29,8 +29,8 @@ const (
 	read                // changes nothing
 )
 
-// endpoints is every call the package knows, by its label: method and path
-// below the API key.
+// endpoints lists every call of the API that the package knows, by its label: the method
+// and the path below the API key.
 var endpoints = map[string]effect{
 	"GET /balance":                 read,
 	"GET /country":                 read,
@@ -49,8 +49,8 @@ var endpoints = map[string]effect{
 	"POST /extend/order/auto":      write,
 }
 
-// effectOf gives the effect of a call by its label. Of a call that is not in the
-// table only a GET is taken to spend nothing.
+// effectOf returns the effect of a call by its label. A call that is not in the table is
+// assumed to spend money unless it is a GET.
 func effectOf(op string) effect {
 	if e, ok := endpoints[op]; ok {
 		return e
@@ -61,7 +61,7 @@ func effectOf(op string) effect {
 	return spend
 }
 
-// apiCall is one call, made ready to be sent as often as its effect allows.
+// apiCall is one call, ready to be sent as often as its effect allows.
 type apiCall struct {
 	op     string // its label, as errors and logs name it
 	effect effect
@@ -72,8 +72,8 @@ type apiCall struct {
 	reply  any    // a pointer to a struct for readEnvelope, a *rawReply, or nil
 
 	entry    *Entry    // of a plain call that spends
-	turn     turn      // which it takes
-	recorded time.Time // when the attempt was, or zero
+	turn     turn      // the turn it takes
+	recorded time.Time // when the attempt was recorded, or zero
 }
 
 // The pauses between the attempts of a call that spends nothing.
@@ -113,7 +113,7 @@ func (c *Client) post(ctx context.Context, op string, body, reply any) (*envelop
 	return c.call(ctx, op, "", payload, reply, entry)
 }
 
-// do is the one way every call takes.
+// do makes a call. All calls take this way but the spending call of Buy and Renew.
 func (c *Client) do(ctx context.Context, call *apiCall) (*envelope, error) {
 	if err := c.check(ctx); err != nil {
 		return nil, notSent(call.op, err)
@@ -131,8 +131,8 @@ func (c *Client) do(ctx context.Context, call *apiCall) (*envelope, error) {
 	return r.envelope, r.err
 }
 
-// spendPlainly makes a call that spends without a guard. It is in the journal as well, so
-// that no look takes what it did for what another call did.
+// spendPlainly makes a call that spends without a guard. It is recorded in the journal as
+// well, so that its effects are not taken for those of another call.
 func (c *core) spendPlainly(t *turn, call *apiCall) result {
 	e := call.entry
 	c.complete(&e.Attempt, call.body)
@@ -163,7 +163,7 @@ func (c *core) spendPlainly(t *turn, call *apiCall) result {
 	return r
 }
 
-// check tells where a call cannot even begin.
+// check returns an error if a call cannot even begin.
 func (c *Client) check(ctx context.Context) error {
 	switch {
 	case c == nil || c.core == nil:
@@ -186,8 +186,8 @@ func notSent(op string, err error) error {
 	return &CallError{Op: op, Outcome: OutcomeNotSent, Err: err}
 }
 
-// contextError gives err, made to match the context's error, and its cause if it
-// has one of its own, where the context is over.
+// contextError returns err. If the context is over, the result also matches the error of
+// the context, and its cause if it has one.
 func contextError(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
@@ -203,20 +203,20 @@ func contextError(ctx context.Context, err error) error {
 	return err
 }
 
-// result is what came of one attempt.
+// result is the result of one attempt.
 type result struct {
 	*envelope
 	status int
 	err    error
-	again  bool          // it may be worth another attempt
-	wait   time.Duration // which the service asked for
+	again  bool          // another attempt may help
+	wait   time.Duration // how long the service asked to wait
 }
 
-// errAgain asks for another attempt; it is never shown.
+// errAgain asks for another attempt. It is never shown.
 var errAgain = errors.New("again")
 
-// repeat makes a call that spends nothing until it succeeds, fails for good, or
-// the attempts or the context are over.
+// repeat makes a call that spends nothing until it succeeds, fails for good, or runs out
+// of attempts or of the context.
 func (c *core) repeat(ctx context.Context, call *apiCall) (*envelope, error) {
 	var last result
 	attempts := 0
@@ -245,7 +245,7 @@ func (c *core) repeat(ctx context.Context, call *apiCall) (*envelope, error) {
 	return last.envelope, last.err
 }
 
-// try makes one attempt and tells the logger and the observer of it.
+// try makes one attempt and reports it to the logger and the observer.
 func (c *core) try(ctx context.Context, call *apiCall, number int) result {
 	if c.config.observer == nil && c.config.logger == nil {
 		return c.send(ctx, call, number > 1)
@@ -259,8 +259,8 @@ func (c *core) try(ctx context.Context, call *apiCall, number int) result {
 	return r
 }
 
-// label returns what an observer is told of a call: one of few names, as it may become the
-// label of a metric. The path of [Client.Call] can hold ids.
+// label returns the [CallEvent.Op] of a call. It is one of few values, as it may become
+// the label of a metric, whereas the path of [Client.Call] can contain ids.
 func (a *apiCall) label() string {
 	if _, ok := endpoints[a.op]; ok {
 		return a.op
@@ -272,7 +272,7 @@ func (a *apiCall) label() string {
 	return "Call"
 }
 
-// log tells the logger, if there is one, of what concerns a purchase.
+// log logs a message about a purchase, if there is a logger.
 func (c *core) log(ctx context.Context, level slog.Level, message string, attrs ...slog.Attr) {
 	if c.config.logger != nil {
 		c.config.logger.LogAttrs(ctx, level, message, attrs...)
@@ -315,7 +315,7 @@ func (c *core) send(ctx context.Context, call *apiCall, again bool) result {
 	patience := c.config.timeouts.Read
 	if call.effect == spend {
 		patience = c.config.timeouts.Spend
-		if !call.recorded.IsZero() { // others count from then
+		if !call.recorded.IsZero() { // others count the timeout from then
 			patience -= time.Since(call.recorded)
 		}
 	}
@@ -341,7 +341,7 @@ func (c *core) send(ctx context.Context, call *apiCall, again bool) result {
 	return c.open(ctx, s, resp, call)
 }
 
-// exchange sends the call through the middleware, if there is any.
+// exchange sends the call through the middleware, if any.
 func (c *core) exchange(s *sending, call *apiCall) (*http.Response, error) {
 	if len(c.config.middleware) == 0 {
 		resp, native, err := c.inner.exchange(s, s, replayed(call.method, nil), func(ctx context.Context) *http.Request {
@@ -377,7 +377,7 @@ func (c *core) request(ctx context.Context, s *sending, call *apiCall, u *url.UR
 	return req
 }
 
-// lost classifies an attempt to which no reply came.
+// lost classifies an attempt without a reply.
 func (c *core) lost(ctx context.Context, s *sending, call *apiCall, err error) result {
 	outcome := OutcomeUnknown
 	if s.end() {
@@ -391,8 +391,8 @@ func (c *core) lost(ctx context.Context, s *sending, call *apiCall, err error) r
 	}
 }
 
-// why returns the reason for which an attempt failed with err: that its context is
-// over, that it was stopped, or what err tells without the key.
+// why returns the reason why an attempt failed with err: the end of its context, or of
+// its sending, or err without the API key.
 func (c *core) why(ctx context.Context, s *sending, err error) error {
 	if ctx.Err() == nil && s.Err() != nil {
 		return context.Cause(s)
@@ -457,7 +457,7 @@ func (c *core) open(ctx context.Context, s *sending, resp *http.Response, call *
 	return r
 }
 
-// refusal makes the service's no an error.
+// refusal returns a refusal by the service as an error.
 func (c *core) refusal(op string, status int, e *envelope) *APIError {
 	refused := &APIError{Op: op, HTTPStatus: status, aged: e.aged}
 	if e.balance.given {
@@ -470,7 +470,7 @@ func (c *core) refusal(op string, status int, e *envelope) *APIError {
 	return refused
 }
 
-// unreadable says what is wrong with a reply, without a byte of it but for the
+// unreadable returns what is wrong with a reply. It quotes nothing of the reply but the
 // service's message.
 func (c *core) unreadable(e *envelope, err error) error {
 	switch {
@@ -488,8 +488,8 @@ func (c *core) unreadable(e *envelope, err error) error {
 	return errors.New(`the reply has no "success"`)
 }
 
-// seconds reads a time as the header Retry-After tells it, in seconds or as a date,
-// rounded up; 0 where it is neither.
+// seconds parses the value of a Retry-After header, in seconds or as a date, rounded up.
+// It returns 0 if the value is neither.
 func seconds(value string) time.Duration {
 	value = strings.TrimSpace(value)
 	if strings.Trim(value, "0123456789.") != "" {

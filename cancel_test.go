@@ -106,38 +106,39 @@ func TestPurchasesThatWereNotExecutedMayBeTimeouts(t *testing.T) {
 	})
 }
 
+var cancellings = []struct {
+	name     string
+	arrange  func(m *market, b buying)
+	options  []any
+	calls    int // that reached the service, beside those of a purchase
+	sent     bool
+	executed bool
+}{
+	{name: "in the quote", arrange: func(m *market, b buying) { m.Inject(b.quoteOp(), youproxytest.Slow) }, calls: 1},
+	{name: "in the list", arrange: func(m *market, _ buying) { m.Inject("GET /ipAddress", youproxytest.Slow) }, calls: -1},
+	{name: "in the balance", arrange: func(m *market, _ buying) { m.Inject("GET /balance", youproxytest.Slow) }, options: []any{youproxytest.WithNullBalances()}},
+	{name: "while it is sent", arrange: func(m *market, b buying) { m.Inject(b.op, youproxytest.Slow) }, sent: true, executed: true},
+	{name: "while waiting for the next look", arrange: func(m *market, b buying) { m.Inject(b.op, youproxytest.DropBeforeCommit) }, calls: 3 * 3, sent: true},
+	{name: "while looking", arrange: func(m *market, b buying) {
+		m.Inject(b.op, youproxytest.DropAfterCommit)
+		m.Inject("GET /balance", youproxytest.Slow)
+	}, calls: 2, sent: true, executed: true},
+}
+
 // A purchase whose context ends stops there and then, and tells how far it came.
 func TestCancelling(t *testing.T) {
 	t.Parallel()
-	const after = 5 * time.Second
-	for _, tc := range []struct {
-		name     string
-		arrange  func(m *market, b buying)
-		options  []any
-		calls    int // that reached the service, beside those of a purchase
-		sent     bool
-		executed bool
-	}{
-		{name: "in the quote", arrange: func(m *market, b buying) { m.Inject(b.quoteOp(), youproxytest.Slow) }, calls: 1},
-		{name: "in the list", arrange: func(m *market, _ buying) { m.Inject("GET /ipAddress", youproxytest.Slow) }, calls: -1},
-		{name: "in the balance", arrange: func(m *market, _ buying) { m.Inject("GET /balance", youproxytest.Slow) }, options: []any{youproxytest.WithNullBalances()}},
-		{name: "while it is sent", arrange: func(m *market, b buying) { m.Inject(b.op, youproxytest.Slow) }, sent: true, executed: true},
-		{name: "while waiting for the next look", arrange: func(m *market, b buying) { m.Inject(b.op, youproxytest.DropBeforeCommit) }, calls: 3 * 3, sent: true},
-		{name: "while looking", arrange: func(m *market, b buying) {
-			m.Inject(b.op, youproxytest.DropAfterCommit)
-			m.Inject("GET /balance", youproxytest.Slow)
-		}, calls: 2, sent: true, executed: true},
-	} {
+	for _, tc := range cancellings {
 		t.Run(tc.name, func(t *testing.T) {
 			forEachBuying(t, func(t *testing.T, m *market, b buying) {
 				tc.arrange(m, b)
 				errWhy := errors.New("the shop closes")
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
-				time.AfterFunc(after, func() { cancel(errWhy) })
+				time.AfterFunc(5*time.Second, func() { cancel(errWhy) })
 				started := time.Now()
 				got, err := b.buy(ctx, m, m.client)
-				assert.Equal(t, after, time.Since(started))
+				assert.Equal(t, 5*time.Second, time.Since(started))
 				assert.Nil(t, got)
 				require.ErrorIs(t, err, context.Canceled)
 				assert.ErrorContains(t, err, context.Canceled.Error())
@@ -168,32 +169,36 @@ func TestCancelling(t *testing.T) {
 			}, tc.options...)
 		})
 	}
-	t.Run("before it begins", func(t *testing.T) {
-		forEachBuying(t, func(t *testing.T, m *market, b buying) {
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			got, err := b.buy(ctx, m, m.client)
-			assertNothingSent(t, m, m.opened, got, err)
-			assert.ErrorIs(t, err, context.Canceled)
-			assert.Empty(t, m.Requests())
-		})
+}
+
+func TestCancelledBeforeItBegins(t *testing.T) {
+	t.Parallel()
+	forEachBuying(t, func(t *testing.T, m *market, b buying) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		got, err := b.buy(ctx, m, m.client)
+		assertNothingSent(t, m, m.opened, got, err)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.Empty(t, m.Requests())
 	})
-	t.Run("while it is recorded", func(t *testing.T) {
-		forEachBuying(t, func(t *testing.T, m *market, b buying) {
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			m.journal.onRecord = func(ctx context.Context, e youproxy.Entry) error {
-				if cancel(); e.State == youproxy.EntryOpen {
-					time.Sleep(7 * time.Second)
-				}
-				assert.NoError(t, ctx.Err(), "that is not given up halfway")
-				return m.record(ctx, e)
+}
+
+func TestCancelledWhileItIsRecorded(t *testing.T) {
+	t.Parallel()
+	forEachBuying(t, func(t *testing.T, m *market, b buying) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		m.journal.onRecord = func(ctx context.Context, e youproxy.Entry) error {
+			if cancel(); e.State == youproxy.EntryOpen {
+				time.Sleep(7 * time.Second)
 			}
-			got, err := b.buy(ctx, m, m.client)
-			assertNothingSent(t, m, m.opened, got, err)
-			assert.ErrorIs(t, err, context.Canceled)
-			assert.ErrorIs(t, err, youproxy.ErrNotExecuted)
-			assertSettled(t, m, youproxy.EntryNotExecuted, time.Now())
-		})
+			assert.NoError(t, ctx.Err(), "that is not given up halfway")
+			return m.record(ctx, e)
+		}
+		got, err := b.buy(ctx, m, m.client)
+		assertNothingSent(t, m, m.opened, got, err)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.ErrorIs(t, err, youproxy.ErrNotExecuted)
+		assertSettled(t, m, youproxy.EntryNotExecuted, time.Now())
 	})
 }

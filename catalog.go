@@ -8,57 +8,58 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// Country is a country in which proxies are on sale.
+// Country is a country in which proxies are sold.
 type Country struct {
-	Code string // ISO 3166-1 alpha-3, such as "USA": what an order's Country takes
+	Code string // ISO 3166-1 alpha-3, such as "USA", for the Country of an order
 	Name string // in English if the service names it in several languages; may be empty
 
-	// Extra is what this package has no field for, by its name in the reply, and what
-	// it could not read. A code of two letters is in Code if the service lists no other.
+	// Extra holds what this package has no field for or could not read, by its name in
+	// the reply. Code is a two-letter code if the service lists no other.
 	Extra Extra `json:"-"`
 }
 
 // MobileOperator is a carrier of mobile proxies.
 type MobileOperator struct {
-	Tag     string // what an order's MobileOperator takes, such as "verizon"
+	Tag     string // for the MobileOperator of an order, such as "verizon"
 	Name    string // empty if the service does not name it
-	Country string // its code if the service lists one, else as the service writes it, or empty
+	Country string // its code if the service lists one, otherwise as the service writes it; may be empty
 
-	// RotationTimes is what an order's RotationTime takes, as the service lists it:
-	// probably in seconds. 0 probably stands for a rotation by link, which
-	// [MobileOrderRequest.RotateByLink] orders. It is empty where one of them cannot be
-	// read; where there is more to them than numbers, Extra has them as well.
+	// RotationTimes lists the values for the RotationTime of an order, as the service
+	// lists them: probably in seconds (their unit is not documented). 0 probably stands
+	// for a rotation by link, which [MobileOrderRequest.RotateByLink] orders.
+	// RotationTimes is empty if one of the values cannot be read. If they have more than
+	// numbers, such as names, Extra holds them as well.
 	RotationTimes []int
 
-	// Extra is what this package has no field for, by its name in the reply, and what
-	// it could not read, or not as a whole, such as times with their names.
+	// Extra holds what this package has no field for or could not fully read, by its
+	// name in the reply.
 	Extra Extra `json:"-"`
 }
 
 // PromoCode is a promo code of the account.
 type PromoCode struct {
 	Code         string
-	Uses         int               // so far
-	Start, End   time.Time         // in UTC; zero if the service lists none, or no date
-	Endless      bool              // it does not end
-	Discount     decimal.Decimal   // in percent
+	Uses         int               // how often it was used
+	Start, End   time.Time         // in UTC; zero if the service lists no date
+	Endless      bool              // the code does not expire
+	Discount     decimal.Decimal   // percent
 	Descriptions map[string]string // by locale, such as "en"
 }
 
-// ProxyTypes returns the proxy types on sale.
+// ProxyTypes returns the proxy types that are sold.
 //
-// The form of the reply is not documented. Lists in the likely forms are read, of
-// strings or of objects. A reply without a list, or with an entry that cannot be read,
-// is a [*CallError]; [Client.Call] reaches it.
+// The form of the reply is not documented. Lists of strings or of objects are read in the
+// likely forms. A reply without a list, or with an entry that cannot be read, is a
+// [*CallError]; [Client.Call] can still fetch it.
 func (c *Client) ProxyTypes(ctx context.Context) ([]ProxyType, error) {
 	return readCatalogue(ctx, c, "GET /proxyType", nil, &proxyTypeList, "")
 }
 
-// Countries returns the countries in which proxies of a type are on sale.
+// Countries returns the countries in which proxies of a type are sold.
 //
-// The form of the reply was read off a public integration. Lists in the likely forms
-// are read. A reply without a list, or with an entry that cannot be read, such as a
-// country without a code, is a [*CallError]; [Client.Call] reaches it.
+// The form of the reply is not documented; it comes from a public integration. Lists are
+// read in several likely forms. A reply without a list, or with an entry that cannot be read,
+// such as a country without a code, is a [*CallError]; [Client.Call] can still fetch it.
 func (c *Client) Countries(ctx context.Context, t ProxyType) ([]Country, error) {
 	query, err := forProxyType("Countries", t)
 	if err != nil {
@@ -67,8 +68,8 @@ func (c *Client) Countries(ctx context.Context, t ProxyType) ([]Country, error) 
 	return readCatalogue(ctx, c, "GET /country", query, &countryList, t)
 }
 
-// RentPeriods returns for how many days proxies of a type can be rented or extended.
-// A reply without a list, or with an entry that is no number of days, is a
+// RentPeriods returns the periods, in days, for which proxies of a type can be rented or
+// extended. A reply without a list, or with an entry that is not a number of days, is a
 // [*CallError].
 func (c *Client) RentPeriods(ctx context.Context, t ProxyType) ([]int, error) {
 	query, err := forProxyType("RentPeriods", t)
@@ -78,35 +79,35 @@ func (c *Client) RentPeriods(ctx context.Context, t ProxyType) ([]int, error) {
 	return readCatalogue(ctx, c, "GET /rentPeriod", query, &rentPeriodList, t)
 }
 
-// MobileOperators returns the carriers of mobile proxies, in all countries.
+// MobileOperators returns the carriers of mobile proxies in all countries.
 //
-// The form of the reply is not documented. Lists in the likely forms are read, of
-// strings or of objects, also inside a list of countries. A reply without a list, or
-// with an entry that cannot be read, is a [*CallError]; [Client.Call] reaches it.
+// The form of the reply is not documented. Lists of strings or of objects are read in the
+// likely forms, also inside a list of countries. A reply without a list, or with an entry
+// that cannot be read, is a [*CallError]; [Client.Call] can still fetch it.
 func (c *Client) MobileOperators(ctx context.Context) ([]MobileOperator, error) {
 	return readCatalogue(ctx, c, "GET /mobileOperator", nil, &operatorList, ProxyTypeMobile)
 }
 
 // PromoCodes returns the promo codes of the account. A reply without a list, or with an
-// entry whose code, discount, uses or endlessness cannot be read, is a [*CallError].
+// entry whose Code, Discount, Uses or Endless cannot be read, is a [*CallError].
 func (c *Client) PromoCodes(ctx context.Context) ([]PromoCode, error) {
 	return readCatalogue(ctx, c, "GET /promoCode", nil, &promoCodeList, "")
 }
 
-// proxyTypeQuery is the query of the calls that are about one proxy type.
+// proxyTypeQuery is the query of a call about one proxy type.
 type proxyTypeQuery struct {
 	ProxyType ProxyType `url:"proxyType,omitempty"`
 }
 
-// forProxyType makes the query of a call that must name a proxy type. Whether it
-// is one is for the service to say.
+// forProxyType returns the query of a call that must name a proxy type. Whether the type
+// exists is for the service to say.
 func forProxyType(call string, t ProxyType) (*proxyTypeQuery, error) {
 	var v brokenRules
 	v.checkText("proxyType", string(t), "give one such as ProxyTypeIPv4")
 	return &proxyTypeQuery{t}, v.asError(call)
 }
 
-// The table: how the list of each call is read. Names are as plainName writes them, the
+// The table of how the list of each call is read. Names are as plainName writes them, the
 // likeliest first. Those that are not documented come from public integrations, from
 // sibling services, and from what backends of this kind are known to write.
 var (
@@ -180,9 +181,9 @@ const (
 	alpha3Names   = "alpha3code alpha3 iso3 isoalpha3 iso3code isocode3 code3 cca3 countryalpha3 countryiso3 countrycode3 iso3166alpha3"
 	rotationNames = "rotationtimes rotationtime rotations rotation rotationperiods rotationintervals rotationseconds rotationtimelist"
 
-	// What has no name in an entry.
-	itself   = "(itself)" // a text or a number that is one
-	itsKey   = "(key)"    // under which it stands
-	itsValue = "(value)"  // of such a key
-	ofGroup  = "(group)"  // the country of the group around it
+	// Names for what has none in an entry.
+	itself   = "(itself)" // a string or a number that is an entry
+	itsKey   = "(key)"    // the key of an entry
+	itsValue = "(value)"  // the value of such a key
+	ofGroup  = "(group)"  // the country of the surrounding group
 )

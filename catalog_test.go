@@ -164,6 +164,8 @@ var catalogueForms = []struct{ call, about, members, want string }{
 	{"rentPeriods", "a map, which may be to prices, to days or to months", `"rentPeriodDays": {"1": 30, "60": 262}`, ``},
 	{"rentPeriods", "a value in whatever unit", `"rentPeriodDays": [{"value": 1, "name": "1 month"}]`, ``},
 
+	{"operators", "of a group with a name of 64 bytes", `"operators": [{"name": "` + strings.Repeat("y", 64) + `", "operators": [{"tag": "verizon"}]}]`, `[{"tag": "verizon", "country": "` + strings.Repeat("y", 64) + `"}]`},
+	{"operators", "of a group with a name of 65 bytes", `"operators": [{"name": "` + strings.Repeat("y", 65) + `", "operators": [{"tag": "verizon"}]}]`, `[{"tag": "verizon", "country": ""}]`},
 	{"operators", "id and title", `"operators": [{"id": "verizon", "title": "Verizon", "country": "USA", "rotationTimes": ["300", " 600 "]}]`, `[{"tag": "verizon", "name": "Verizon", "country": "USA", "rotations": [300, 600]}]`},
 	{"operators", "operator is both tag and name, or the name", `"operators": [{"operator": "verizon"}, {"code": "vz", "operator": "Verizon"}]`, `[{"tag": "verizon", "name": "verizon"}, {"tag": "vz", "name": "Verizon"}]`},
 	{"operators", "times that are null, or in words", `"operators": [{"code": "v", "rotationTimes": null, "rotationTime": 300}, {"code": "w", "rotationTimes": ["soon"], "rotations": "60"}]`, `[{"rotations": [300]}, {"rotations": [60]}]`},

@@ -16,34 +16,34 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The list of a call is the value under the likeliest of its names that has entries; else
-// it is in a wrapper such as "data", or in groups such as countries. It is an array, an
-// object of entries by their keys, or, of numbers, a text with commas. An entry is a text,
-// or an object in an array or under a key, and has the first of the fields. An object with
-// a list of its own is a group: its country is that of its entries. Nothing found is an
-// error, and so is anything in a list that cannot be read. What says that it is of another
-// proxy type than was asked for is passed over.
+// The list of a call is the value under the likeliest of its names that has entries.
+// Otherwise it is in a wrapper such as "data", or in groups such as countries. It is an
+// array, an object of entries by their keys, or, of numbers, a string with commas. An entry
+// is a string, or an object in an array or under a key, and has the first of the fields. An
+// object with a list of its own is a group: its country is that of its entries. A reply
+// without a list is an error, and so is anything in a list that cannot be read. What says
+// that it is of another proxy type than was asked for is skipped.
 
 // catalogueList is a row of the table: how the list of one call is read.
 type catalogueList[T any] struct {
 	name    string              // of the list, as the service probably writes it
 	names   []string            // of the list
 	groups  []string            // of lists of groups
-	fields  []catalogueField[T] // there is no entry without the first
+	fields  []catalogueField[T] // an entry must have the first
 	keyed   bool                // a key can be an entry without an object under it
 	numbers bool                // entries are whole numbers
-	extra   func(*T) *Extra     // or nil: then a field that cannot be read is an error
+	extra   func(*T) *Extra     // nil if a field that cannot be read is an error
 }
 
 // catalogueField is a field of an entry.
 type catalogueField[T any] struct {
 	names []string
-	// read sets the field, and returns how good the value is for it, or 0 where it cannot
-	// be read. The best counts, and of equals that with the likeliest name.
+	// read sets the field and returns how well the value fits it, or 0 if it cannot be
+	// read. The best value is used; of equal ones, the one with the likeliest name.
 	read func(*T, listed) int
 }
 
-// catalogueReply reads a reply by a row of the table.
+// catalogueReply reads a reply according to a row of the table.
 type catalogueReply[T any] struct {
 	list    *catalogueList[T]
 	asked   ProxyType
@@ -55,7 +55,7 @@ type catalogueReply[T any] struct {
 	depth   int
 }
 
-// readCatalogue calls the service, and reads the list of a row of the table.
+// readCatalogue calls the service and reads the list described by a row of the table.
 func readCatalogue[T any](ctx context.Context, c *Client, op string, query any, list *catalogueList[T], asked ProxyType) ([]T, error) {
 	reply := catalogueReply[T]{list: list, asked: knownProxyType(string(asked))}
 	if _, err := c.get(ctx, op, query, &reply); err != nil {
@@ -66,7 +66,7 @@ func readCatalogue[T any](ctx context.Context, c *Client, op string, query any, 
 
 func (l *catalogueReply[T]) reset() { *l = catalogueReply[T]{list: l.list, asked: l.asked} }
 
-// readMember keeps a member that may matter until the reply is known to be a success.
+// readMember keeps a member that may matter, until the reply is known to be a success.
 func (l *catalogueReply[T]) readMember(_ *envelope, name string, dec *jsontext.Decoder) error {
 	value, err := dec.ReadValue()
 	plain := plainName(name)
@@ -76,14 +76,14 @@ func (l *catalogueReply[T]) readMember(_ *envelope, name string, dec *jsontext.D
 	return err
 }
 
-// leads reports whether a list, or what holds one, may stand under a name. In an entry,
-// only the names of the list itself say so.
+// leads reports whether a name may belong to a list or to what holds one. In an entry,
+// only the names of the list itself do.
 func (l *catalogueReply[T]) leads(plain string, inEntry bool) bool {
 	return slices.Contains(l.list.names, plain) || !inEntry && (slices.Contains(wrapperNames, plain) || slices.Contains(l.list.groups, plain))
 }
 
 func (l *catalogueReply[T]) problem(*envelope) string {
-	l.entries = []T{} // no list is nil
+	l.entries = []T{} // never nil
 	if !l.isOther(l.members) {
 		l.search(l.members, place{})
 	}
@@ -106,14 +106,14 @@ func (l *catalogueReply[T]) isOther(members []listed) bool {
 	})
 }
 
-// place is where a value stands.
+// place is the position of a value.
 type place struct {
 	country string // of the groups around it
 	named   bool   // it stands under a name of the list
 	groups  bool   // it holds groups, and no entries
 }
 
-// search reads the list that is in an object, under the likeliest of its names.
+// search reads the list in an object, under the likeliest of its names.
 func (l *catalogueReply[T]) search(members []listed, at place) {
 	before := len(l.entries)
 	for i, names := range [][]string{l.list.names, wrapperNames, l.list.groups} {
@@ -130,7 +130,7 @@ func (l *catalogueReply[T]) search(members []listed, at place) {
 	}
 }
 
-// value reads what may be a list.
+// value reads a value that may be a list.
 func (l *catalogueReply[T]) value(v []byte, at place) {
 	if l.depth == maxDepth {
 		l.bad = cmp.Or(l.bad, "it is nested too deep")
@@ -151,7 +151,7 @@ func (l *catalogueReply[T]) value(v []byte, at place) {
 	l.depth--
 }
 
-// elements reads what is in an array, or under the keys of an object.
+// elements reads the elements of an array, or the members of an object.
 func (l *catalogueReply[T]) elements(v []byte, at place) {
 	for m := range membersOf(v) {
 		key := textAs(itsKey, m.name)
@@ -172,13 +172,13 @@ func (l *catalogueReply[T]) elements(v []byte, at place) {
 	}
 }
 
-// isKey reports whether a key is an entry, so that what is under it are none.
+// isKey reports whether a key is an entry, so that the values under it are not.
 func (l *catalogueReply[T]) isKey(key listed) bool {
 	_, problem := l.read([]listed{key})
 	return l.list.keyed && problem == ""
 }
 
-// object reads an object that is an entry, a group, or one whose keys are entries.
+// object reads an object that is an entry, a group, or a set of entries by their keys.
 func (l *catalogueReply[T]) object(v []byte, key string, isListed bool, at place) {
 	members := slices.Collect(membersOf(v))
 	isGroup := slices.ContainsFunc(members, func(m listed) bool {
@@ -202,11 +202,11 @@ func (l *catalogueReply[T]) object(v []byte, key string, isListed bool, at place
 	}
 }
 
-// countryIn returns the country of what is in a group.
+// countryIn returns the country of the entries in a group.
 func (at place) countryIn(group []listed) string {
 	country := countryOf(group)
 	isNone := country == "dedicated" || country == "shared" || knownProxyType(country).Valid()
-	if isNone || len(country) > 64 || worthOf(country) < worthOf(at.country) { // it is repeated in each entry
+	if isNone || len(country) > 64 || worthOf(country) < worthOf(at.country) { // the name is copied to each entry
 		return at.country
 	}
 	return country
@@ -219,7 +219,7 @@ func (l *catalogueReply[T]) entry(members []listed, at place) {
 	}
 }
 
-// read reads the fields of an entry, and says what is wrong with it.
+// read reads the fields of an entry, and returns what is wrong with it.
 func (l *catalogueReply[T]) read(members []listed) (entry T, problem string) {
 	taken, extra := make([]bool, len(members)), make(Extra)
 	for i, f := range l.list.fields {
@@ -238,7 +238,7 @@ func (l *catalogueReply[T]) read(members []listed) (entry T, problem string) {
 		}
 		switch {
 		case from >= 0:
-			taken[from] = bytes.IndexByte(members[from].value, '{') < 0 // else there is more to it
+			taken[from] = bytes.IndexByte(members[from].value, '{') < 0 // an object may hold more
 		case i == 0, said && l.list.extra == nil:
 			problem = cmp.Or(problem, fmt.Sprintf("an entry has no %q that can be read", f.names[0]))
 		}
@@ -261,8 +261,8 @@ type listed struct {
 	value []byte
 }
 
-// plainName returns a name without letter case, "_" and "-", as newListName does, which
-// is slow, for it looks the name up in the table of the lists.
+// plainName returns a name in lower case without "_" and "-", as newListName does, which
+// is slower, as it looks the name up in the table of the lists.
 func plainName(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(name), "_", ""), "-", "")
 }
@@ -288,14 +288,14 @@ func membersOf(v []byte) iter.Seq[listed] {
 	}
 }
 
-// textAs returns a text that has no name.
+// textAs returns a string as a member without a name.
 func textAs(plain, text string) listed {
 	value, _ := jsontext.AppendQuote(nil, text)
 	return listed{plain: plain, value: value}
 }
 
-// wordOf returns a text, or a number as it is written, without white space around it, and
-// nothing of anything else or of what cannot be printed.
+// wordOf returns a string or a number without the white space around it. It returns ""
+// for any other value, and for a string that cannot be printed.
 func wordOf(v []byte) string {
 	word := strings.TrimSpace(textOf(v))
 	if strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsGraphic(r) }) {
@@ -304,7 +304,7 @@ func wordOf(v []byte) string {
 	return word
 }
 
-// wordIn returns the word under the first of some names in an object.
+// wordIn returns the word under the first of the names in an object.
 func wordIn(object []byte, names string) (word string) {
 	for _, name := range strings.Fields(names) {
 		for m := range membersOf(object) {
@@ -316,7 +316,7 @@ func wordIn(object []byte, names string) (word string) {
 	return word
 }
 
-// How fields are read: see catalogueField.
+// The functions that read fields: see catalogueField.
 
 func worthIf(ok bool) int {
 	if ok {
@@ -325,7 +325,8 @@ func worthIf(ok bool) int {
 	return 0
 }
 
-// worthOf gives 0 for digits, 1 for a text, 2 for a code of two letters, 3 for one of three.
+// worthOf returns 0 for digits, 1 for a text, 2 for a code of two letters and 3 for one
+// of three.
 func worthOf(word string) int {
 	switch {
 	case strings.Trim(word, "0123456789.+-") == "":
@@ -336,9 +337,10 @@ func worthOf(word string) int {
 	return len(word)
 }
 
-const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+const letters = capitals + "abcdefghijklmnopqrstuvwxyz"
 
-// readProxyType prefers a type that is known. No type has blanks, and only such are keys.
+// readProxyType prefers a known type. A type has no blanks, and a key is one only if it
+// is known.
 func readProxyType(t *ProxyType, m listed) int {
 	*t = knownProxyType(wordOf(m.value))
 	if t.Valid() {
@@ -347,7 +349,7 @@ func readProxyType(t *ProxyType, m listed) int {
 	return worthIf(m.plain != itsKey && !strings.Contains(string(*t), " ") && worthOf(string(*t)) > 0)
 }
 
-// readCountryCode prefers three letters to two. Keys are codes only in capitals.
+// readCountryCode prefers three letters to two. A key is a code only in capitals.
 func readCountryCode(c *Country, m listed) int {
 	c.Code = wordOf(m.value)
 	if m.plain == itsKey && c.Code != strings.ToUpper(c.Code) || worthOf(c.Code) == 1 {
@@ -367,7 +369,7 @@ func readOperatorName(o *MobileOperator, m listed) int {
 	return worthIf(o.Name != "")
 }
 
-// nameOf returns a name, or of names by their languages the English one.
+// nameOf returns a name, or the English one of several names by language.
 func nameOf(v []byte) string {
 	switch v[0] {
 	case '{':
@@ -378,7 +380,7 @@ func nameOf(v []byte) string {
 	return ""
 }
 
-// readTag prefers a text to a number. A number alone, or as a key, is none.
+// readTag prefers a text to a number. A number by itself, or as a key, is not a tag.
 func readTag(o *MobileOperator, m listed) int {
 	if o.Tag = wordOf(m.value); worthOf(o.Tag) > 0 {
 		return 2
@@ -386,7 +388,8 @@ func readTag(o *MobileOperator, m listed) int {
 	return worthIf(o.Tag != "" && m.plain != itself && m.plain != itsKey)
 }
 
-// readOperatorCountry prefers a code to a name, be it that of the group around.
+// readOperatorCountry prefers a code to a name, even if the code is that of the
+// surrounding group.
 func readOperatorCountry(o *MobileOperator, m listed) int {
 	o.Country = wordOf(m.value)
 	if m.value[0] == '{' {
@@ -395,7 +398,7 @@ func readOperatorCountry(o *MobileOperator, m listed) int {
 	return worthOf(o.Country)
 }
 
-// countryOf returns the code of a country, or else its name.
+// countryOf returns the code of a country, or its name if it has no code.
 func countryOf(members []listed) string {
 	l := catalogueReply[Country]{list: &countryList}
 	c, _ := l.read(members)
@@ -423,7 +426,7 @@ func readPromoCode(p *PromoCode, m listed) int {
 	return worthIf(p.Code != "" && (m.plain != itsKey || worthOf(p.Code) > 0))
 }
 
-// readDate reads a date. One that cannot be read is as none.
+// readDate reads a date. One that cannot be read is zero.
 func readDate(field func(*PromoCode) *time.Time) func(*PromoCode, listed) int {
 	return func(p *PromoCode, m listed) int {
 		*field(p), _ = parseDate(textOf(m.value))
@@ -437,7 +440,8 @@ func readEndless(p *PromoCode, m listed) int {
 	return worthIf(ok)
 }
 
-// readDiscount reads a number, or an object with one, which is percent unless it says else.
+// readDiscount reads a number, or an object with one. The unit is percent unless the
+// object names another.
 func readDiscount(p *PromoCode, m listed) int {
 	word, unit := wordOf(m.value), "%"
 	if m.value[0] == '{' {
@@ -449,7 +453,7 @@ func readDiscount(p *PromoCode, m listed) int {
 	return worthIf(err == nil && (unit == "%" || strings.HasPrefix(unit, "percent")))
 }
 
-// readDescriptions reads an object of texts. What is none of them is left out.
+// readDescriptions reads an object of strings. Other values are left out.
 func readDescriptions(p *PromoCode, m listed) int {
 	if m.value[0] != '{' {
 		return 1

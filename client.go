@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// version is the version of this package, as the User-Agent header tells it.
+// version is the version of this package in the User-Agent header.
 const version = "0.1.0"
 
 // The environment variables [NewFromEnv] reads.
@@ -27,15 +27,15 @@ const (
 	envBaseURL = "YOUPROXY_BASE_URL"
 )
 
-// DefaultBaseURL is where the service's API is.
+// DefaultBaseURL is the base URL of the service's API.
 const DefaultBaseURL = "https://youproxy.io"
 
-// Client calls the API with one key. It is safe for concurrent use, and cannot
-// be changed: [Client.With] makes a variant. It prints without its key. Make one
-// with [New] or [NewFromEnv]; the calls of an empty Client give an error.
+// Client calls the API with one key. It is safe for concurrent use and immutable:
+// [Client.With] returns a variant. Printing it does not show its key. Create one with
+// [New] or [NewFromEnv]; the calls of a zero Client return an error.
 type Client struct {
-	// A function, as nothing that walks through fields, such as the dump of a failed
-	// assertion, finds what it holds: the key, and what the transport's buffers do.
+	// core is a function, so that nothing that walks through fields, such as the dump of
+	// a failed assertion, finds the key or the buffers of the transport.
 	core func() *core
 }
 
@@ -47,16 +47,17 @@ type core struct {
 	own    *http.Transport // the package's own, if it has one
 	inner  *keyTransport
 	chain  http.RoundTripper // inner, within the middleware
-	blank  *http.Request     // what requests are made of
+	blank  *http.Request     // the request that others are copied from
 	ledger *ledger
 }
 
-// New makes a client for an API key, which stands in the service's account page.
-// It sends nothing. Any visible ASCII but / ? # is taken for a key, as the
-// service does not document its form.
+// New returns a client for an API key, which is shown on the service's account page. It
+// sends nothing: its errors match [ErrNotSent], as do those of [NewFromEnv] and
+// [Client.With]. The service does not document the form of a key, so any visible ASCII
+// characters but / ? # are accepted.
 func New(apiKey string, opts ...Option) (*Client, error) {
 	if err := checkKey(apiKey); err != nil {
-		return nil, err
+		return nil, setupError{err}
 	}
 	cfg := config{
 		base:        &url.URL{Scheme: "https", Host: strings.TrimPrefix(DefaultBaseURL, "https://")},
@@ -71,20 +72,25 @@ func New(apiKey string, opts ...Option) (*Client, error) {
 		blank:  new(http.Request),
 	}
 	if err := c.configure(cfg, opts); err != nil {
-		return nil, err
+		return nil, setupError{err}
 	}
 	return c.client(), nil
 }
 
 func (c *core) client() *Client { return &Client{core: func() *core { return c }} }
 
-// NewFromEnv makes a client for the key in the environment variable
-// YOUPROXY_API_KEY, and for the base URL in YOUPROXY_BASE_URL if that is set.
-// The options come after.
+// setupError is the error of a client that could not be made, which sent nothing.
+type setupError struct{ error }
+
+func (e setupError) Unwrap() []error { return []error{e.error, ErrNotSent} }
+
+// NewFromEnv returns a client for the API key in the environment variable
+// YOUPROXY_API_KEY. If YOUPROXY_BASE_URL is set, it is used as with [WithBaseURL]; opts
+// are applied after it.
 func NewFromEnv(opts ...Option) (*Client, error) {
 	key := os.Getenv(envAPIKey)
 	if key == "" {
-		return nil, errors.New("youproxy: the environment variable " + envAPIKey + " is not set: set it to your API key")
+		return nil, setupError{errors.New("youproxy: the environment variable " + envAPIKey + " is not set: set it to your API key")}
 	}
 	if base := os.Getenv(envBaseURL); base != "" {
 		opts = append([]Option{WithBaseURL(base)}, opts...)
@@ -92,20 +98,20 @@ func NewFromEnv(opts ...Option) (*Client, error) {
 	return New(key, opts...)
 }
 
-// With makes a variant of the client. Both share connections and, unless
-// [WithJournal] sets another, the journal.
+// With returns a variant of the client with more options. Both share connections and,
+// unless [WithJournal] sets another, the journal.
 func (c *Client) With(opts ...Option) (*Client, error) {
 	if c == nil || c.core == nil {
-		return nil, errors.New("youproxy: the client is empty: make one with New")
+		return nil, setupError{fmt.Errorf("youproxy: %w", errEmptyClient)}
 	}
 	variant := *c.core()
 	if err := variant.configure(variant.config, opts); err != nil {
-		return nil, err
+		return nil, setupError{err}
 	}
 	return variant.client(), nil
 }
 
-// configure applies opts to cfg and makes c ready for what they ask.
+// configure applies opts to cfg and prepares c for them.
 func (c *core) configure(cfg config, opts []Option) error {
 	cfg.middleware = slices.Clone(cfg.middleware)
 	cfg.transportChanged = false
@@ -129,7 +135,7 @@ func (c *core) configure(cfg config, opts []Option) error {
 	return c.connect()
 }
 
-// openJournal makes the client's side of its journal, unless it has it already.
+// openJournal creates the client's side of its journal, unless it exists.
 func (c *core) openJournal() {
 	cfg := &c.config
 	switch {
@@ -143,7 +149,7 @@ func (c *core) openJournal() {
 	}
 }
 
-// connect builds the chain of round tripper: middleware, key, transport.
+// connect builds the chain of round trippers: middleware, key, transport.
 func (c *core) connect() error {
 	var base func() http.RoundTripper
 	switch hc := c.config.httpClient; {
@@ -171,7 +177,7 @@ func (c *core) connect() error {
 	c.chain = c.inner
 	for _, mw := range slices.Backward(c.config.middleware) {
 		if c.chain = mw(c.chain); c.chain == nil {
-			return errors.New("youproxy: a middleware returned a nil round tripper: return the one it was given, or one around it")
+			return errors.New("youproxy: a middleware returned a nil round tripper: return the one passed to it, or one around it")
 		}
 	}
 	return nil
@@ -182,13 +188,13 @@ func addressOf(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]))
 }
 
-// checkKey tells what is wrong with a key without showing any of it.
+// checkKey returns an error if the key is not valid. The error shows nothing of the key.
 func checkKey(key string) error {
 	if key == "" {
 		return errors.New("youproxy: the API key is empty: take it from your account page")
 	}
 	if key == "." || key == ".." {
-		return errors.New("youproxy: the API key is only dots, which have a meaning of their own in a path: take the key from your account page")
+		return errors.New("youproxy: the API key is only dots, which have a special meaning in a path: take the key from your account page")
 	}
 	for i, r := range key {
 		switch {
@@ -203,15 +209,15 @@ func checkKey(key string) error {
 	return nil
 }
 
-// CloseIdleConnections closes the connections of the package's own transport
-// that are not in use. Those of a caller's client are the caller's.
+// CloseIdleConnections closes the connections of the package's own transport that are not
+// in use. It does not close those of a client set with [WithHTTPClient].
 func (c *Client) CloseIdleConnections() {
 	if c != nil && c.core != nil && c.core().own != nil {
 		c.core().own.CloseIdleConnections()
 	}
 }
 
-// String tells where the client sends to.
+// String returns the base URL of the client, without its key.
 func (c Client) String() string {
 	if c.core == nil {
 		return "youproxy.Client(empty)"
@@ -219,19 +225,28 @@ func (c Client) String() string {
 	return "youproxy.Client(" + c.core().config.base.String() + ")"
 }
 
-// Format writes what String gives, whatever the verb.
+// Format writes the same as String for every verb.
 func (c Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
-// LogValue gives slog what String gives.
+// LogValue returns the same as String, for slog.
 func (c Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// Balance returns what the account holds.
+// Balance returns the balance of the account.
 func (c *Client) Balance(ctx context.Context) (Money, error) {
 	balance, _, err := c.balance(ctx)
 	return balance, err
 }
 
-// balance reports as well whether a cache told it.
+// freshBalance returns the balance, or errAged if the reply came from a cache.
+func (c *Client) freshBalance(ctx context.Context) (Money, error) {
+	balance, aged, err := c.balance(ctx)
+	if aged {
+		err = errAged
+	}
+	return balance, err
+}
+
+// balance also reports whether the reply came from a cache.
 func (c *Client) balance(ctx context.Context) (m Money, aged bool, err error) {
 	e, err := c.get(ctx, "GET /balance", nil, &balanceReply{})
 	if err != nil {
@@ -249,25 +264,24 @@ func (*balanceReply) problem(e *envelope) string {
 	return ""
 }
 
-// Call makes a call that this package has no method for: to path below the API
-// key, such as "/balance", with query and, unless it is nil, body as JSON. reply
-// is what the whole reply is decoded into, or nil. Both pass through
-// encoding/json.
+// Call makes a call for which this package has no method. path is the path below the API
+// key, such as "/balance"; it begins with a slash, contains no "..", "?" or "#", and is
+// escaped when it is sent. body is sent as JSON unless it is nil. The whole reply is
+// decoded into reply, a pointer, unless that is nil. Both are encoded with encoding/json.
 //
-// It is sent as the package's own calls are: the reply must say success, a
-// refusal is an [APIError], and any method but GET counts as a call that spends:
-// it takes its turn, and is sent once. path begins with a slash and holds no
-// "..", "?" or "#"; it is escaped as it is sent.
+// The call is sent like the package's own: the reply must report success, and a refusal
+// is an [*APIError]. Any method but GET counts as spending money, so that the call takes
+// its turn and is sent once.
 //
-// Where the service said success, but its reply does not fit into reply, the
-// error's outcome is [OutcomeDone].
+// If the service reports success but its reply cannot be decoded into reply, the outcome
+// of the error is [OutcomeDone].
 func (c *Client) Call(ctx context.Context, method, path string, query url.Values, body, reply any) error {
 	op := method + " " + path
 	if c != nil && c.core != nil {
 		op = c.core().redact(op)
 	}
-	if strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" || method == "" {
-		return notSent(op, errors.New("the method is not one: write it in capital letters, such as GET"))
+	if strings.Trim(method, capitals) != "" || method == "" {
+		return notSent(op, errors.New("the method must be in capital letters, such as GET"))
 	}
 	if !strings.HasPrefix(path, "/") || strings.Contains(path, "..") || strings.ContainsAny(path, "?#") {
 		return notSent(op, errors.New(`the path must begin with a slash and hold no "..", "?" or "#"`))

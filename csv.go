@@ -11,10 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// csvColumns are the columns of [LayoutCSV].
+// csvColumns lists the columns of [LayoutCSV].
 var csvColumns = []struct {
 	name  string
-	text  bool // for a spreadsheet it is not to be a number, a date or a truth value
+	text  bool // a spreadsheet must not take it for a number, a date or a truth value
 	value func(p Proxy) string
 }{
 	{"id", true, func(p Proxy) string { return string(p.ID) }},
@@ -60,22 +60,22 @@ func timeOrNone(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// LayoutCSV writes comma-separated values (RFC 4180, but with a line feed at the end of a
-// row) with a header, for spreadsheets that are told that it is a comma. Values with a
-// semicolon or a tab are quoted as well, as LibreOffice splits at these too unless it is
-// told otherwise. [Proxy.Format] returns the row alone. Times are in UTC, the rotation time
-// is in seconds, and what is not known is empty.
+// LayoutCSV writes a header and comma-separated values, for spreadsheets (RFC 4180, but
+// rows end with a line feed). Times are in UTC, the rotation time is in seconds, and
+// unknown values are empty. Values with a semicolon or a tab are quoted too, as
+// LibreOffice splits at these by default. [Proxy.Format] returns a row without the
+// header.
 //
-// An apostrophe is put before each value that a spreadsheet could take for a formula: one
-// that begins with = + - @ or the wide form of such a sign, with an apostrophe, a blank, or
-// a sign that is not seen. An id, login, password or another text gets one as well where a
-// spreadsheet in English would change it: one without letters but with digits, such as
-// 1111111111111111110, 007 or 1-2, unless it is an IP address, a number or a date with
-// letters, such as 1e5 or Mar-5, and true and false. A program that reads the values takes
-// a first apostrophe away, and has them as they were.
+// An apostrophe is written before each value that a spreadsheet could take for a formula:
+// one that begins with = + - @ or their wide forms, an apostrophe, a blank, or an
+// invisible character. It is also written before an id, login, password or other string
+// that a spreadsheet in English would change: one with digits but no letters, such as
+// 1111111111111111110, 007 or 1-2, except an IP address; a number or a date with letters,
+// such as 1e5 or Mar-5; and true and false. A program that reads the values must remove a
+// leading apostrophe.
 //
-// It is an error for a proxy with a carriage return in a value, as that would not be read
-// back. A NUL is dropped by spreadsheets; programs read it.
+// A carriage return in a value is an error, as it would not be read back. Spreadsheets
+// drop a NUL; programs can read it.
 func LayoutCSV() Layout {
 	names := make([]string, len(csvColumns))
 	for i, c := range csvColumns {
@@ -100,19 +100,19 @@ func LayoutCSV() Layout {
 	}}
 }
 
-// likeFormula reports whether a spreadsheet could take s for a formula. A sign that is not
-// seen may be dropped before it looks.
+// likeFormula reports whether a spreadsheet could take s for a formula. It may drop an
+// invisible character before it looks.
 func likeFormula(s string) bool {
 	first, _ := utf8.DecodeRuneInString(s)
 	return s != "" && (strings.ContainsRune("=+-@'＝＋－＠ ", first) || !unicode.IsPrint(first))
 }
 
-// numberWords are the letters in numbers, dates and times, as a spreadsheet in English reads
-// them: of 1e5, 2026-10-01T08:30, 5 pm and 1-Mar.
+// numberWords matches the letters in numbers, dates and times as a spreadsheet in English
+// reads them, such as 1e5, 2026-10-01T08:30, 5 pm and 1-Mar.
 var numberWords = regexp.MustCompile(`(?i)\pN\s*(?:[et]|[ap]m?)|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?`)
 
 // likeNumber reports whether a spreadsheet could take s for a number, a date, a time or a
-// truth value, and so change it. Where a dot stands between thousands, it does that to an
+// truth value, and so change it. Where a dot separates thousands, that includes an
 // address such as 192.168.100.100.
 func likeNumber(s string) bool {
 	if !strings.ContainsFunc(s, unicode.IsNumber) {

@@ -8,10 +8,9 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// parseDate reads a date in any of the forms that services write, and returns it in
-// UTC, or the zero time where it cannot. zoned reports whether the text tells its time
-// zone; without one it is taken for UTC. Forms that can be read in two ways, such as
-// 01/02/2026, are not read.
+// parseDate parses a date in any of the forms that services write. It returns the date in
+// UTC, or the zero time if it cannot parse it. zoned reports whether text names its time
+// zone; without one, UTC is assumed. Ambiguous forms, such as 01/02/2026, are not parsed.
 func parseDate(text string) (t time.Time, zoned bool) {
 	t, err := time.Parse(time.RFC3339, text)
 	if err == nil {
@@ -56,7 +55,7 @@ func mailTime(parts []string) (t time.Time, zoned bool) {
 	return dateOf(layout, parts[1]+"-"+parts[2]+"-"+parts[3], parts[4:7], "", parts[7])
 }
 
-// dateOf joins the parts of a date in one way, and has package time check them.
+// dateOf joins the parts of a date in one form and has package time check them.
 func dateOf(layout, day string, clock []string, fraction, zone string) (t time.Time, zoned bool) {
 	text := day + " " + orZero(clock[0]) + ":" + orZero(clock[1]) + ":" + orZero(clock[2])
 	if fraction != "" {
@@ -82,14 +81,14 @@ func orZero(digits string) string {
 	return digits
 }
 
-// The bounds of what is plausible as a time since 1970, in seconds: 1973 to 2286. The
-// same numbers as milliseconds are another thousand times that.
+// The bounds of a plausible time in seconds since 1970: 1973 to 2286. In milliseconds they
+// are a thousand times as large.
 var (
 	firstSecond = decimal.New(1, 8)
 	pastSeconds = decimal.New(1, 10)
 )
 
-// epochTime reads seconds or milliseconds since 1970, whichever is plausible.
+// epochTime parses seconds or milliseconds since 1970, whichever is plausible.
 func epochTime(text string) (t time.Time, zoned bool) {
 	n, err := parseAmount(text)
 	if err != nil {
@@ -104,7 +103,7 @@ func epochTime(text string) (t time.Time, zoned bool) {
 	return inRange(time.Unix(n.IntPart(), n.Mod(decimal.New(1, 0)).Shift(9).IntPart()), true)
 }
 
-// inRange returns a time in UTC, if RFC 3339 can write its year.
+// inRange returns a time in UTC if RFC 3339 can write its year.
 func inRange(t time.Time, zoned bool) (time.Time, bool) {
 	t = t.UTC()
 	if year := t.Year(); year < 1 || year > 9999 || t.IsZero() {

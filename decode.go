@@ -13,42 +13,42 @@ import (
 	"strings"
 )
 
-// The form of an IP list is not documented; this rule reads the forms that were thought of.
-// A record is the innermost object with an ipAddressId, or with an address and an id: its
-// "id", or the all-digits name it stands under. Inside of what could be a record, another one
-// stands only in a list, or under a name such as "proxy". Under a name with allow, auth, white
-// or gateway nothing is one. An object with a list for records, such as "ips", is an order, be
-// that empty or null. What stands around a record fills its gaps, innermost first; an order's
-// own "id", "number" or all-digits name is the order's. The type is the record's, then that
-// around it, a name that begins with one included, then the one asked for. Addresses without a
-// record are an error: where nothing else is found in a reply or in a group named after a type,
-// and beside records in their list.
+// The form of an IP list is not documented; this rule reads the likely forms. A record is the
+// innermost object with an ipAddressId, or with an address and an id: its "id", or the
+// all-digits name that it has in its object. Within an object that could be a record, another
+// record is only in a list, or under a name such as "proxy". Under a name with allow, auth,
+// white or gateway there is no record. An object with a list for records, such as "ips", is an
+// order, even if the list is empty or null. The objects around a record fill its gaps, innermost
+// first; an order's own "id", "number" or all-digits name is the order's. The type is the
+// record's, then that of what surrounds it, including a name that begins with a type, then the
+// one that was asked for. Addresses without a record are an error: if nothing else is found in
+// a reply or in a group named after a type, and beside records in their list.
 
-// object is an object of a list, and where it stands.
+// object is a JSON object of a list, with its position.
 type object struct {
-	around  *object   // the one it stands in
-	name    *listName // it stands under, or its list
-	listed  bool      // it is one of a list
+	around  *object   // the object that contains it
+	name    *listName // its name, or that of its list
+	listed  bool      // it is an element of a list
 	members []member
-	at      [fieldCount]uint16     // where the member of a field is, from 1; 0 where there is none
+	at      [fieldCount]uint16     // the index of the member of a field, from 1; 0 for none
 	read    map[*listName]*reading // what was read of it for the records inside
-	own     uint32                 // the fields that it says, a bit each
-	reach   uint32                 // those that it or what is around it says
-	again   uint32                 // those that it says under more than one name
+	own     uint32                 // the fields that it has, a bit each
+	reach   uint32                 // those that it or a surrounding object has
+	again   uint32                 // those that it has under more than one name
 	hasList bool                   // for records
 	hasType bool                   // or lists named after types
 	keyed   tally                  // of its members that may be one of many
-	texts   bool                   // it says an address in a text that is not a member here
+	texts   bool                   // a string that is not a member here contains an address
 	isNamed bool                   // it has a name, as groups have
 	isEmpty bool                   // it has a list that is empty
-	isPage  bool                   // it tells how many there are of a list
+	isPage  bool                   // it has the size of a list
 	certain bool                   // it has an ipAddressId
 	likely  bool                   // it has an address and an id
-	byIP    bool                   // that is an address, rather than a host name
+	byIP    bool                   // the address is an IP address rather than a host name
 }
 
-// inside returns an object that stands in another, or in none. It takes the room for its
-// members from one that was there before.
+// inside returns an object within another, or within none if o is nil. It reuses room for
+// its members.
 func (o *object) inside(name *listName, listed bool, room []member) object {
 	if cap(room) > maxMembers {
 		room = nil
@@ -60,7 +60,7 @@ func (o *object) inside(name *listName, listed bool, room []member) object {
 	return x
 }
 
-// isOrder reports whether it is an order, rather than a group, a page or the envelope.
+// isOrder reports whether o is an order rather than a group, a page or the envelope.
 func (o *object) isOrder() bool {
 	a := o.around
 	switch {
@@ -74,22 +74,22 @@ func (o *object) isOrder() bool {
 	return a != nil && !a.name.others && (o.name.digits || a.name.orders && !a.listed && o.name.field == fieldNone && !o.name.list && !o.name.orders)
 }
 
-// saysIDs reports whether its own id is that of an order.
+// saysIDs reports whether the id of o is that of an order.
 func (o *object) saysIDs() bool { return o.isOrder() && (!o.isNamed || o.name.orders) }
 
-// says reports whether it may say a field, under a name, for the records inside.
+// says reports whether a member of o may be a field of the records inside.
 func (o *object) says(m *member) bool {
 	isGroup := o.name.typ != ""
 	switch listFields[m.field].said {
 	case byOrder:
 		return o.isOrder() || isGroup
-	case byAll: // what surrounds all may say the like of other things
+	case byAll: // what surrounds all may have similar members about other things
 		return m.name.rank == 0 || m.field == fieldType || m.field == fieldAutoExtend || o.isOrder() || isGroup
 	}
 	return false
 }
 
-// room makes room for a member, in which is still what an object had there before.
+// room appends a member, which still holds the contents of an earlier object.
 func (o *object) room() *member {
 	n := len(o.members)
 	if n == cap(o.members) {
@@ -99,7 +99,7 @@ func (o *object) room() *member {
 	return &o.members[n]
 }
 
-// add takes the last member. It reports false where it has that already.
+// add indexes the last member. It returns false if o has a member with that name already.
 func (o *object) add() bool {
 	m := &o.members[len(o.members)-1]
 	n, f, is := m.name, m.field, o.get(m.field)
@@ -121,7 +121,7 @@ func (o *object) add() bool {
 		return false
 	case f == fieldCountry && len(is.value) != len(m.value) && (len(is.value) == len(`"USA"`) || len(m.value) == len(`"USA"`)):
 		if len(is.value) == len(`"USA"`) {
-			return true // three letters go before a name, and before two
+			return true // three letters are preferred to a name and to two letters
 		}
 	case f == fieldAutoExtend: // of several, one that is not off
 		if on, ok := truth(m.value); ok && !on {
@@ -155,28 +155,28 @@ func (o *object) value(f recordField) []byte {
 	return nil
 }
 
-// The bounds of what is read.
+// The bounds of a list.
 const (
-	maxDepth   = 32      // of lists and objects in each other
-	maxMembers = 1 << 12 // of an object, but for its lists and objects
+	maxDepth   = 32      // of nested lists and objects
+	maxMembers = 1 << 12 // of an object, not counting lists and objects
 )
 
 var (
 	errTooDeep = fmt.Errorf("lists and objects are nested more than %d deep", maxDepth)
 	errMisread = errors.New("the list cannot be understood")
 	errBarred  = fmt.Errorf("%w: there are ids of proxies under a name that says otherwise", errMisread)
-	// errStopped ends a list of which the caller has seen enough.
+	// errStopped ends a list whose loop the caller left.
 	errStopped = errors.New("the caller stopped")
 )
 
 // proxyDecoder makes records of JSON.
 type proxyDecoder struct {
 	yield  func(*Proxy) error
-	name   func(string) *listName // newListName, which refers to the table, as that does to its readers
+	name   func(string) *listName // newListName, through a field to avoid an initialization cycle
 	made   int                    // records
-	strays int                    // addresses that none took
-	stray  string                 // where the first was
-	hidden bool                   // some secret was only stars
+	strays int                    // addresses outside of records
+	stray  string                 // a description of the first
+	hidden bool                   // a secret was only asterisks
 
 	whole    []byte // the value that is read
 	depth    int
@@ -186,16 +186,16 @@ type proxyDecoder struct {
 	readings [fieldCount]reading
 	text     []byte
 	current  *object // the record that is read
-	proxy    Proxy   // the one that is handed out
+	proxy    Proxy   // the proxy that is yielded
 }
 
-// located tells at which byte of the whole value v begins.
+// located adds to err at which byte of the whole value v begins.
 func (d *proxyDecoder) located(v []byte, err error) error {
 	return &misplaced{offset: int64(cap(d.whole) - cap(v)), err: err} // both end where the buffer does
 }
 
-// next returns the name of the member at i, and where its value begins. Mostly the name is
-// that which was in its place last.
+// next returns the name of the member at i, and where its value begins. The name is
+// mostly the same as the last one in its place.
 func (d *proxyDecoder) next(v []byte, i int, last *listName) (*listName, int) {
 	if last != nil && last.field != fieldNone {
 		if end := i + 1 + len(last.text); string(v[i+1:min(end, len(v))]) == last.text && v[end] == '"' {
@@ -206,10 +206,11 @@ func (d *proxyDecoder) next(v []byte, i int, last *listName) (*listName, int) {
 	return d.named(v[i+1 : end-1]), nextValue(v, end)
 }
 
-// tally is what the elements of a list gave.
+// tally notes whether elements of a list were records, and whether some held only
+// addresses.
 type tally struct{ some, none bool }
 
-// note takes how many records and strays there were before an element.
+// note counts an element. made and strays are the counts before it.
 func (t *tally) note(d *proxyDecoder, made, strays int) error {
 	t.some = t.some || d.made > made
 	t.none = t.none || d.made == made && d.strays > strays
@@ -223,7 +224,7 @@ func newProxyDecoder(yield func(*Proxy) error) proxyDecoder {
 	return proxyDecoder{yield: yield, name: newListName}
 }
 
-// read reads the records in a value, and notes for its list what it gave.
+// read reads the records in a value, and notes the result in the tally of its list.
 func (d *proxyDecoder) read(v []byte, around *object, name *listName, listed bool, t *tally) (err error) {
 	if d.depth++; d.depth > maxDepth {
 		return d.located(v, errTooDeep)
@@ -254,7 +255,8 @@ func (d *proxyDecoder) read(v []byte, around *object, name *listName, listed boo
 	return nil
 }
 
-// group reads what is named after a proxy type, or any other member.
+// group reads a member with read. If it is named after a proxy type, strays without
+// records are an error.
 func (d *proxyDecoder) group(around *object, name *listName, read func() error) error {
 	made, strays := d.made, d.strays
 	err := read()
@@ -264,19 +266,19 @@ func (d *proxyDecoder) group(around *object, name *listName, read func() error) 
 	return err
 }
 
-// spot notes an address that no record took.
+// spot notes an address outside of records.
 func (d *proxyDecoder) spot(format string, args ...any) {
 	if d.strays++; d.stray == "" {
 		d.stray = fmt.Sprintf(format, args...)
 	}
 }
 
-// lost is the error where only strays were found.
+// lost returns the error for strays without records.
 func (d *proxyDecoder) lost() error {
 	return fmt.Errorf("%w: no proxy was found, but there is %s", errMisread, d.stray)
 }
 
-// object reads the records in an object, or the one that it is.
+// object reads the records in an object, or the object itself if it is one.
 func (d *proxyDecoder) object(v []byte, around *object, name *listName, listed bool) error {
 	o := &d.objects[d.depth]
 	*o = around.inside(name, listed, o.members)
@@ -305,7 +307,7 @@ func (d *proxyDecoder) object(v []byte, around *object, name *listName, listed b
 			return err
 		}
 		if o.hasList && !m.name.list && !m.name.group && d.made == before {
-			d.strays = spotted // an order says it of itself
+			d.strays = spotted // the order has it itself
 		}
 		if m.name.digits || name.list || name.group {
 			if err := o.keyed.note(d, before, spotted); err != nil {
@@ -324,7 +326,7 @@ func (d *proxyDecoder) object(v []byte, around *object, name *listName, listed b
 	return nil
 }
 
-// order has an object with the order of what is beside it stand around that, too.
+// order treats the object under "order" as if it surrounded the members beside it too.
 func (d *proxyDecoder) order(o *object, name *listName, v []byte) error {
 	x := o.around.inside(name, false, nil)
 	o.around = &x
@@ -333,8 +335,8 @@ func (d *proxyDecoder) order(o *object, name *listName, v []byte) error {
 	return err
 }
 
-// isWalked reports whether records may be in a member: of what could be a record, or has a
-// list for them, only under names that say so.
+// isWalked reports whether a member may contain records. In an object that could be a
+// record or has a list for records, that depends on its name.
 func (o *object) isWalked(m *member) bool {
 	n := m.name
 	switch {
@@ -352,19 +354,20 @@ func (o *object) isWalked(m *member) bool {
 	return true
 }
 
-// traded is what is said of what was bought.
+// traded are the fields of something that was bought.
 const traded = 1<<fieldHTTPPort | 1<<fieldSOCKS5Port | 1<<fieldPort | 1<<fieldOrderID
 
-// full is what is said of a whole proxy.
+// full are the fields of a complete proxy.
 const full = 1<<fieldHTTPPort | 1<<fieldOrderID
 
-// sold is what is said of a proxy rather than of another machine: a port, a login, an order.
+// sold are the fields of a proxy rather than of another machine: a port, a login, an
+// order.
 const sold = traded | 1<<fieldAuth | 1<<fieldLogin
 
-// spotIn notes an address that an object says, though it is no record.
+// spotIn notes an address in an object that is not a record.
 func (d *proxyDecoder) spotIn(o *object) {
 	if o.name.person || o.isEmpty && !o.listed || (o.hasList || o.hasType) && (!o.likely || o.own&full != full) {
-		return // an order says it of itself
+		return // the order has it itself
 	}
 	var names []string
 	others, found := 0, o.texts || o.get(fieldID) != nil || o.listed && o.name.list && strings.Contains(o.name.plain, "ip") && o.own&sold != 0 && o.own&(1<<fieldShortID) != 0
@@ -413,7 +416,7 @@ func (d *proxyDecoder) split(v []byte, o *object) error {
 		case flat > maxMembers:
 			return fmt.Errorf("an object has more than %d members", maxMembers)
 		case !o.add():
-			return fmt.Errorf("%q is given twice", m.name.known())
+			return fmt.Errorf("%q appears twice", m.name.known())
 		}
 	}
 	o.certain = isID(o.value(fieldID))
@@ -424,7 +427,7 @@ func (d *proxyDecoder) split(v []byte, o *object) error {
 	return nil
 }
 
-// isRecord reports whether an object without records inside is one.
+// isRecord reports whether an object that contains no records is one itself.
 func (d *proxyDecoder) isRecord(o *object) bool {
 	a := o.around
 	switch {
@@ -451,7 +454,7 @@ func (d *proxyDecoder) isRecord(o *object) bool {
 	return o.name.group || a.name.list || !a.listed && a.name.group || o.own&traded != 0
 }
 
-// address returns where a proxy is, and the likeliest member that says so.
+// address returns the address of a proxy, and the likeliest member that has it.
 func (d *proxyDecoder) address(o *object) (which *member, at hostPort) {
 	for i := range o.members {
 		m := &o.members[i]
@@ -461,7 +464,7 @@ func (d *proxyDecoder) address(o *object) (which *member, at hostPort) {
 		v := m.value
 		if v[0] == '{' {
 			if isText(d.pick(v, []string{"id", "ipaddressid", "proxyid"})) {
-				continue // it is one of its own
+				continue // it is a record of its own
 			}
 			v = d.pick(v, []string{"ip", "address", "ipaddress", "host"})
 		}
@@ -472,7 +475,7 @@ func (d *proxyDecoder) address(o *object) (which *member, at hostPort) {
 	return which, at
 }
 
-// record hands out the proxy that an object describes.
+// record yields the proxy that an object describes.
 func (d *proxyDecoder) record(o *object) error {
 	d.made++
 	d.proxy = Proxy{}
@@ -491,7 +494,7 @@ func (d *proxyDecoder) record(o *object) error {
 	if address != nil {
 		d.text = append(d.text, unquote(address.value)...)
 	}
-	text := string(d.text) // one for both
+	text := string(d.text) // one string for both
 	d.current = o
 	p.ID = IPAddressID(text[:n])
 	at, ok := parseHostPort(strings.TrimSpace(text[n:]))
@@ -527,12 +530,12 @@ func (d *proxyDecoder) record(o *object) error {
 }
 
 const (
-	onlyOwn    = 1<<fieldType - 1                                     // what is read of a record alone
-	everywhere = 1<<fieldType | 1<<fieldOrderID | 1<<fieldOrderNumber // what is said around it in other ways, too
+	onlyOwn    = 1<<fieldType - 1                                     // fields only of the record itself
+	everywhere = 1<<fieldType | 1<<fieldOrderID | 1<<fieldOrderNumber // fields that may also come from names around it
 )
 
-// isLeft reports whether a member of a record, which was not read as its field, says more
-// than what was.
+// isLeft reports whether a member of a record that was not read as its field adds
+// something.
 func (m *member) isLeft(p *Proxy) bool {
 	switch m.field {
 	case fieldNone, fieldNumber:
@@ -547,10 +550,10 @@ func (m *member) isLeft(p *Proxy) bool {
 	return !isHollow(m.value)
 }
 
-// keep puts what was not read into Extra.
+// keep puts a member that was not read into Extra.
 func (p *Proxy) keep(name *listName, value []byte) {
 	if _, ok := p.Extra[name.text]; ok {
-		return // of something nearer
+		return // a nearer object has it
 	}
 	if p.Extra == nil {
 		p.Extra = make(map[string]json.RawMessage)
@@ -558,7 +561,7 @@ func (p *Proxy) keep(name *listName, value []byte) {
 	p.Extra[name.text] = slices.Clip(value)
 }
 
-// fill fills a gap of a record with what stands around it.
+// fill fills a gap of a record from the objects around it.
 func (d *proxyDecoder) fill(p *Proxy, o *object, f recordField) {
 	ordered := false
 	for x := o; x != nil; x = x.around {
@@ -569,7 +572,7 @@ func (d *proxyDecoder) fill(p *Proxy, o *object, f recordField) {
 		case f == fieldType && x.name.typ != "":
 			p.ProxyType = x.name.typ
 			return
-		case f == fieldOrderID && x.listed && x.name.isID() && x.around != nil && !x.around.name.others: // a list under the order's id
+		case f == fieldOrderID && x.listed && x.name.isID() && x.around != nil && !x.around.name.others: // a list named by the order's id
 			p.OrderID = OrderID(x.name.text)
 			return
 		case x == o || ordered && x.name.field != fieldOrder || !x.saysIDs():
@@ -590,9 +593,9 @@ func (d *proxyDecoder) fill(p *Proxy, o *object, f recordField) {
 	}
 }
 
-// take reads a member of a record, or of what stands around it, as its field. It reports
-// false where it says nothing, or cannot be read and is kept; then other names for the same
-// are tried.
+// take reads a member of a record, or of an object around it, as its field. It returns
+// false if the member says nothing, or cannot be read and is kept; then other names for
+// the same field are tried.
 func (d *proxyDecoder) take(p *Proxy, o *object, m *member) bool {
 	f := m.field
 	r := d.reading(o, m)
@@ -622,9 +625,9 @@ func (d *proxyDecoder) take(p *Proxy, o *object, m *member) bool {
 	return r.ok && !r.silent
 }
 
-// The scanner goes over JSON that is known to be valid.
+// The scanner below requires valid JSON.
 
-// nextValue returns where the next value, name or end is in valid JSON.
+// nextValue returns the index of the next value, name or end.
 func nextValue(v []byte, i int) int {
 	for {
 		switch v[i] {
@@ -636,8 +639,8 @@ func nextValue(v []byte, i int) int {
 	}
 }
 
-// skipString returns where the string at i ends in valid JSON. It looks at eight
-// bytes at a time for the one that ends it, or for a backslash.
+// skipString returns the index after the string at i. It looks at eight bytes at a time
+// for a quote or a backslash.
 func skipString(v []byte, i int) int {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	for i++; ; i++ {
@@ -658,7 +661,7 @@ func skipString(v []byte, i int) int {
 	}
 }
 
-// skipValue returns where the value at i ends in valid JSON.
+// skipValue returns the index after the value at i.
 func skipValue(v []byte, i int) int {
 	depth := 0
 	for {

@@ -29,16 +29,16 @@ type envelope struct {
 	faults   fault // what "errors" holds
 	balance  amount
 	currency text      // of the balance and of a price
-	odd      error     // what spoils a success, though not a refusal
+	odd      error     // makes a success invalid, but not a refusal
 	aged     bool      // it comes from a cache
-	date     time.Time // the service's clock, of a list of proxies
-	claims   bool      // it says success somewhere, be it that it cannot be read
+	date     time.Time // the service's clock; only of a list of proxies
+	claims   bool      // it has "success": true somewhere, even if it is malformed
 
-	reply any // takes the members that the envelope does not know
+	reply any // receives the members that the envelope does not know
 }
 
-// money returns an amount of the reply in its currency, or the zero Money where the
-// reply does not tell the amount.
+// money returns an amount of the reply in its currency, or the zero Money if the reply
+// has no amount.
 func (e *envelope) money(a amount) Money {
 	if !a.given {
 		return Money{}
@@ -46,10 +46,10 @@ func (e *envelope) money(a amount) Money {
 	return Money{Amount: a.value, Currency: string(e.currency)}
 }
 
-// checked is a reply that is not one unless it holds certain members.
+// checked is a reply that must contain certain members.
 type checked interface {
-	// problem says what is wrong with the reply, beginning with the name of a member
-	// in quotes, or nothing.
+	// problem returns what is wrong with the reply, beginning with the name of a member
+	// in quotes, or "".
 	problem(e *envelope) string
 }
 
@@ -59,7 +59,7 @@ const (
 	isAnother = " is not what was asked for"
 )
 
-// memberReader is a reply that reads the members which its envelope does not.
+// memberReader is a reply that reads all members which the envelope does not know.
 type memberReader interface {
 	readMember(e *envelope, name string, dec *jsontext.Decoder) error
 	reset() // forgets what was read
@@ -70,13 +70,13 @@ type moreReader interface {
 	readMore(name string, dec *jsontext.Decoder) error
 }
 
-// rawReply takes a whole reply as it came.
+// rawReply receives a whole reply as it came.
 type rawReply struct {
 	status int
 	data   []byte
 }
 
-// forget makes a reply as it was before an attempt read it.
+// forget resets what an earlier attempt read into a reply.
 func forget(reply any) {
 	switch r := reply.(type) {
 	case nil:
@@ -96,13 +96,13 @@ func forget(reply any) {
 const (
 	defaultMaxReply = 16 << 20 // in all
 	maxErrorPage    = 1 << 20  // of a reply with an HTTP status other than 2xx
-	firstRead       = 64 << 10 // how much room is made because the reply says how long it is
+	firstRead       = 64 << 10 // the most that is allocated because of a Content-Length
 )
 
-// brokenReply is a reply whose reading ended early.
+// brokenReply is the error of a reply that could not be read to its end.
 type brokenReply struct{ error }
 
-// read reads what came: a list while it is handed out, all else as a whole.
+// read reads a reply: a list while its proxies are yielded, any other reply as a whole.
 func (c *core) read(s *sending, resp *http.Response, reply any) (*envelope, error) {
 	limit := c.config.maxReply
 	if limit == 0 {
@@ -110,7 +110,7 @@ func (c *core) read(s *sending, resp *http.Response, reply any) (*envelope, erro
 	}
 	body := io.Reader(resp.Body)
 	if list, ok := reply.(*proxyList); ok {
-		reply = nil // nothing is handed out of what is no list
+		reply = nil // what is not a list yields nothing
 		if resp.StatusCode/100 == 2 {
 			in := newListReader(s, body, limit)
 			if in.isObject() {
@@ -133,7 +133,7 @@ func (c *core) read(s *sending, resp *http.Response, reply any) (*envelope, erro
 		s.wait()
 		return struct{}{}, resp.Body.Close()
 	})
-	if s.whole.Load() { // be it that the body cannot be closed
+	if s.whole.Load() { // even if the body could not be closed
 		data, err = came.data, came.err
 	}
 	if err != nil {
@@ -150,11 +150,11 @@ func (c *core) read(s *sending, resp *http.Response, reply any) (*envelope, erro
 	return e, err
 }
 
-// saysSuccess finds what a rejection must not say, in whatever is read of it.
+// saysSuccess finds what a rejection must not contain.
 var saysSuccess = regexp.MustCompile(`(?i)"success"\s*:\s*true`)
 
-// readWhole reads a body of at most limit bytes. What it read until an error comes
-// with that.
+// readWhole reads a body of at most limit bytes. With an error it returns what was read
+// until then.
 func readWhole(body io.Reader, length, limit int64) ([]byte, error) {
 	if length > limit {
 		return nil, ErrReplyTooLarge
@@ -187,15 +187,14 @@ func readWhole(body io.Reader, length, limit int64) ([]byte, error) {
 
 var byteOrderMark = []byte("\ufeff")
 
-// lenient is how replies are read: an odd message must not hide a refusal, and
-// which names may not be repeated is for the envelope to say.
+// lenient is how replies are read: an odd message must not hide a refusal, and the
+// envelope decides which names may not be repeated.
 var lenient = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 
-// parse reads a whole reply: what all replies have in common, and into reply, a
-// pointer to a struct, the members that its JSON tags name. Other members are
-// passed over. An error means that the reply is not one complete JSON object, or
-// gives twice what may be given once; what was read until then stays in the
-// envelope.
+// parse reads a whole reply: the envelope, and into reply, a pointer to a struct, the
+// members that its JSON tags name. Other members are skipped. An error means that the
+// reply is not one complete JSON object, or repeats a member that must not be repeated;
+// what was read before it stays in the envelope.
 func (c *core) parse(data []byte, reply any) (*envelope, error) {
 	e := &envelope{reply: reply}
 	err := json.Unmarshal(data, e, lenient)
@@ -213,7 +212,7 @@ func (c *core) parse(data []byte, reply any) (*envelope, error) {
 	return e, malformed(err)
 }
 
-// malformed says what is wrong with a reply, and where, without a byte of it.
+// malformed returns what is wrong with a reply, and where, without quoting it.
 func malformed(err error) error {
 	var odd oddity
 	var at *misplaced
@@ -228,21 +227,21 @@ func malformed(err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("the reply is malformed: it ends too early: %w", io.ErrUnexpectedEOF)
 	case errors.As(err, &syntax):
-		return fmt.Errorf("the reply is malformed: %w", &misplaced{syntax.ByteOffset, pathOf(syntax.JSONPointer), oddity("it is no JSON there")})
+		return fmt.Errorf("the reply is malformed: %w", &misplaced{syntax.ByteOffset, pathOf(syntax.JSONPointer), oddity("it is not JSON there")})
 	}
 	return errors.New("the reply is malformed")
 }
 
-// oddity is what this package finds wrong with a reply.
+// oddity is something that this package finds wrong with a reply.
 type oddity string
 
 func (o oddity) Error() string { return string(o) }
 
-// title is that of an HTML page.
+// title matches the title of an HTML page.
 var title = regexp.MustCompile(`(?is)^\s*<(?:!doctype html|html|head|title)\b.*?<title[^>]*>([^<]*)`)
 
-// pageTitle returns the title of a reply that is an HTML page: beside the service's
-// own messages, all that is ever quoted of a reply.
+// pageTitle returns the title of a reply that is an HTML page. Beside the service's
+// messages it is all that is ever quoted of a reply.
 func pageTitle(data []byte) string {
 	found := title.FindSubmatch(data[:min(len(data), firstRead)])
 	if found == nil {
@@ -273,7 +272,7 @@ func (e *envelope) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		known, field := e.member(name, tags)
 		switch {
 		case slices.Contains(seen, known):
-			return oddity(fmt.Sprintf("it gives %q twice", known))
+			return oddity(fmt.Sprintf("it has %q twice", known))
 		case field != nil:
 			seen = append(seen, known)
 			err = e.tolerate(field.UnmarshalJSONFrom(dec))
@@ -297,9 +296,9 @@ func (e *envelope) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// member finds where the member of a reply with this name belongs. The field is nil
-// where it belongs nowhere, and known is set where it seems to belong somewhere.
-// Nothing is held of such a name, for a reply may have many.
+// member returns the field that a member of a reply belongs to, or nil. known is set if
+// the name belongs, or seems to belong, to a field. Unknown names are not kept, as a
+// reply may have many.
 func (e *envelope) member(name []byte, tags []string) (known string, field json.UnmarshalerFrom) {
 	switch string(name) {
 	case "success":
@@ -329,8 +328,8 @@ func (e *envelope) member(name []byte, tags []string) (known string, field json.
 	return "", nil
 }
 
-// tags appends the names of the members that the fields of the reply take. The
-// tags of replies are no more than names.
+// tags appends the names of the members that the fields of the reply take. The tags of
+// replies contain only names.
 func (e *envelope) tags(tags []string) []string {
 	if _, ok := e.reply.(memberReader); ok || e.reply == nil {
 		return nil
@@ -342,7 +341,7 @@ func (e *envelope) tags(tags []string) []string {
 	return tags
 }
 
-// tolerate keeps what is wrong with a member that was read to its end.
+// tolerate keeps an oddForm and returns any other error.
 func (e *envelope) tolerate(err error) error {
 	if form, ok := err.(*oddForm); ok { //nolint:errorlint // it is never wrapped
 		e.odd = cmp.Or[error](e.odd, form)
@@ -351,8 +350,8 @@ func (e *envelope) tolerate(err error) error {
 	return err
 }
 
-// oddForm is what is wrong with a member that was read to its end. It spoils a
-// success, but not a refusal.
+// oddForm is the error of a member that was read to its end. It makes a success invalid,
+// but not a refusal.
 type oddForm struct{ oddity }
 
 // successField reads the "success" of an envelope.
@@ -380,17 +379,17 @@ func (e *currencyField) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	err := t.UnmarshalJSONFrom(dec)
 	name := strings.TrimSpace(string(t))
 	if len(name) > longestCurrency || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		name = "" // it is none
+		name = "" // not a currency
 	}
 	e.currency = cmp.Or(e.currency, text(name))
 	return err
 }
 
-// fault is the service's reason for a refusal, or a warning. It is read in any
-// form: an object, a message alone, or a list of either.
+// fault is the service's reason for a refusal, or a warning. It is read in any form: an
+// object, a message alone, or a list of either.
 type fault struct {
-	given   bool // it is there, and not null
-	hollow  bool // it is there, but empty
+	given   bool // it is present and not null
+	hollow  bool // it is present but empty
 	code    ErrorCode
 	message string
 }
@@ -417,10 +416,10 @@ func (f *fault) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// stands reports whether there is a reason, and not only the place for one.
+// stands reports whether there is a reason rather than an empty place for one.
 func (f *fault) stands() bool { return f.given && !f.hollow }
 
-// add takes a reason.
+// add adds a reason.
 func (f *fault) add(raw jsontext.Value) error {
 	one := fault{hollow: raw.Kind() == 'n' || raw.Kind() == 'f'}
 	switch raw.Kind() {
@@ -442,8 +441,8 @@ func (f *fault) add(raw jsontext.Value) error {
 	return nil
 }
 
-// join adds another reason. Of codes the first counts, but for one that leaves the
-// outcome open.
+// join adds another reason. The first code counts, but [ErrServiceFault] takes
+// precedence, as it leaves the outcome open.
 func (f *fault) join(other *fault) {
 	f.hollow = f.hollow && other.hollow
 	if f.code = cmp.Or(f.code, other.code); other.code == ErrServiceFault {
@@ -457,7 +456,7 @@ func (f *fault) join(other *fault) {
 	f.message += strings.ToValidUTF8(message[:min(len(message), room)], "")
 }
 
-// longestMessage bounds what is kept of a message.
+// longestMessage is the most that is kept of a message, in bytes.
 const longestMessage = 16 << 10
 
 // text is a JSON string, or a number as it is written; anything else is empty.
@@ -535,7 +534,7 @@ func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return odd
 }
 
-// isHollow reports whether a value says nothing.
+// isHollow reports whether a JSON value is null or empty.
 func isHollow(v []byte) bool {
 	switch v[0] {
 	case 'n':
@@ -555,8 +554,8 @@ func isText(v []byte) bool {
 	return len(v) > 0 && (v[0] == '"' || v[0] == '-' || v[0] >= '0' && v[0] <= '9')
 }
 
-// unquote returns a JSON string without its quotes and escapes, or a number as it is
-// written; of anything else nothing.
+// unquote returns a JSON string without quotes and escapes, a number as it is written,
+// and nil for any other value.
 func unquote(v []byte) []byte {
 	switch {
 	case !isText(v):
@@ -573,5 +572,5 @@ func unquote(v []byte) []byte {
 	return v[1 : len(v)-1]
 }
 
-// textOf returns the same as a string.
+// textOf is unquote as a string.
 func textOf(v []byte) string { return string(unquote(v)) }

@@ -13,18 +13,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 )
 
-// Outcome says what is known of a call after it ended: above all, whether
-// money can have been spent.
+// Outcome is what is known of a call that has ended: above all, whether money may have
+// been spent.
 type Outcome uint8
 
 const (
 	// OutcomeUnknown means that the call may or may not have been executed. Look at the
 	// account before repeating it.
 	OutcomeUnknown Outcome = iota
-	// OutcomeNotSent means that nothing reached the service or, of a [*SpendError],
+	// OutcomeNotSent means that nothing reached the service or, for a [*SpendError],
 	// that the account shows that nothing was executed. Repeating is safe.
 	OutcomeNotSent
 	// OutcomeRejected means that the service refused the call and executed nothing.
@@ -33,7 +32,7 @@ const (
 	OutcomeDone
 )
 
-// String gives "unknown", "not sent", "rejected" or "done".
+// String returns "unknown", "not sent", "rejected" or "done".
 func (o Outcome) String() string {
 	switch o {
 	case OutcomeNotSent:
@@ -46,24 +45,25 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
-// Errors that others match with [errors.Is], whatever their type.
+// Errors to match with [errors.Is], whatever the type of the error.
 var (
 	// ErrNotSent matches every error whose outcome is [OutcomeNotSent].
 	ErrNotSent = errors.New("youproxy: nothing was sent")
 	// ErrOutcomeUnknown matches every error of this package whose outcome is
 	// [OutcomeUnknown].
 	ErrOutcomeUnknown = errors.New("youproxy: the outcome is unknown")
-	// ErrReplyTooLarge: a reply, or an element of a list of proxies, was longer than
-	// [WithMaxReplySize] allows.
+	// ErrReplyTooLarge means that a reply, or an element of a list of proxies, was longer
+	// than [WithMaxReplySize] allows.
 	ErrReplyTooLarge = errors.New("the reply is too large")
-	// ErrRedirect: the service, or whatever answered in its place, sent a
-	// redirect. None is followed: it would hand the API key to another address.
+	// ErrRedirect means that the service, or whatever answered in its place, sent a
+	// redirect. None is followed, as that would send the API key to another address.
 	ErrRedirect = errors.New("the reply is a redirect, which is never followed")
 )
 
-// OutcomeOf says what an error of this package tells about the call: done where
-// err is nil, unknown where the error is not this package's. Where err joins the
-// errors of several calls that ended differently, the outcome is unknown.
+// OutcomeOf returns the outcome of the call that returned err: [OutcomeDone] if err is
+// nil, and [OutcomeUnknown] if err neither is an error of this package nor wraps
+// [ErrNotSent]. If err joins the
+// errors of several calls with different outcomes, it returns [OutcomeUnknown].
 func OutcomeOf(err error) Outcome {
 	if err == nil {
 		return OutcomeDone
@@ -75,7 +75,7 @@ func OutcomeOf(err error) Outcome {
 	return o
 }
 
-// outcomer is an error that knows its outcome; what it wraps is not asked.
+// outcomer is an error that has an outcome. The errors that it wraps do not count.
 type outcomer interface {
 	error
 	outcome() Outcome
@@ -115,23 +115,22 @@ func outcomeIn(err error) (Outcome, bool) {
 	return OutcomeUnknown, false
 }
 
-// isOutcome makes the sentinels match an error of outcome o.
+// isOutcome reports whether target is the sentinel of outcome o.
 func isOutcome(target error, o Outcome) bool {
 	return o == OutcomeNotSent && target == ErrNotSent || //nolint:errorlint // called by an Is method
 		o == OutcomeUnknown && target == ErrOutcomeUnknown //nolint:errorlint // as above
 }
 
-// ErrorCode is the number the service gives a refusal. It is an error itself,
-// so that the constants serve as sentinels:
+// ErrorCode is the number that the service assigns to a refusal or a warning. It is an
+// error itself, so that the constants serve as sentinels:
 //
 //	errors.Is(err, youproxy.ErrInsufficientFunds)
 //
-// The service has codes that are not among the constants; they are kept as they
-// came.
+// A code that is not among the constants is kept as it came.
 type ErrorCode int
 
-// The codes whose meaning is known. Those marked (integration) were found in a
-// reseller's integration, the others are in the service's documentation.
+// The codes whose meaning is known. Those marked (integration) come from a reseller's
+// integration, the others from the service's documentation.
 const (
 	ErrInvalidAPIKey           ErrorCode = 2  // the API key is not valid
 	ErrCallerNotAllowed        ErrorCode = 3  // this address may not use the API (integration)
@@ -181,25 +180,25 @@ func (c ErrorCode) meaning() string {
 // Known reports whether the code is one of the constants.
 func (c ErrorCode) Known() bool { return meanings[c] != "" }
 
-// Error gives the meaning of the code and its number.
+// Error returns the meaning of the code and its number.
 func (c ErrorCode) Error() string {
 	return fmt.Sprintf("youproxy: %s (code %d)", c.meaning(), int(c))
 }
 
-// APIError is a complete refusal by the service: an envelope whose success is
-// false. Its outcome is [OutcomeRejected], but [OutcomeUnknown] where the
-// service gave no code, or [ErrServiceFault].
+// APIError is a refusal by the service: a complete reply whose success is false. Its
+// outcome is [OutcomeRejected], or [OutcomeUnknown] if the service sent no code or
+// [ErrServiceFault].
 type APIError struct {
 	Op         string    // the call, such as "POST /order"
 	HTTPStatus int       // 200 for most refusals
-	Code       ErrorCode // 0 where the service gave none
-	Message    string    // the service's words
-	Balance    *Money    // what the account holds, where the service said so
+	Code       ErrorCode // 0 if the service sent none
+	Message    string    // the service's message
+	Balance    *Money    // the balance of the account; nil if the service sent none
 
-	aged bool // a cache told it
+	aged bool // the reply came from a cache
 }
 
-// Error tells what was refused, why, and what became of the money.
+// Error returns what was refused, why, and whether money may have been spent.
 func (e *APIError) Error() string {
 	text := "youproxy: " + e.Op + ": " + e.reason()
 	if e.HTTPStatus != 0 && e.HTTPStatus != 200 {
@@ -208,7 +207,7 @@ func (e *APIError) Error() string {
 	return text + "; " + moneyAfter(e.Op, e.outcome())
 }
 
-// reason tells why it was refused.
+// reason returns why the call was refused.
 func (e *APIError) reason() string {
 	var b strings.Builder
 	switch {
@@ -229,7 +228,7 @@ func (e *APIError) reason() string {
 	return b.String()
 }
 
-// Unwrap gives the code, so that [errors.Is] matches its constant.
+// Unwrap returns Code, so that [errors.Is] matches its constant, or nil if there is none.
 func (e *APIError) Unwrap() error {
 	if e.Code == 0 {
 		return nil
@@ -237,7 +236,7 @@ func (e *APIError) Unwrap() error {
 	return e.Code
 }
 
-// Is matches [ErrOutcomeUnknown] where that is the outcome.
+// Is reports whether target is [ErrOutcomeUnknown] and the outcome is [OutcomeUnknown].
 func (e *APIError) Is(target error) bool { return isOutcome(target, e.outcome()) }
 
 func (e *APIError) outcome() Outcome {
@@ -247,7 +246,7 @@ func (e *APIError) outcome() Outcome {
 	return OutcomeRejected
 }
 
-// LogValue gives slog the fields as a group.
+// LogValue returns the fields as a group, for slog.
 func (e *APIError) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("op", e.Op),
@@ -265,27 +264,27 @@ func (e *APIError) LogValue() slog.Value {
 // The values of [FieldError.Rule].
 const (
 	ruleRequired = "required" // missing, or blank
-	ruleRange    = "range"    // a number that no request can mean
-	ruleFormat   = "format"   // not written as the service wants it
+	ruleRange    = "range"    // a number that no request can use
+	ruleFormat   = "format"   // not in the form that the service expects
 	ruleUnknown  = "unknown"  // none of the documented values
 	ruleConflict = "conflict" // contradicts another field
 )
 
-// FieldError is one broken rule of a request.
+// FieldError is a rule that a request breaks.
 type FieldError struct {
-	Field   string // by its name in the API's JSON, such as "rentPeriodDays"
+	Field   string // the name in the API's JSON, such as "rentPeriodDays"
 	Rule    string // "required", "range", "format", "unknown" or "conflict"
 	Message string // what is wrong and what to write instead
 }
 
-// ValidationError is a request that breaks rules. It names every one of them.
+// ValidationError is the error of a request that breaks rules. It lists all of them.
 // Nothing was sent: its outcome is [OutcomeNotSent].
 type ValidationError struct {
-	Request string // the request's type, such as "IPv4OrderRequest", or the method
+	Request string // the type of the request, such as "IPv4OrderRequest", or a method
 	Fields  []FieldError
 }
 
-// Error names every broken rule.
+// Error returns all broken rules.
 func (e *ValidationError) Error() string {
 	var b strings.Builder
 	b.WriteString("youproxy: " + e.Request + " is not valid: ")
@@ -298,12 +297,12 @@ func (e *ValidationError) Error() string {
 	return b.String() + "; " + moneyAfter("", OutcomeNotSent)
 }
 
-// Unwrap gives [ErrNotSent].
+// Unwrap returns [ErrNotSent].
 func (e *ValidationError) Unwrap() error { return ErrNotSent }
 
 func (e *ValidationError) outcome() Outcome { return OutcomeNotSent }
 
-// LogValue gives slog the request's type and a field for each broken rule.
+// LogValue returns the type of the request and each broken rule as a group, for slog.
 func (e *ValidationError) LogValue() slog.Value {
 	fields := make([]slog.Attr, len(e.Fields))
 	for i, f := range e.Fields {
@@ -316,18 +315,17 @@ func (e *ValidationError) LogValue() slog.Value {
 	)
 }
 
-// CallError is a call that ended without a readable answer, or with an HTTP
-// status that is an answer of its own. Its Outcome tells whether repeating is
-// safe.
+// CallError is the error of a call that ended without a readable reply, or with an HTTP
+// status that decides its outcome. Outcome shows whether repeating the call is safe.
 type CallError struct {
 	Op         string        // the call, such as "POST /order"
-	HTTPStatus int           // 0 where no reply came
-	Outcome    Outcome       // what is known of the call
-	RetryAfter time.Duration // how long the service asked to wait; 0 where it did not
-	Err        error         // the cause, without the API key in it
+	HTTPStatus int           // 0 if no reply came
+	Outcome    Outcome       // whether the call may have been executed
+	RetryAfter time.Duration // how long the service asked to wait; 0 if it did not
+	Err        error         // the cause, without the API key
 }
 
-// Error tells what happened and what became of the money.
+// Error returns what happened and whether money may have been spent.
 func (e *CallError) Error() string {
 	text := "youproxy: " + e.Op
 	if reason := e.reason(); reason != "" {
@@ -339,7 +337,7 @@ func (e *CallError) Error() string {
 	return text + "; " + moneyAfter(e.Op, e.Outcome)
 }
 
-// reason tells what happened.
+// reason returns what happened.
 func (e *CallError) reason() string {
 	var parts []string
 	if e.HTTPStatus != 0 && e.HTTPStatus != 200 {
@@ -351,8 +349,8 @@ func (e *CallError) reason() string {
 	return strings.Join(parts, ": ")
 }
 
-// reasonOf gives the text of an error without what is said of the call and of
-// the money, which the error around it says.
+// reasonOf returns the text of an error without its call and its outcome, which the error
+// around it contains.
 func reasonOf(err error) string {
 	if e, ok := err.(interface{ reason() string }); ok {
 		return e.reason()
@@ -360,7 +358,7 @@ func reasonOf(err error) string {
 	return strings.TrimPrefix(err.Error(), "youproxy: ")
 }
 
-// gaveUp is a context that ended while a failed call waited to be repeated.
+// gaveUp is the error of a context that ended while a failed call waited to be repeated.
 type gaveUp struct{ over, last error }
 
 func (e *gaveUp) Error() string {
@@ -369,15 +367,15 @@ func (e *gaveUp) Error() string {
 
 func (e *gaveUp) Unwrap() []error { return []error{e.over, e.last} }
 
-// Unwrap gives the cause.
+// Unwrap returns Err, the cause.
 func (e *CallError) Unwrap() error { return e.Err }
 
-// Is matches [ErrNotSent] and [ErrOutcomeUnknown] by the outcome.
+// Is reports whether target is [ErrNotSent] or [ErrOutcomeUnknown] and matches Outcome.
 func (e *CallError) Is(target error) bool { return isOutcome(target, e.Outcome) }
 
 func (e *CallError) outcome() Outcome { return e.Outcome }
 
-// LogValue gives slog the fields as a group.
+// LogValue returns the fields as a group, for slog.
 func (e *CallError) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("op", e.Op),
@@ -393,11 +391,10 @@ func (e *CallError) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// outsideError stands in for an error of the network or of the caller's own
-// functions. It has that one's text without the key, and matches what that one
-// matches with [errors.Is], but for the outcome of a call, which only this package
-// knows. With [errors.As] it gives out certificate errors alone: others may hold
-// the request.
+// outsideError replaces an error of the network or of a caller's function. It has the
+// text of that error without the API key, and matches the same errors with [errors.Is],
+// except the sentinels of outcomes, which only this package sets. With [errors.As] it
+// matches only certificate errors, as others may contain the request.
 type outsideError struct {
 	text    string
 	timeout bool
@@ -419,7 +416,7 @@ func (e *outsideError) As(target any) bool {
 	return false
 }
 
-// outside returns what stands in for err.
+// outside returns the replacement of err.
 func outside(redact func(string) string, err error) error {
 	if _, ok := err.(*outsideError); ok || err == nil { //nolint:errorlint // a wrapped one gets a text of its own
 		return err
@@ -432,11 +429,10 @@ func outside(redact func(string) string, err error) error {
 	}
 }
 
-// quoted is what net/http quotes of a reply that it cannot read.
+// quoted matches what net/http quotes of a reply that it cannot read.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"?`)
 
-// outsideText returns the text of err without anything that may be quoted from a
-// reply.
+// outsideText returns the text of err without anything that may be quoted from a reply.
 func outsideText(err error) (text string) {
 	defer func() {
 		if recover() != nil {
@@ -452,22 +448,18 @@ func outsideText(err error) (text string) {
 	default:
 		text = quoted.ReplaceAllString(text, `"…"`)
 	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
+	return printable(text)
 }
 
-// timedOut reports whether err says that a time ran out, whatever asking it does.
+// timedOut reports whether err is a timeout, even if asking it panics.
 func timedOut(err error) (yes bool) {
 	defer func() { _ = recover() }()
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// moneyAfter is the sentence that ends every error.
+// moneyAfter returns the part of an error text that says whether money may have been
+// spent.
 func moneyAfter(op string, o Outcome) string {
 	switch {
 	case o == OutcomeNotSent:
@@ -484,8 +476,8 @@ func moneyAfter(op string, o Outcome) string {
 	return "money may have been spent: look at the account before repeating it"
 }
 
-// shortQuote quotes a text from outside, so that it cannot break a log line,
-// and shortens it.
+// shortQuote quotes a string from outside, so that it cannot break a log line, and
+// shortens it.
 func shortQuote(s string) string {
 	const most = 200
 	r := []rune(s)

@@ -11,80 +11,80 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ExtendRequest is one of [ExtendIPsRequest] and [ExtendOrdersRequest], or a
-// pointer to one.
+// ExtendRequest is an [ExtendIPsRequest] or an [ExtendOrdersRequest], or a pointer to
+// one.
 type ExtendRequest interface {
-	// Validate reports every rule the request breaks in one [*ValidationError],
-	// or nil.
+	// Validate returns nil, or one [*ValidationError] with every rule that the request
+	// breaks.
 	Validate() error
 
 	extension() *extension
 }
 
-// ExtendIPsRequest extends single proxies. All IP addresses of an IPv6 order
-// must be extended together. Every field is required but PromoCode.
+// ExtendIPsRequest extends single proxies. Every field but PromoCode is required. All IP
+// addresses of an IPv6 order must be extended together.
 type ExtendIPsRequest struct {
 	ProxyType      ProxyType // of all the proxies
 	IPAddressIDs   []IPAddressID
-	RentPeriodDays int    // 1 or more; the service tells which periods it sells
-	PromoCode      string // optional; one the service does not accept is no error to it
+	RentPeriodDays int    // 1 or more; see [Client.RentPeriods]
+	PromoCode      string // optional; the service extends at the full price if it is not valid
 }
 
-// ExtendOrdersRequest extends all proxies of whole orders. Every field is
-// required but PromoCode.
+// ExtendOrdersRequest extends all proxies of whole orders. Every field but PromoCode is
+// required.
 type ExtendOrdersRequest struct {
 	ProxyType      ProxyType // of all the orders
-	OrderIDs       []OrderID // not their numbers: see [Proxy]
-	RentPeriodDays int       // 1 or more; the service tells which periods it sells
-	PromoCode      string    // optional; one the service does not accept is no error to it
+	OrderIDs       []OrderID // from [Proxy.OrderID]; not order numbers
+	RentPeriodDays int       // 1 or more; see [Client.RentPeriods]
+	PromoCode      string    // optional; the service extends at the full price if it is not valid
 }
 
-// AutoExtendRequest is one of [AutoExtendIPsRequest] and
-// [AutoExtendOrdersRequest], or a pointer to one.
+// AutoExtendRequest is an [AutoExtendIPsRequest] or an [AutoExtendOrdersRequest], or a
+// pointer to one.
 type AutoExtendRequest interface {
-	// Validate reports every rule the request breaks in one [*ValidationError],
-	// or nil.
+	// Validate returns nil, or one [*ValidationError] with every rule that the request
+	// breaks.
 	Validate() error
 
 	autoExtension() *autoExtension
 }
 
-// AutoExtendIPsRequest switches the automatic extension of single proxies on or
-// off. Every field is required.
+// AutoExtendIPsRequest turns the automatic extension of single proxies on or off. Every
+// field is required.
 type AutoExtendIPsRequest struct {
 	ProxyType      ProxyType // of all the proxies
 	IPAddressIDs   []IPAddressID
-	RentPeriodDays int // of each extension, 1 or more; also when switching off
+	RentPeriodDays int // of each extension, 1 or more; required to turn it off, too
 	AutoExtend     bool
 }
 
-// AutoExtendOrdersRequest switches the automatic extension of all proxies of
-// whole orders on or off. Every field is required.
+// AutoExtendOrdersRequest turns the automatic extension of all proxies of whole orders on
+// or off. Every field is required.
 type AutoExtendOrdersRequest struct {
 	ProxyType      ProxyType // of all the orders
-	OrderIDs       []OrderID // not their numbers: see [Proxy]
-	RentPeriodDays int       // of each extension, 1 or more; also when switching off
+	OrderIDs       []OrderID // from [Proxy.OrderID]; not order numbers
+	RentPeriodDays int       // of each extension, 1 or more; required to turn it off, too
 	AutoExtend     bool
 }
 
-// Validate reports every rule the request breaks in one [*ValidationError], or
-// nil.
+// Validate returns nil, or one [*ValidationError] with every rule that the request
+// breaks.
 func (r ExtendIPsRequest) Validate() error { return r.extension().validate() }
 
-// Validate reports every rule the request breaks in one [*ValidationError], or
-// nil.
+// Validate returns nil, or one [*ValidationError] with every rule that the request
+// breaks.
 func (r ExtendOrdersRequest) Validate() error { return r.extension().validate() }
 
-// Validate reports every rule the request breaks in one [*ValidationError], or
-// nil.
+// Validate returns nil, or one [*ValidationError] with every rule that the request
+// breaks.
 func (r AutoExtendIPsRequest) Validate() error { return r.autoExtension().validate() }
 
-// Validate reports every rule the request breaks in one [*ValidationError], or
-// nil.
+// Validate returns nil, or one [*ValidationError] with every rule that the request
+// breaks.
 func (r AutoExtendOrdersRequest) Validate() error { return r.autoExtension().validate() }
 
-// selection is what all of these requests have in common: what they are about,
-// and the period. It stands in the body as it is here.
+// selection is what all of these requests have in common: what they are about, and the
+// period. It is part of the body as it is here.
 type selection struct {
 	ProxyType      ProxyType     `json:"proxyType"`
 	IPAddressIDs   []IPAddressID `json:"ipAddressIds,omitzero"`
@@ -95,7 +95,7 @@ type selection struct {
 	suffix  string // of the path
 }
 
-// extension is the body of an extension, and of the question for its price.
+// extension is the body of an extension, and of a quote for one.
 type extension struct {
 	selection
 	PromoCode string `json:"promoCode,omitzero"`
@@ -160,7 +160,7 @@ func (s *selection) brokenRules() (v brokenRules) {
 	return v
 }
 
-// checkIDs names the first id that is not one, and the first that repeats another.
+// checkIDs reports the first id that is malformed, and the first that is repeated.
 func checkIDs[ID ~string](v *brokenRules, field string, ids []ID) {
 	if len(ids) == 0 {
 		v.add(field, ruleRequired, "is empty: give at least one id")
@@ -183,21 +183,21 @@ func checkIDs[ID ~string](v *brokenRules, field string, ids []ID) {
 	}
 }
 
-// Extension is what the service extended, or switched the automatic extension
-// of.
+// Extension is the result of an extension, or of turning the automatic extension on or
+// off.
 type Extension struct {
 	ProxyType       ProxyType
 	RentPeriodDays  int
-	Quantity        int           // proxies
-	IPAddressIDs    []IPAddressID // empty where the service named the orders
-	OrderIDs        []OrderID     // empty where the service named the IP addresses
-	Balance         Money         // what the account holds after it
+	Quantity        int           // number of proxies
+	IPAddressIDs    []IPAddressID // empty if the service listed the orders
+	OrderIDs        []OrderID     // empty if the service listed the IP addresses
+	Balance         Money         // of the account, after the extension
 	PromoCodeStatus PromoCodeStatus
 }
 
-// QuoteExtension asks what an extension would cost. It spends nothing.
+// QuoteExtension returns what an extension would cost. It spends nothing.
 //
-// A quote with warnings is no error: see [Quote.Warnings].
+// A quote with warnings is not an error: see [Quote.Warnings].
 func (c *Client) QuoteExtension(ctx context.Context, req ExtendRequest) (*Quote, error) {
 	e, err := checkedExtension(req)
 	if err != nil {
@@ -206,15 +206,15 @@ func (c *Client) QuoteExtension(ctx context.Context, req ExtendRequest) (*Quote,
 	return c.quote(ctx, "POST /calculate/extend"+e.suffix, e, e.ProxyType)
 }
 
-// Extend extends proxies and spends the price, which the reply does not name:
-// ask [Client.QuoteExtension] first. It is sent once and never repeated.
+// Extend extends proxies and spends the price, which the reply does not contain: call
+// [Client.QuoteExtension] first. The request is sent once and never repeated.
+// [Client.Renew] is the same with a limit on the price and a search for lost replies.
 //
-// An error is a [*ValidationError] where the request breaks a rule, an
-// [*APIError] where the service refused, such as with [ErrWholeOrderRequired]
-// for a part of an IPv6 order, and else a [*CallError]. [OutcomeOf] tells
-// whether the proxies can have been extended; where that is [OutcomeUnknown],
-// extending again may extend twice. To cancel ctx after the request left only
-// destroys the knowledge of what became of it.
+// The error is a [*ValidationError] if the request breaks a rule, an [*APIError] if the
+// service refused, such as with [ErrWholeOrderRequired] for a part of an IPv6 order, and
+// a [*CallError] otherwise. If its [OutcomeOf] is [OutcomeUnknown], the proxies may have
+// been extended, and calling Extend again may extend them twice. Canceling ctx after the
+// request was sent does not stop the extension; it only hides its outcome.
 func (c *Client) Extend(ctx context.Context, req ExtendRequest) (*Extension, error) {
 	e, err := checkedExtension(req)
 	if err != nil {
@@ -223,8 +223,8 @@ func (c *Client) Extend(ctx context.Context, req ExtendRequest) (*Extension, err
 	return c.extend(ctx, opExtend+e.suffix, e, extendReply{asked: &e.selection})
 }
 
-// SetAutoExtend switches the automatic extension of proxies on or off. It spends
-// nothing by itself, and is repeated like a call that reads.
+// SetAutoExtend turns the automatic extension of proxies on or off. The call itself
+// spends nothing, and is retried like one that reads.
 func (c *Client) SetAutoExtend(ctx context.Context, req AutoExtendRequest) (*Extension, error) {
 	if err := checkRequest(req, "AutoExtendRequest", "the two auto-extend requests"); err != nil {
 		return nil, err
@@ -236,7 +236,8 @@ func (c *Client) SetAutoExtend(ctx context.Context, req AutoExtendRequest) (*Ext
 	return c.extend(ctx, opExtend+e.suffix+"/auto", e, extendReply{asked: &e.selection, off: !e.AutoExtend})
 }
 
-// checkedExtension makes a request ready to be sent, or tells all that is wrong.
+// checkedExtension returns a request in the form that is sent, or an error with every
+// rule that it breaks.
 func checkedExtension(req ExtendRequest) (*extension, error) {
 	if err := checkRequest(req, "ExtendRequest", "the two extend requests"); err != nil {
 		return nil, err
@@ -253,7 +254,7 @@ const (
 
 type extendReply struct {
 	asked           *selection
-	off             bool       // no extension follows, so that it may tell a period of 0
+	off             bool       // no extension follows, so the period may be 0
 	ProxyType       text       `json:"proxyType"`
 	RentPeriodDays  told       `json:"rentPeriodDays"`
 	Quantity        told       `json:"quantity"`
@@ -262,7 +263,7 @@ type extendReply struct {
 	PromoCodeStatus text       `json:"promoCodeStatus"`
 }
 
-// spent returns the entry of an extension that is to be made.
+// spent returns the journal entry of the extension.
 func (e *extension) spent() *Entry {
 	return &Entry{Attempt: Attempt{
 		Op: opExtend + e.suffix, ProxyType: e.ProxyType, RentPeriodDays: e.RentPeriodDays, PromoCode: e.PromoCode,
@@ -270,7 +271,7 @@ func (e *extension) spent() *Entry {
 	}}
 }
 
-// tell adds what the reply tells to the entry of the extension.
+// tell copies what the reply says to the entry of the extension.
 func (r *extendReply) tell(e *Entry) {
 	done := r.extension(&envelope{})
 	e.IPAddressIDs, e.OrderIDs, e.PromoCodeStatus = done.IPAddressIDs, done.OrderIDs, done.PromoCodeStatus
@@ -298,9 +299,9 @@ func (t *told) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return t.number.UnmarshalJSONFrom(dec)
 }
 
-// problem holds the reply against the request. What was extended must be named; the
-// rest must agree where it is told. A reply to an extension by orders may name the
-// proxies instead of the orders.
+// problem compares the reply with the request. The reply must list what was extended; the
+// other members must agree if they are present. A reply to an extension by orders may
+// list the proxies instead of the orders.
 func (r *extendReply) problem(*envelope) string {
 	asked, named, days := r.asked, r.IPAddressIDs, r.RentPeriodDays
 	switch {
@@ -320,13 +321,13 @@ func (r *extendReply) problem(*envelope) string {
 	return ""
 }
 
-// names reports whether the reply names the proxies that were to be extended, or none. By
-// orders that is known only with what the account held before.
+// names reports whether the reply lists the proxies that were to be extended, or none.
+// For an extension by orders these are known only from the snapshot.
 func (r *extendReply) names(a *Attempt) bool {
 	return len(r.IPAddressIDs) == 0 || sameIDs(r.IPAddressIDs, slices.Collect(maps.Keys(a.Before.Ends)))
 }
 
-// sameIDs reports whether both hold the same ids, in any order.
+// sameIDs reports whether both contain the same ids, in any order.
 func sameIDs[ID ~string](named list[text], asked []ID) bool {
 	left := make(map[text]bool, len(asked))
 	for _, id := range asked {

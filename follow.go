@@ -11,16 +11,15 @@ import (
 	"time"
 )
 
-// SkippedProxy is a proxy of a list that is not used, and why.
+// SkippedProxy is a proxy of a list that is not used, and the reason.
 type SkippedProxy struct {
 	Proxy Proxy
-	Err   error // says why, without the password; matches [ErrNotUsable] where the proxy is at fault
+	Err   error // the reason, without the password; matches [ErrNotUsable] unless the scheme is invalid
 }
 
-// ProxyURLs returns the URLs of proxies for a scheme, in their order, as package proxypool
-// and [http.ProxyURL] take them. Those that have none are skipped: they are not among the
-// URLs, and are returned each with the error of [Proxy.URL]. So one odd proxy does not
-// stand in the way of the others.
+// ProxyURLs returns the URLs of proxies for a scheme, in the same order, for package
+// proxypool and [http.ProxyURL]. A proxy without a URL does not stop the others: it is
+// returned in skipped, with the error of [Proxy.URL].
 func ProxyURLs(proxies []Proxy, s Scheme) (urls []*url.URL, skipped []SkippedProxy) {
 	for _, p := range proxies {
 		u, err := p.URL(s)
@@ -33,54 +32,52 @@ func ProxyURLs(proxies []Proxy, s Scheme) (urls []*url.URL, skipped []SkippedPro
 	return urls, skipped
 }
 
-// ErrEmptyList is matched by errors of a list without a proxy that can be used.
-var ErrEmptyList = errors.New("the list has no proxy that can be used")
+// ErrEmptyList is matched by the errors of a list without a usable proxy.
+var ErrEmptyList = errors.New("the list has no proxy that can be used, and AllowEmpty is not set")
 
-// Follow says which proxies [Client.FollowProxies] follows, and how. The zero value is all
-// proxies of the account, over HTTP where they speak it, every 5 minutes.
+// Follow configures [Client.FollowProxies]. The zero value follows all proxies of the
+// account every 5 minutes, over HTTP if they have a port for it and over SOCKS5
+// otherwise.
 type Follow struct {
 	Query  ProxyQuery
 	Scheme Scheme
 	Select func(Proxy) bool // reports whether to use a proxy; nil for all
-	// Every is the time between two lists, from the end of one to the beginning of the
-	// next; 5 minutes where it is 0. Each time it is up to a tenth more or less, so that
-	// many programs do not ask at once.
+	// Every is the time from the end of one list to the beginning of the next; 0 means 5
+	// minutes. It varies by up to a tenth, so that many programs do not ask at once.
 	Every time.Duration
-	// AllowEmpty allows a list without a proxy that can be used. Unless it is set, such a
-	// list is an error, and the one before stays.
+	// AllowEmpty allows a list without a usable proxy. Otherwise such a list is an error,
+	// and the previous one stays in use.
 	AllowEmpty bool
-	// Tell is called with what became of each list. The next list waits until it returns.
-	// Where it is nil, that is logged, see [WithLogger].
+	// Tell is called with the result of each list. The next list waits until it returns.
+	// If it is nil, the result is logged: see [WithLogger].
 	Tell func(FollowEvent)
 }
 
-// FollowEvent is what became of a list that [Client.FollowProxies] asked for.
+// FollowEvent is the result of one list that [Client.FollowProxies] requested.
 type FollowEvent struct {
-	Used    int            // how many were handed over; 0 where none were
-	Skipped []SkippedProxy // those that cannot be used, also of a list that was not taken
-	Err     error          // why the list was not taken, so that the one before stays; nil where it was
+	Used    int            // number of proxies passed to replace; 0 if it was not called or failed
+	Skipped []SkippedProxy // proxies that cannot be used, also if the list was not used
+	Err     error          // why the list was not used, so that the previous one stays in use; or nil
 }
 
-// FollowProxies keeps something, such as a pool of package proxypool, in step with the
-// account's list:
+// FollowProxies keeps a user of proxies, such as a pool of package proxypool, up to date
+// with the account's list:
 //
 //	pool, err := proxypool.New(nil)
 //	...
 //	done, err := client.FollowProxies(ctx, youproxy.Follow{Every: time.Minute}, pool.Replace)
 //
-// It reads the list, calls replace with the URLs, and returns. An error says that this
-// first list was not taken; nothing is followed then. Otherwise a goroutine does the same
-// after each pause until ctx is over. When it has ended, done is closed, and replace and
-// f.Tell are not called any more. They are never called at the same time.
+// FollowProxies reads the list, calls replace with the URLs, and returns. If this fails,
+// it returns the error and follows nothing; done is nil then. Otherwise a goroutine does
+// the same after each pause until ctx is over, and closes done when it has ended. replace
+// and f.Tell are never called at the same time, nor after done is closed.
 //
-// A list is taken whole or not at all. It is not taken where it cannot be read to its end
-// within a minute, where it has no proxy that can be used, unless f.AllowEmpty is set, or
-// where replace returns an error. The list before stays then, and the next one is read
-// after the usual pause. Proxies that cannot be used are skipped, and f.Tell gets them. So
-// are those that are still listed although their rent period has ended by the service's
+// A list is used as a whole or not at all. It is not used if it cannot be read to its end
+// within a minute, if it has no usable proxy (unless f.AllowEmpty is set), or if replace
+// returns an error. The previous list then stays in use until the next one, after the
+// usual pause. Proxies that cannot be used are skipped and reported to f.Tell. So are
+// proxies that are still listed although their rent period has ended by the service's
 // clock.
-//
-// done is nil where the error is not.
 func (c *Client) FollowProxies(ctx context.Context, f Follow, replace func([]*url.URL) error) (done <-chan struct{}, err error) {
 	if err := c.check(ctx); err != nil {
 		return nil, notSent("FollowProxies", err)
@@ -105,7 +102,7 @@ func (c *Client) FollowProxies(ctx context.Context, f Follow, replace func([]*ur
 	refresh := func() error {
 		e := c.follow(ctx, f, replace)
 		if e.Err != nil && ctx.Err() != nil {
-			return e.Err // it is stopped, and has not failed
+			return e.Err // it was stopped rather than failed
 		}
 		if f.Tell != nil {
 			f.Tell(e)
@@ -127,14 +124,14 @@ func (c *Client) FollowProxies(ctx context.Context, f Follow, replace func([]*ur
 				pause.Stop()
 				return
 			case <-pause.C:
-				_ = refresh() // it was told
+				_ = refresh() // it was reported
 			}
 		}
 	}()
 	return ended, nil
 }
 
-// follow reads the list once and hands it over.
+// follow reads the list once and passes it to replace.
 func (c *Client) follow(ctx context.Context, f Follow, replace func([]*url.URL) error) (e FollowEvent) {
 	asked, cancel := context.WithTimeoutCause(ctx, listBound, errSlowList)
 	defer cancel()
@@ -173,19 +170,19 @@ func (c *Client) follow(ctx context.Context, f Follow, replace func([]*url.URL) 
 		return e
 	}
 	if err := replace(urls); err != nil {
-		e.Err = fmt.Errorf("youproxy: the list was not taken: %w", err)
+		e.Err = fmt.Errorf("youproxy: the list was not used: %w", err)
 		return e
 	}
 	e.Used = len(urls)
 	return e
 }
 
-// logFollow does not log the text of an error: it may be that of a function of the caller's,
-// which knows the passwords.
+// logFollow logs an event. It does not log the text of an error, which may come from a
+// function of the caller's that knows the passwords.
 func (c *core) logFollow(ctx context.Context, e FollowEvent) {
 	if e.Err != nil {
-		c.log(ctx, slog.LevelWarn, "youproxy: the list of proxies was not taken", slog.Int("skipped", len(e.Skipped)), slog.Bool("empty", errors.Is(e.Err, ErrEmptyList)))
+		c.log(ctx, slog.LevelWarn, "youproxy: the list of proxies was not used", slog.Int("skipped", len(e.Skipped)), slog.Bool("empty", errors.Is(e.Err, ErrEmptyList)))
 		return
 	}
-	c.log(ctx, slog.LevelInfo, "youproxy: the list of proxies was taken", slog.Int("proxies", e.Used), slog.Int("skipped", len(e.Skipped)))
+	c.log(ctx, slog.LevelInfo, "youproxy: the list of proxies was used", slog.Int("proxies", e.Used), slog.Int("skipped", len(e.Skipped)))
 }

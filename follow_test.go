@@ -248,7 +248,7 @@ func TestFollowProxiesWithoutAFirstList(t *testing.T) {
 		text   string
 	}{
 		{"the call fails", youproxy.Follow{}, func(s *youproxytest.Server, _ *followed) { s.Inject("GET /ipAddress", youproxytest.BadGateway) }, nil, "502"},
-		{"replace fails", youproxy.Follow{}, func(_ *youproxytest.Server, f *followed) { f.failWith(refused) }, refused, "the list was not taken"},
+		{"replace fails", youproxy.Follow{}, func(_ *youproxytest.Server, f *followed) { f.failWith(refused) }, refused, "the list was not used"},
 		{"no proxy is selected", youproxy.Follow{Select: func(youproxy.Proxy) bool { return false }}, nil, youproxy.ErrEmptyList, "the list has no proxy that can be used"},
 		{"no proxy of the type", youproxy.Follow{Query: youproxy.ProxyQuery{ProxyType: youproxy.ProxyTypeISP}}, nil, youproxy.ErrEmptyList, "no proxy"},
 		{"no proxy can be used", youproxy.Follow{Query: youproxy.ProxyQuery{ProxyType: youproxy.ProxyTypeIPv6}, Scheme: http1}, nil, youproxy.ErrEmptyList, "all 3 are skipped, the first because proxy 1111111111111111113 "},
@@ -413,8 +413,8 @@ func TestFollowProxiesLogs(t *testing.T) {
 		replace func([]*url.URL) error
 		want    string
 	}{
-		{"taken", func([]*url.URL) error { return nil }, `level=INFO msg="youproxy: the list of proxies was taken" proxies=1 skipped=1` + "\n"},
-		{"not taken", func(urls []*url.URL) error { return errors.New(hushed) }, `level=WARN msg="youproxy: the list of proxies was not taken" skipped=1 empty=false` + "\n"},
+		{"taken", func([]*url.URL) error { return nil }, `level=INFO msg="youproxy: the list of proxies was used" proxies=1 skipped=1` + "\n"},
+		{"not taken", func(urls []*url.URL) error { return errors.New(hushed) }, `level=WARN msg="youproxy: the list of proxies was not used" skipped=1 empty=false` + "\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var log bytes.Buffer

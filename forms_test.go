@@ -13,6 +13,7 @@ import (
 
 	"github.com/youproxy-go/youproxy"
 	"github.com/youproxy-go/youproxy/internal/listshapes"
+	"github.com/youproxy-go/youproxy/internal/long"
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
@@ -37,12 +38,16 @@ func inForm(t *testing.T, shape youproxytest.ListShape, f func(t *testing.T, m *
 }
 
 // inEveryForm runs f for every form of the list and some ways to buy, each in its own
-// market.
+// market. But in the long runs, each form has one of the ways.
 func inEveryForm(t *testing.T, some []buying, f func(t *testing.T, m *market, b buying, form listshapes.Shape)) {
 	t.Parallel()
-	for _, form := range listshapes.All() {
+	for i, form := range listshapes.All() {
 		t.Run(form.Name, func(t *testing.T) {
 			t.Parallel()
+			some := some
+			if !long.Run() {
+				some = some[i%len(some):][:1]
+			}
 			for _, b := range some {
 				t.Run(b.name, func(t *testing.T) {
 					inForm(t, form.Shape, func(t *testing.T, m *market) { f(t, m, b, form) })
@@ -146,59 +151,63 @@ func TestRecoverInEveryForm(t *testing.T) {
 	for _, fault := range []youproxytest.Fault{youproxytest.DropAfterCommit, youproxytest.DropBeforeCommit, youproxytest.CommitLate} {
 		t.Run(fault.String(), func(t *testing.T) {
 			some := []buying{buyMobile, buyISP, buyings[4], buyings[5]}
-			truth := youproxy.VerdictExecuted
-			if fault == youproxytest.DropBeforeCommit {
-				truth = youproxy.VerdictNotExecuted
-			}
 			inEveryForm(t, some, func(t *testing.T, m *market, b buying, form listshapes.Shape) {
-				m.Inject(b.op, fault)
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				m.after1(b, cancel)
-				once := youproxy.IdempotencyKey("once")
-				got, err := b.buy(ctx, m, m.client, once)
-				if isLost(m, b, form) || !form.Tells && len(m.sends()) == 0 {
-					assertNothingSent(t, m, m.opened, got, err)
-					return
-				}
-				a := assertFailed(t, m, err, youproxy.VerdictUndetermined).Attempt
-
-				client := m.withJournal(t, briefly...) // as after a restart
-				found, err := client.Recover(t.Context())
-				require.NoError(t, err)
-				require.Len(t, found, 1)
-				assert.Equal(t, a.ID, found[0].Attempt.ID)
-				if form.Loud && truth == youproxy.VerdictExecuted {
-					assert.Equal(t, youproxy.VerdictUndetermined, found[0].Verdict)
-				}
-				if form.Tells || found[0].Verdict != youproxy.VerdictUndetermined {
-					require.Equal(t, truth, found[0].Verdict, found[0].Evidence.String())
-					assertFound(t, m, b, found[0])
-				}
-
-				_, err = b.buy(t.Context(), m, client, once)
-				if found[0].Verdict == youproxy.VerdictUndetermined {
-					require.Error(t, err)
-					assert.Len(t, m.sends(), 1, "it stands in the way")
-				} else {
-					require.NoError(t, err)
-				}
-				paid := len(m.ledger().orders) - len(m.opened.orders) + len(m.Extensions())
-				if truth == youproxy.VerdictExecuted || err == nil {
-					assert.Equal(t, 1, paid, "once")
-					assertMoney(t, less(youproxy.MustMoney(m.opened.balance), b.limit().Amount.String()).String(), m.Balance())
-				} else {
-					assert.Zero(t, paid)
-				}
-				if found[0].Purchase == nil {
-					return
-				}
-				proxies, err := client.WaitForProxies(t.Context(), found[0].Purchase)
-				require.NoError(t, err)
-				assertHas(t, m, m.lastOrder(), proxies)
+				recoverInForm(t, m, b, form, fault)
 			})
 		})
 	}
+}
+
+func recoverInForm(t *testing.T, m *market, b buying, form listshapes.Shape, fault youproxytest.Fault) {
+	truth := youproxy.VerdictExecuted
+	if fault == youproxytest.DropBeforeCommit {
+		truth = youproxy.VerdictNotExecuted
+	}
+	m.Inject(b.op, fault)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	m.after1(b, cancel)
+	once := youproxy.IdempotencyKey("once")
+	got, err := b.buy(ctx, m, m.client, once)
+	if isLost(m, b, form) || !form.Tells && len(m.sends()) == 0 {
+		assertNothingSent(t, m, m.opened, got, err)
+		return
+	}
+	a := assertFailed(t, m, err, youproxy.VerdictUndetermined).Attempt
+
+	client := m.withJournal(t, briefly...) // as after a restart
+	found, err := client.Recover(t.Context())
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	assert.Equal(t, a.ID, found[0].Attempt.ID)
+	if form.Loud && truth == youproxy.VerdictExecuted {
+		assert.Equal(t, youproxy.VerdictUndetermined, found[0].Verdict)
+	}
+	if form.Tells || found[0].Verdict != youproxy.VerdictUndetermined {
+		require.Equal(t, truth, found[0].Verdict, found[0].Evidence.String())
+		assertFound(t, m, b, found[0])
+	}
+
+	_, err = b.buy(t.Context(), m, client, once)
+	if found[0].Verdict == youproxy.VerdictUndetermined {
+		require.Error(t, err)
+		assert.Len(t, m.sends(), 1, "it stands in the way")
+	} else {
+		require.NoError(t, err)
+	}
+	paid := len(m.ledger().orders) - len(m.opened.orders) + len(m.Extensions())
+	if truth == youproxy.VerdictExecuted || err == nil {
+		assert.Equal(t, 1, paid, "once")
+		assertMoney(t, less(youproxy.MustMoney(m.opened.balance), b.limit().Amount.String()).String(), m.Balance())
+	} else {
+		assert.Zero(t, paid)
+	}
+	if found[0].Purchase == nil {
+		return
+	}
+	proxies, err := client.WaitForProxies(t.Context(), found[0].Purchase)
+	require.NoError(t, err)
+	assertHas(t, m, m.lastOrder(), proxies)
 }
 
 // What somebody else buys at that moment is not taken for a purchase that was not made, nor

@@ -56,199 +56,200 @@ func assertNoSecrets(t *testing.T, m *market, values ...any) {
 	}
 }
 
+var guardCases = []struct {
+	name    string
+	options []any
+	arrange func(t *testing.T, m *market, b buying)
+	limit   func(price youproxy.Money) youproxy.Money // the price, where nil
+	want    []error
+	not     []error
+	text    string
+}{
+	{
+		name:  "price above the limit",
+		limit: func(price youproxy.Money) youproxy.Money { return less(price, "0.01") },
+		want:  []error{youproxy.ErrPriceAboveLimit}, text: "USD is above the limit of ",
+	},
+	{
+		name:  "limit of nothing",
+		limit: func(youproxy.Money) youproxy.Money { return youproxy.MustMoney("0 USD") },
+		want:  []error{youproxy.ErrPriceAboveLimit}, text: "above the limit of 0 USD",
+	},
+	{
+		name:  "limit in another currency",
+		limit: func(youproxy.Money) youproxy.Money { return youproxy.MustMoney("1000 EUR") },
+		want:  []error{youproxy.ErrCurrencyMismatch}, not: []error{youproxy.ErrPriceAboveLimit}, text: "cannot be compared with the limit of 1000 EUR: their currencies are not the same",
+	},
+	{
+		name:  "limit without a currency",
+		limit: func(youproxy.Money) youproxy.Money { return youproxy.Money{Amount: decimal.NewFromInt(1000)} },
+		want:  []error{youproxy.ErrCurrencyMismatch}, text: `pass one such as MustMoney("10 USD")`,
+	},
+	{
+		name:  "limit that is not known",
+		limit: func(youproxy.Money) youproxy.Money { return youproxy.Money{} },
+		want:  []error{youproxy.ErrCurrencyMismatch}, text: `the limit is missing: pass one such as MustMoney("10 USD")`,
+	},
+	{
+		name: "limit in a currency with blanks",
+		limit: func(youproxy.Money) youproxy.Money {
+			return youproxy.Money{Amount: decimal.NewFromInt(1000), Currency: " USD "}
+		},
+		want: []error{youproxy.ErrCurrencyMismatch}, text: "without blanks",
+	},
+	{
+		name:    "price without a currency",
+		arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "currency", nil) },
+		want:    []error{youproxy.ErrCurrencyMismatch},
+	},
+	{
+		name:    "price of nothing",
+		arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "price", 0) },
+		want:    []error{youproxy.ErrQuoteWarning}, text: "without a full discount",
+	},
+	{
+		name:    "quote of another proxy type",
+		arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "proxyType", "IPv9") },
+		text:    `its "proxyType" is not what was asked for`,
+	},
+	{
+		name: "a warning that stands alone",
+		arrange: func(_ *testing.T, m *market, b buying) {
+			m.changeQuote(b, "warnings", map[string]any{"code": 14, "message": "Incorrect goal"})
+		},
+		want: []error{youproxy.ErrQuoteWarning, youproxy.ErrIncorrectGoal}, text: "Incorrect goal",
+	},
+	{
+		name:    "a warning in words",
+		arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "warnings", "not today") },
+		want:    []error{youproxy.ErrQuoteWarning}, text: "not today",
+	},
+	{
+		name:    "negative price",
+		arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "price", -1) },
+		want:    []error{youproxy.ErrQuoteWarning}, text: "negative",
+	},
+	{
+		name:    "balance too small by the quote",
+		arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "balance", 1.3) },
+		want:    []error{youproxy.ErrInsufficientFunds}, not: []error{youproxy.ErrQuoteWarning}, text: "the balance of 1.3 USD is less than the price of ",
+	},
+	{
+		name: "balance too small by a warning",
+		arrange: func(_ *testing.T, m *market, b buying) {
+			m.SetBalance(less(b.limit(), "0.01"))
+		},
+		want: []error{youproxy.ErrInsufficientFunds, youproxy.ErrQuoteWarning}, text: "Insufficient funds on balance",
+	},
+	{
+		name:    "quote refused",
+		arrange: func(_ *testing.T, m *market, b buying) { m.Refuse(b.quoteOp(), 11) },
+		want:    []error{youproxy.ErrIncorrectRentPeriod}, text: "the quote failed",
+	},
+	{
+		name:    "quote refused with a fault of the service",
+		arrange: func(_ *testing.T, m *market, b buying) { m.Refuse(b.quoteOp(), 35) },
+		want:    []error{youproxy.ErrServiceFault},
+	},
+	{
+		name:    "quote unreachable",
+		arrange: func(_ *testing.T, m *market, b buying) { m.Inject(b.quoteOp(), threeTimes(youproxytest.BadGateway)...) },
+		text:    "the quote failed: HTTP status 502",
+	},
+	{
+		name:    "quote without a price",
+		arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "price", nil) },
+	},
+	{
+		name:    "quote that shows the key",
+		arrange: func(_ *testing.T, m *market, b buying) { m.Inject(b.quoteOp(), youproxytest.EchoKey) },
+	},
+	{
+		name:    "list refused",
+		arrange: func(_ *testing.T, m *market, _ buying) { m.Refuse("GET /ipAddress", 3) },
+		want:    []error{youproxy.ErrCallerNotAllowed}, text: "what the account holds could not be read",
+	},
+	{
+		name: "list unreadable",
+		arrange: func(_ *testing.T, m *market, _ buying) {
+			m.Inject("GET /ipAddress", threeTimes(youproxytest.HTMLPage)...)
+		},
+		text: "what the account holds could not be read",
+	},
+	{
+		name: "list that breaks off",
+		arrange: func(_ *testing.T, m *market, _ buying) {
+			m.Inject("GET /ipAddress", threeTimes(youproxytest.Truncated)...)
+		},
+		text: "what the account holds could not be read",
+	},
+	{
+		name: "balance too small where the quote tells none",
+		arrange: func(_ *testing.T, m *market, b buying) {
+			m.changeQuote(b, "balance", nil)
+			m.after[b.quoteOp()] = func() { m.SetBalance(less(b.limit(), "0.01")) }
+		},
+		want: []error{youproxy.ErrInsufficientFunds}, not: []error{youproxy.ErrQuoteWarning}, text: "USD is less than the price of ",
+	},
+	{
+		name: "balance in another currency where the quote tells none",
+		arrange: func(_ *testing.T, m *market, b buying) {
+			m.changeQuote(b, "balance", nil)
+			m.after[b.quoteOp()] = func() { m.SetBalance(youproxy.MustMoney("100 EUR")) }
+		},
+		want: []error{youproxy.ErrCurrencyMismatch},
+	},
+	{
+		name: "balance refused",
+		arrange: func(_ *testing.T, m *market, b buying) {
+			m.changeQuote(b, "balance", nil)
+			m.Refuse("GET /balance", 2)
+		},
+		want: []error{youproxy.ErrInvalidAPIKey}, text: "what the account holds could not be read",
+	},
+	{
+		name: "balance unreadable",
+		arrange: func(_ *testing.T, m *market, b buying) {
+			m.changeQuote(b, "balance", nil)
+			m.Inject("GET /balance", threeTimes(youproxytest.ServiceUnavailable)...)
+		},
+		text: "what the account holds could not be read: HTTP status 503",
+	},
+	{
+		name:    "a journal that cannot record",
+		arrange: func(_ *testing.T, m *market, _ buying) { m.journal.onRecord = recordFails(errDisk) },
+		want:    []error{errDisk}, text: "the attempt could not be recorded: the disk is full",
+	},
+	{
+		name: "an error of recording that shows the key and looks unknown",
+		arrange: func(_ *testing.T, m *market, _ buying) {
+			m.journal.onRecord = recordFails(looksUnknown{"https://x/" + youproxytest.DefaultAPIKey})
+		},
+	},
+	{
+		name: "a journal that cannot lock",
+		arrange: func(_ *testing.T, m *market, _ buying) {
+			m.journal.onLock = func(context.Context) error { return errDisk }
+		},
+		want: []error{errDisk}, not: []error{youproxy.ErrNotExecuted}, text: "the journal could not be locked: the disk is full",
+	},
+	{
+		name: "an error of locking that shows the key",
+		arrange: func(_ *testing.T, m *market, _ buying) {
+			m.journal.onLock = func(context.Context) error { return errors.New("lock/" + youproxytest.DefaultAPIKey) }
+		},
+		text: "the journal could not be locked",
+	},
+	{
+		name:    "a journal that cannot be read",
+		options: []any{youproxy.WithJournal(unreadableJournal{newTestJournal(), errDisk})},
+		want:    []error{errDisk}, not: []error{youproxy.ErrNotExecuted}, text: "the journal could not be read: the disk is full",
+	},
+}
+
 func TestGuards(t *testing.T) {
 	t.Parallel()
-	errDisk := errors.New("the disk is full")
-	for _, tc := range []struct {
-		name    string
-		options []any
-		arrange func(t *testing.T, m *market, b buying)
-		limit   func(price youproxy.Money) youproxy.Money // the price, where nil
-		want    []error
-		not     []error
-		text    string
-	}{
-		{
-			name:  "price above the limit",
-			limit: func(price youproxy.Money) youproxy.Money { return less(price, "0.01") },
-			want:  []error{youproxy.ErrPriceAboveLimit}, text: "USD is above the limit of ",
-		},
-		{
-			name:  "limit of nothing",
-			limit: func(youproxy.Money) youproxy.Money { return youproxy.MustMoney("0 USD") },
-			want:  []error{youproxy.ErrPriceAboveLimit}, text: "above the limit of 0 USD",
-		},
-		{
-			name:  "limit in another currency",
-			limit: func(youproxy.Money) youproxy.Money { return youproxy.MustMoney("1000 EUR") },
-			want:  []error{youproxy.ErrCurrencyMismatch}, not: []error{youproxy.ErrPriceAboveLimit}, text: "and the limit 1000 EUR",
-		},
-		{
-			name:  "limit without a currency",
-			limit: func(youproxy.Money) youproxy.Money { return youproxy.Money{Amount: decimal.NewFromInt(1000)} },
-			want:  []error{youproxy.ErrCurrencyMismatch}, text: `write it such as ParseMoney("10 USD")`,
-		},
-		{
-			name:  "limit that is not known",
-			limit: func(youproxy.Money) youproxy.Money { return youproxy.Money{} },
-			want:  []error{youproxy.ErrCurrencyMismatch}, text: `the limit is unknown, where a currency must be named`,
-		},
-		{
-			name: "limit in a currency with blanks",
-			limit: func(youproxy.Money) youproxy.Money {
-				return youproxy.Money{Amount: decimal.NewFromInt(1000), Currency: " USD "}
-			},
-			want: []error{youproxy.ErrCurrencyMismatch}, text: "without blanks",
-		},
-		{
-			name:    "price without a currency",
-			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "currency", nil) },
-			want:    []error{youproxy.ErrCurrencyMismatch},
-		},
-		{
-			name:    "price of nothing",
-			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "price", 0) },
-			want:    []error{youproxy.ErrQuoteWarning}, text: "without a full discount",
-		},
-		{
-			name:    "quote of another proxy type",
-			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "proxyType", "IPv9") },
-			text:    `its "proxyType" is not what was asked for`,
-		},
-		{
-			name: "a warning that stands alone",
-			arrange: func(_ *testing.T, m *market, b buying) {
-				m.changeQuote(b, "warnings", map[string]any{"code": 14, "message": "Incorrect goal"})
-			},
-			want: []error{youproxy.ErrQuoteWarning, youproxy.ErrIncorrectGoal}, text: "Incorrect goal",
-		},
-		{
-			name:    "a warning in words",
-			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "warnings", "not today") },
-			want:    []error{youproxy.ErrQuoteWarning}, text: "not today",
-		},
-		{
-			name:    "negative price",
-			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "price", -1) },
-			want:    []error{youproxy.ErrQuoteWarning}, text: "negative",
-		},
-		{
-			name:    "balance too small by the quote",
-			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "balance", 1.3) },
-			want:    []error{youproxy.ErrInsufficientFunds}, not: []error{youproxy.ErrQuoteWarning}, text: "the balance of 1.3 USD is less than the price of ",
-		},
-		{
-			name: "balance too small by a warning",
-			arrange: func(_ *testing.T, m *market, b buying) {
-				m.SetBalance(less(b.limit(), "0.01"))
-			},
-			want: []error{youproxy.ErrInsufficientFunds, youproxy.ErrQuoteWarning}, text: "Insufficient funds on balance",
-		},
-		{
-			name:    "quote refused",
-			arrange: func(_ *testing.T, m *market, b buying) { m.Refuse(b.quoteOp(), 11) },
-			want:    []error{youproxy.ErrIncorrectRentPeriod}, text: "the price could not be asked",
-		},
-		{
-			name:    "quote refused with a fault of the service",
-			arrange: func(_ *testing.T, m *market, b buying) { m.Refuse(b.quoteOp(), 35) },
-			want:    []error{youproxy.ErrServiceFault},
-		},
-		{
-			name:    "quote unreachable",
-			arrange: func(_ *testing.T, m *market, b buying) { m.Inject(b.quoteOp(), threeTimes(youproxytest.BadGateway)...) },
-			text:    "the price could not be asked: HTTP status 502",
-		},
-		{
-			name:    "quote without a price",
-			arrange: func(_ *testing.T, m *market, b buying) { m.changeQuote(b, "price", nil) },
-		},
-		{
-			name:    "quote that shows the key",
-			arrange: func(_ *testing.T, m *market, b buying) { m.Inject(b.quoteOp(), youproxytest.EchoKey) },
-		},
-		{
-			name:    "list refused",
-			arrange: func(_ *testing.T, m *market, _ buying) { m.Refuse("GET /ipAddress", 3) },
-			want:    []error{youproxy.ErrCallerNotAllowed}, text: "what the account holds could not be read",
-		},
-		{
-			name: "list unreadable",
-			arrange: func(_ *testing.T, m *market, _ buying) {
-				m.Inject("GET /ipAddress", threeTimes(youproxytest.HTMLPage)...)
-			},
-			text: "what the account holds could not be read",
-		},
-		{
-			name: "list that breaks off",
-			arrange: func(_ *testing.T, m *market, _ buying) {
-				m.Inject("GET /ipAddress", threeTimes(youproxytest.Truncated)...)
-			},
-			text: "what the account holds could not be read",
-		},
-		{
-			name: "balance too small where the quote tells none",
-			arrange: func(_ *testing.T, m *market, b buying) {
-				m.changeQuote(b, "balance", nil)
-				m.after[b.quoteOp()] = func() { m.SetBalance(less(b.limit(), "0.01")) }
-			},
-			want: []error{youproxy.ErrInsufficientFunds}, not: []error{youproxy.ErrQuoteWarning}, text: "USD is less than the price of ",
-		},
-		{
-			name: "balance in another currency where the quote tells none",
-			arrange: func(_ *testing.T, m *market, b buying) {
-				m.changeQuote(b, "balance", nil)
-				m.after[b.quoteOp()] = func() { m.SetBalance(youproxy.MustMoney("100 EUR")) }
-			},
-			want: []error{youproxy.ErrCurrencyMismatch},
-		},
-		{
-			name: "balance refused",
-			arrange: func(_ *testing.T, m *market, b buying) {
-				m.changeQuote(b, "balance", nil)
-				m.Refuse("GET /balance", 2)
-			},
-			want: []error{youproxy.ErrInvalidAPIKey}, text: "what the account holds could not be read",
-		},
-		{
-			name: "balance unreadable",
-			arrange: func(_ *testing.T, m *market, b buying) {
-				m.changeQuote(b, "balance", nil)
-				m.Inject("GET /balance", threeTimes(youproxytest.ServiceUnavailable)...)
-			},
-			text: "what the account holds could not be read: HTTP status 503",
-		},
-		{
-			name:    "a journal that cannot record",
-			arrange: func(_ *testing.T, m *market, _ buying) { m.journal.onRecord = recordFails(errDisk) },
-			want:    []error{errDisk}, text: "the attempt could not be recorded: the disk is full",
-		},
-		{
-			name: "an error of recording that shows the key and looks unknown",
-			arrange: func(_ *testing.T, m *market, _ buying) {
-				m.journal.onRecord = recordFails(looksUnknown{"https://x/" + youproxytest.DefaultAPIKey})
-			},
-		},
-		{
-			name: "a journal that cannot lock",
-			arrange: func(_ *testing.T, m *market, _ buying) {
-				m.journal.onLock = func(context.Context) error { return errDisk }
-			},
-			want: []error{errDisk}, not: []error{youproxy.ErrNotExecuted}, text: "the journal could not be locked: the disk is full",
-		},
-		{
-			name: "an error of locking that shows the key",
-			arrange: func(_ *testing.T, m *market, _ buying) {
-				m.journal.onLock = func(context.Context) error { return errors.New("lock/" + youproxytest.DefaultAPIKey) }
-			},
-			text: "the journal could not be locked",
-		},
-		{
-			name:    "a journal that cannot be read",
-			options: []any{youproxy.WithJournal(unreadableJournal{newTestJournal(), errDisk})},
-			want:    []error{errDisk}, not: []error{youproxy.ErrNotExecuted}, text: "the journal could not be read: the disk is full",
-		},
-	} {
+	for _, tc := range guardCases {
 		t.Run(tc.name, func(t *testing.T) {
 			forEachBuying(t, func(t *testing.T, m *market, b buying) {
 				if tc.arrange != nil {
@@ -467,7 +468,7 @@ func TestRenewRefusesWhatItCannotFollow(t *testing.T) {
 				got, err := asRenewed(m.client.Renew(t.Context(), tc.req(m), limit))
 				assertNothingSent(t, m, m.opened, got, err)
 				assert.ErrorIs(t, err, tc.want)
-				assert.ErrorContains(t, err, "the price could not be asked", "the service refuses it as well")
+				assert.ErrorContains(t, err, "the quote failed", "the service refuses it as well")
 
 				for _, op := range []string{"POST /calculate/extend", "POST /calculate/extend/order"} {
 					m.rewrite[op] = func(string) string {
@@ -513,7 +514,7 @@ func TestRepliesFromACacheStopThePurchase(t *testing.T) {
 	t.Parallel()
 	for _, b := range buyings {
 		for op, text := range map[string]string{
-			b.quoteOp():      "the price could not be asked: ",
+			b.quoteOp():      "the quote failed: ",
 			"GET /ipAddress": "what the account holds could not be read: ",
 			"GET /balance":   "what the account holds could not be read: ",
 		} {

@@ -9,17 +9,17 @@ import (
 	"github.com/youproxy-go/youproxy/internal/hostname"
 )
 
-// hostPort is where a proxy is.
+// hostPort is the address of a proxy.
 type hostPort struct {
 	host string     // an address, or a host name
-	ip   netip.Addr // host, where that is an address
-	port int        // 0 where none is said
+	ip   netip.Addr // host, if that is an address
+	port int        // 0 for none
 }
 
-// isEndpoint reports whether it can hardly be anything else.
+// isEndpoint reports whether h can hardly be anything but an address.
 func (h hostPort) isEndpoint() bool { return h.ip.IsValid() || strings.IndexByte(h.host, '.') > 0 }
 
-// parseHostPort reads an address or a host name, with or without a port.
+// parseHostPort parses an address or a host name, with or without a port.
 func parseHostPort(text string) (h hostPort, ok bool) {
 	h.host = text
 	bracketed := strings.HasPrefix(text, "[")
@@ -42,15 +42,28 @@ func parseHostPort(text string) (h hostPort, ok bool) {
 	return h, true
 }
 
-// isEndpoint reports whether a text tells where a proxy is.
+// isEndpoint reports whether a string is the address of a proxy.
 func isEndpoint(text string) bool {
 	h, ok := parseHostPort(strings.TrimSpace(text))
 	return ok && h.isEndpoint()
 }
 
-// holdsAddress reports whether an address stands in a text, in whatever form: with a port, in
-// a link, beside a login. The version of a program is none.
+// holdsAddress reports whether a string contains an address in any form: with a port, in a
+// link, beside a login. The version of a program is not an address.
 func holdsAddress(text string) bool {
+	if holdsIP(text) {
+		return true
+	}
+	_, text, _ = strings.Cut("://"+text[strings.Index(text, "://")+1:], "://")
+	host, rest, _ := strings.Cut(text[strings.LastIndexByte(text, '@')+1:], ":")
+	port, _, _ := strings.Cut(rest, ":")
+	n, err := strconv.Atoi(port)
+	return err == nil && n > 0 && strings.Contains(host, ".") && hostname.Valid(host)
+}
+
+// holdsIP reports whether a string contains an IP address, other than a version such as
+// Chrome/120.0.0.0.
+func holdsIP(text string) bool {
 	isSign := func(c byte) bool {
 		return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' || c == '.' || c == ':'
 	}
@@ -66,30 +79,30 @@ func holdsAddress(text string) bool {
 			}
 		}
 		part := text[start:i]
-		if colons > 1 && len(part) > 5 && len(part) <= 45 {
-			if addr, err := netip.ParseAddr(part); err == nil && addr.Is6() {
-				return true
-			}
+		if colons > 1 && len(part) > 5 && len(part) <= 45 && isIP(part, netip.Addr.Is6) {
+			return true
 		}
 		isVersion := start > 1 && text[start-1] == '/' && text[start-2] != '/'
 		if dots < 3 || isVersion {
 			continue
 		}
 		for part := range strings.SplitSeq(part, ":") {
-			if addr, err := netip.ParseAddr(part); err == nil && addr.Is4() {
+			if isIP(part, netip.Addr.Is4) {
 				return true
 			}
 		}
 	}
-	_, text, _ = strings.Cut("://"+text[strings.Index(text, "://")+1:], "://")
-	host, rest, _ := strings.Cut(text[strings.LastIndexByte(text, '@')+1:], ":")
-	port, _, _ := strings.Cut(rest, ":")
-	n, err := strconv.Atoi(port)
-	return err == nil && n > 0 && strings.Contains(host, ".") && hostname.Valid(host)
+	return false
 }
 
-// listensFor notes the port on which a proxy speaks a protocol. It reports false where that
-// is not known, or has another port.
+// isIP reports whether a string is an IP address of a kind.
+func isIP(text string, kind func(netip.Addr) bool) bool {
+	addr, err := netip.ParseAddr(text)
+	return err == nil && kind(addr)
+}
+
+// listensFor sets the port on which a proxy speaks a protocol. It returns false if the
+// protocol is not known or has another port already.
 func (p *Proxy) listensFor(protocol Protocol, port int) bool {
 	var its *int
 	switch strings.ToUpper(string(protocol)) {
@@ -118,7 +131,7 @@ func knownProtocol(name string) Protocol {
 	return Protocol(name)
 }
 
-// ports reads ports in any form. It reports false where some cannot be read, or have no use.
+// ports reads ports in any form. It returns false if some cannot be read or are not used.
 func (d *proxyDecoder) ports(p *Proxy, v []byte) bool {
 	switch v[0] {
 	case '[':
@@ -154,7 +167,7 @@ func (d *proxyDecoder) ports(p *Proxy, v []byte) bool {
 	return ok && p.listensFor(p.Protocol, n)
 }
 
-// wholeNumber reads a whole number, such as 8080 or 8080.0. Blanks are 0.
+// wholeNumber parses a whole number, such as 8080 or 8080.0. Blanks are 0.
 func wholeNumber(text []byte) (int, bool) {
 	n, err := strconv.Atoi(string(text))
 	if err == nil {
@@ -168,7 +181,7 @@ func wholeNumber(text []byte) (int, bool) {
 	return n, err == nil || len(text) == 0
 }
 
-// portNumber reads the number of a port. 0 is none.
+// portNumber returns the number of a port; 0 means none.
 func portNumber(v []byte) (int, bool) {
 	n, ok := wholeNumber(unquote(v))
 	if !ok || !isText(v) || n < 0 || n > 65535 {

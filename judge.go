@@ -8,8 +8,8 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// survey reads the account's proxies of a type as they are now, within a minute, and
-// returns the service's clock.
+// survey reads the account's current proxies of a type within a minute, and returns the
+// service's clock.
 func (c *Client) survey(ctx context.Context, t ProxyType, f func(*Proxy)) (date time.Time, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, listBound, errSlowList)
 	defer cancel()
@@ -27,11 +27,11 @@ func (c *Client) survey(ctx context.Context, t ProxyType, f func(*Proxy)) (date 
 	return e.date, nil
 }
 
-// redactID takes the key out of an id that is kept, or shown in errors.
+// redactID takes the API key out of an id that is kept or shown in errors.
 func redactID[ID ~string](c *Client, id ID) ID { return ID(c.core().redact(string(id))) }
 
-// listing is what a list shows of one proxy type. A list may show the same proxy more than
-// once.
+// listing collects what a list shows of one proxy type. A list may show the same proxy
+// more than once.
 type listing struct {
 	c          *Client
 	orders     []SeenOrder
@@ -68,8 +68,8 @@ func (l *listing) add(p *Proxy) {
 	}
 }
 
-// isZoneless reports whether the list tells a date of a proxy without its time zone: its text
-// is in Extra then.
+// isZoneless reports whether the list has a date of a proxy without its time zone. The
+// text of such a date is in Extra.
 func (l *listing) isZoneless(p *Proxy, date recordField) bool {
 	for name := range p.Extra {
 		f, known := l.fields[name]
@@ -87,11 +87,12 @@ func (l *listing) isZoneless(p *Proxy, date recordField) bool {
 	return false
 }
 
-// zoneTolerance is how much a date without a time zone, which is taken for UTC, may differ
-// from the time that is meant.
+// zoneTolerance is the largest difference between a date without a time zone, which is
+// read as UTC, and the time that is meant.
 const zoneTolerance = 24 * time.Hour
 
-// since returns the orders that were not there before an attempt.
+// since returns the orders that were not listed before an attempt. vanished reports
+// whether none of the earlier ones is listed.
 func (l *listing) since(a *Attempt) (fresh []SeenOrder, vanished bool) {
 	before := setOf(a.Before.Orders)
 	vanished = len(before) > 0
@@ -113,14 +114,14 @@ func setOf[T comparable](list []T) map[T]bool {
 	return set
 }
 
-// endings is what a list shows of the proxies of an extension.
+// endings collects what a list shows of the proxies of an extension.
 type endings struct {
 	attempt  *Attempt
 	now      map[IPAddressID]time.Time
 	renewing []IPAddressID
 	fresh    []time.Time // of proxies of the same orders that were not there before
 	renews   bool        // the service may extend some of these by itself
-	zoneless bool        // the list tells some ends without their time zone
+	zoneless bool        // the list has some ends without their time zone
 }
 
 func (x *endings) add(p *Proxy, l *listing) {
@@ -139,9 +140,9 @@ func (x *endings) add(p *Proxy, l *listing) {
 	}
 }
 
-// tell adds what was seen of an extension. Proxies that are gone were extended if as many
-// new ones of their orders end when they should: ids may change on renewal (inferred from
-// another service).
+// tell adds what was seen of an extension to the evidence. Missing proxies count as
+// extended if as many new ones of their orders have the expected ends, as ids may change
+// on renewal (inferred from another service).
 func (x *endings) tell(seen *Evidence) {
 	a := x.attempt
 	var gone []time.Time
@@ -180,18 +181,18 @@ func (x *endings) tell(seen *Evidence) {
 	}) || x.renews && len(gone) > 0 && !gone[0].After(soon)
 }
 
-// clockTolerance is how much the clocks of the service and of this machine may differ
+// clockTolerance is how much the clocks of the service and of this machine may differ,
 // where proxies that extend themselves are about to do so.
 const clockTolerance = 10 * time.Minute
 
-// extends reports whether an end moved by the rent period: a service may count months, or
+// extends reports whether an end moved by the rent period. A service may count months, or
 // to the end of a day.
 func (a *Attempt) extends(before, now time.Time) bool {
 	return now.After(before) && now.Sub(before.Add(a.period())).Abs() <= 36*time.Hour
 }
 
 // judge decides what one look shows of an attempt: that it was executed, that the account
-// is as it was, or too little.
+// is unchanged, or too little.
 func (c *core) judge(e *Entry, v *vigil, seen *Evidence, l *listing, entries []Entry) {
 	a := &e.Attempt
 	v.verdict, v.order, v.charged = VerdictUndetermined, SeenOrder{}, nil
@@ -222,9 +223,10 @@ func (c *core) judge(e *Entry, v *vigil, seen *Evidence, l *listing, entries []E
 	}
 }
 
-// money reports what was paid for an attempt, nil where that is not its price, and whether
-// the balance is as it was but for what later entries of the journal account for. Open ones
-// are assumed to have been executed: those before a, before its snapshot or after it.
+// money returns what was paid for an attempt, or nil if the balance did not fall by its
+// price. stayed reports whether the balance is unchanged, except for what later entries
+// of the journal account for. Entries in assumed count as executed: later ones lowered the
+// balance, and earlier ones may have been paid before or after the snapshot of a.
 func (a *Attempt) money(seen *Evidence, entries, assumed []Entry) (paid *Money, stayed bool) {
 	if seen.Fell == nil {
 		return nil, false
@@ -251,7 +253,7 @@ func (a *Attempt) money(seen *Evidence, entries, assumed []Entry) (paid *Money, 
 			return nil, false
 		}
 		rest = rest.Sub(e.Charged.Amount)
-		certain = certain && e.Charged.Equal(e.Attempt.Price) && e.Attempt.PriceIfEach.IsZero() // else it may hide that a was paid meanwhile
+		certain = certain && e.Charged.Equal(e.Attempt.Price) && e.Attempt.PriceIfEach.IsZero() // otherwise it may hide that a was paid meanwhile
 	}
 	for _, price := range []Money{a.Price, a.PriceIfEach} {
 		for _, sum := range []decimal.Decimal{rest, rest.Sub(earlier)} {
@@ -266,8 +268,8 @@ func (a *Attempt) money(seen *Evidence, entries, assumed []Entry) (paid *Money, 
 
 var cent = decimal.New(1, -2)
 
-// order returns a function that reports, asked of one entry after another, whether it came
-// after a. Of an attempt that is not among them that is known only by clocks.
+// order returns a function that, called with the entries in turn, reports whether each
+// came after a. For an attempt that is not among the entries only clocks show that.
 func (a *Attempt) order(entries []Entry) (isLater func(e *Entry) bool) {
 	if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Attempt.ID == a.ID }) {
 		return func(e *Entry) bool { return !e.SettledAt.Before(a.At.Add(-time.Hour)) }
@@ -298,8 +300,8 @@ func (a *Attempt) isTouched(entries []Entry) bool {
 }
 
 // contest returns the new orders that no other entry of the journal accounts for, and the
-// entries that may account for one of them, though it is not known which. Where the list
-// tells the numbers of orders, an entry with a number is none of these.
+// entries that may account for one of them, though it is not known which. If the list
+// shows the numbers of orders, an entry with a number is none of these.
 func (a *Attempt) contest(all, fresh []SeenOrder, entries []Entry) (left []SeenOrder, rivals []Entry) {
 	left = slices.Clone(fresh)
 	taken := make(map[OrderID]bool)
@@ -346,7 +348,8 @@ func (a *Attempt) contest(all, fresh []SeenOrder, entries []Entry) (left []SeenO
 	return left, a.unseen(all, taken, rivals, early)
 }
 
-// unseen drops, of the first rivals, those whose order the snapshot of a showed already.
+// unseen drops, from the first rivals, those whose order was already in the snapshot of
+// a.
 func (a *Attempt) unseen(all []SeenOrder, taken map[OrderID]bool, rivals []Entry, early int) []Entry {
 	before := setOf(a.Before.Orders)
 	for i := early - 1; i >= 0; i-- {
@@ -375,10 +378,10 @@ func (e *Entry) mayBe(o *SeenOrder) bool {
 		(a.Country == "" || o.Country == a.Country || !isCountryCode(o.Country))
 }
 
-// placed returns the order that an attempt placed, of those that no other entry accounts
-// for. Where other entries may account for some of them, as many must have come as there
-// are entries; then it may not be known which is the attempt's. Those that are open are
-// assumed to have been executed then: the balance must show it.
+// placed returns the order that an attempt placed, out of those that no other entry
+// accounts for. If other entries may account for some of them, as many orders as entries
+// must have come; then it may not be known which order is that of the attempt. Open
+// rivals are assumed to have been executed, which the balance must confirm.
 func (a *Attempt) placed(left []SeenOrder, rivals []Entry) (order SeenOrder, assumed []Entry, ok bool) {
 	var fitting, own, early []SeenOrder
 	contested := make(map[int]bool)
@@ -398,7 +401,7 @@ func (a *Attempt) placed(left []SeenOrder, rivals []Entry) (order SeenOrder, ass
 		case fits:
 			fitting = append(fitting, o)
 		case !claimed:
-			return SeenOrder{}, nil, false // somebody else's, or one that is not complete
+			return SeenOrder{}, nil, false // of somebody else, or incomplete
 		case a.isBefore(&o):
 			early = append(early, o)
 		}
@@ -413,7 +416,7 @@ func (a *Attempt) placed(left []SeenOrder, rivals []Entry) (order SeenOrder, ass
 		}
 	}
 	came := len(fitting)
-	for i := range early { // which can only be the others'
+	for i := range early { // which can only belong to the others
 		for j, c := range contested {
 			if c && rivals[j].mayBe(&early[i]) {
 				came++
@@ -445,14 +448,14 @@ func areAccounted(left []SeenOrder, rivals []Entry) bool {
 	return true
 }
 
-// fits reports whether an order is all that was asked for.
+// fits reports whether an order is complete and as requested.
 func (a *Attempt) fits(o *SeenOrder) bool {
 	return o.ID != "" && o.Proxies == a.Quantity && (o.Country == a.Country || !isCountryCode(o.Country)) && !a.isBefore(o)
 }
 
-// isBefore reports whether an order began before the attempt, by the service's own clock,
-// as precisely as the list tells it. A start without a time zone, and a date alone, may be
-// of any.
+// isBefore reports whether an order started before the attempt, by the service's own
+// clock and as precisely as the list shows it. A start without a time zone, or without a
+// time, may be in any zone.
 func (a *Attempt) isBefore(o *SeenOrder) bool {
 	date := a.Before.Date
 	if date.IsZero() || o.Start.IsZero() {

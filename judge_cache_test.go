@@ -54,48 +54,52 @@ func TestCachedLooks(t *testing.T) {
 		for _, fault := range []youproxytest.Fault{youproxytest.DropAfterCommit, youproxytest.Slow, youproxytest.DropBeforeCommit, youproxytest.CommitLate} {
 			t.Run(fmt.Sprintf("%s, silent %t", fault, silent), func(t *testing.T) {
 				forEachBuying(t, func(t *testing.T, m *market, b buying) {
-					if silent {
-						m.warm(t, b)
-					} else { // between the snapshot and the looks
-						m.before[b.op] = func() {
-							m.SetCache(youproxytest.Cache{MaxAge: 3 * time.Minute})
-							m.warm(t, b)
-							time.Sleep(time.Second)
-						}
-					}
-					m.Inject(b.op, fault)
-					got, err := b.buy(t.Context(), m, m.client)
-					assert.Positive(t, m.cached())
-					if fault == youproxytest.DropBeforeCommit && silent {
-						// the quotes show that nothing was paid, and the list shows nothing else
-						assertFailed(t, m, err, youproxy.VerdictNotExecuted)
-						return
-					}
-					if err == nil { // once the cache had to ask
-						assert.True(t, got.recovered)
-						assertExecuted(t, m, b)
-						return
-					}
-					failed := assertFailed(t, m, err, youproxy.VerdictUndetermined)
-					if !silent && fault != youproxytest.Slow {
-						assert.ErrorContains(t, failed.Evidence.Err, "cache")
-					}
-					assertStopped(t, m, b, failed.Attempt.ID)
-
-					delete(m.before, b.op)
-					m.SetCache(youproxytest.Cache{})
-					found, err := m.client.Recover(t.Context())
-					require.NoError(t, err)
-					require.Len(t, found, 1)
-					want := youproxy.VerdictExecuted
-					if fault == youproxytest.DropBeforeCommit {
-						want = youproxy.VerdictNotExecuted
-					}
-					assert.Equal(t, want, found[0].Verdict)
+					buyThroughCache(t, m, b, fault, silent)
 				}, youproxytest.WithCache(youproxytest.Cache{MaxAge: map[bool]time.Duration{true: 3 * time.Minute}[silent], Silent: true}))
 			})
 		}
 	}
+}
+
+func buyThroughCache(t *testing.T, m *market, b buying, fault youproxytest.Fault, silent bool) {
+	if silent {
+		m.warm(t, b)
+	} else { // between the snapshot and the looks
+		m.before[b.op] = func() {
+			m.SetCache(youproxytest.Cache{MaxAge: 3 * time.Minute})
+			m.warm(t, b)
+			time.Sleep(time.Second)
+		}
+	}
+	m.Inject(b.op, fault)
+	got, err := b.buy(t.Context(), m, m.client)
+	assert.Positive(t, m.cached())
+	if fault == youproxytest.DropBeforeCommit && silent {
+		// the quotes show that nothing was paid, and the list shows nothing else
+		assertFailed(t, m, err, youproxy.VerdictNotExecuted)
+		return
+	}
+	if err == nil { // once the cache had to ask
+		assert.True(t, got.recovered)
+		assertExecuted(t, m, b)
+		return
+	}
+	failed := assertFailed(t, m, err, youproxy.VerdictUndetermined)
+	if !silent && fault != youproxytest.Slow {
+		assert.ErrorContains(t, failed.Evidence.Err, "cache")
+	}
+	assertStopped(t, m, b, failed.Attempt.ID)
+
+	delete(m.before, b.op)
+	m.SetCache(youproxytest.Cache{})
+	found, err := m.client.Recover(t.Context())
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	want := youproxy.VerdictExecuted
+	if fault == youproxytest.DropBeforeCommit {
+		want = youproxy.VerdictNotExecuted
+	}
+	assert.Equal(t, want, found[0].Verdict)
 }
 
 // What a cache tells at the snapshot is not what the account holds.

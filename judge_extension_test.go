@@ -26,84 +26,87 @@ func (m *market) hideOne(b buying) {
 	m.editList(func(record map[string]any) bool { return record["ipAddressId"] != gone })
 }
 
+var noEnds = youproxytest.ListShape{Extra: map[string]any{"dateEnd": nil}}
+
+// extendToo extends some of what b is about, as somebody else would.
+func extendToo(t *testing.T, m *market, b buying, days, proxies int) {
+	_, err := m.anotherClient(t).Extend(t.Context(), youproxy.ExtendIPsRequest{
+		ProxyType: b.proxies, IPAddressIDs: m.idsOf(m.extended(b).ID)[:proxies], RentPeriodDays: days,
+	})
+	assert.NoError(t, err)
+}
+
+var undeterminedExtensions = []struct {
+	name    string
+	fault   youproxytest.Fault
+	arrange func(m *market)
+	then    func(t *testing.T, m *market, b buying)
+	ends    func(b buying) [3]int // moved, unmoved, otherwise
+	text    string
+	only    string // the one op where it is possible
+}{
+	{
+		name: "the end moved by another amount", fault: requestLost, then: func(t *testing.T, m *market, b buying) { extendToo(t, m, b, 360, b.quantity) },
+		ends: func(b buying) [3]int { return [3]int{0, 0, b.quantity} }, text: "not extended: ",
+	},
+	{
+		name: "the end moved twice", fault: replyLost, then: func(t *testing.T, m *market, b buying) { extendToo(t, m, b, b.days, b.quantity) },
+		ends: func(b buying) [3]int { return [3]int{0, 0, b.quantity} },
+	},
+	{
+		name: "the end of some moved", fault: requestLost, only: "POST /extend",
+		then: func(t *testing.T, m *market, b buying) { extendToo(t, m, b, b.days, 1) },
+		ends: func(buying) [3]int { return [3]int{1, 1, 0} },
+		text: "of 2 proxies, extended: 1, not extended: 1, with another end: 0",
+	},
+	{
+		name: "a proxy vanished, the others were extended", fault: replyLost, then: func(_ *testing.T, m *market, b buying) { m.hideOne(b) },
+		ends: func(b buying) [3]int { return [3]int{b.quantity - 1, 0, 1} },
+	},
+	{
+		name: "a proxy vanished, the others were not extended", fault: requestLost, then: func(_ *testing.T, m *market, b buying) { m.hideOne(b) },
+		ends: func(b buying) [3]int { return [3]int{0, b.quantity - 1, 1} },
+	},
+	{
+		name: "all proxies vanished", fault: requestLost, then: func(_ *testing.T, m *market, b buying) {
+			m.editList(func(r map[string]any) bool { return r["orderId"] != string(m.extended(b).ID) })
+		},
+		ends: func(b buying) [3]int { return [3]int{0, 0, b.quantity} },
+	},
+	{name: "the list does not tell the ends", fault: replyLost, arrange: func(m *market) { m.SetListShape(noEnds) }},
+	{name: "the list does not tell the ends, and nothing was paid", fault: requestLost, arrange: func(m *market) { m.SetListShape(noEnds) }},
+	{name: "the list does not tell the ends any more", fault: requestLost, then: func(_ *testing.T, m *market, _ buying) { m.SetListShape(noEnds) }},
+	{
+		name: "the price was paid, but the ends did not move", fault: requestLost, then: func(_ *testing.T, m *market, b buying) { m.payFor(b) },
+		ends: func(b buying) [3]int { return [3]int{0, b.quantity, 0} },
+	},
+	{
+		name: "the ends moved, but something else was paid", fault: replyLost, then: func(_ *testing.T, m *market, _ buying) { m.pay("-50") },
+		ends: func(b buying) [3]int { return [3]int{b.quantity, 0, 0} },
+	},
+	{name: "the ends moved, and nothing was paid", fault: replyLost, then: func(_ *testing.T, m *market, b buying) {
+		m.pay("-" + b.limit().Amount.String())
+	}},
+	{name: "something else was paid, and the ends did not move", fault: requestLost, then: func(_ *testing.T, m *market, _ buying) { m.pay("0.02") }},
+	{name: "the balance is in another currency, and the ends did not move", fault: requestLost, then: func(_ *testing.T, m *market, _ buying) {
+		m.SetBalance(youproxy.MustMoney("100 EUR"))
+	}},
+	{name: "the list is unreadable", fault: replyLost, then: func(_ *testing.T, m *market, _ buying) {
+		m.fault20("GET /ipAddress", youproxytest.InternalError)
+	}, text: "the account could not be read: HTTP status 500"},
+	{name: "the last look fails", fault: requestLost, arrange: func(m *market) {
+		started := time.Now()
+		m.before["GET /ipAddress"] = func() {
+			if time.Since(started) >= thePatience {
+				m.Refuse("GET /ipAddress", 3)
+			}
+		}
+	}, ends: func(b buying) [3]int { return [3]int{0, b.quantity, 0} }},
+}
+
 func TestUndeterminedExtensions(t *testing.T) {
 	t.Parallel()
-	const lost, kept = youproxytest.DropAfterCommit, youproxytest.DropBeforeCommit
-	noEnds := youproxytest.ListShape{Extra: map[string]any{"dateEnd": nil}}
-	// extend extends some of what b is about, as somebody else would.
-	extend := func(t *testing.T, m *market, b buying, days, proxies int) {
-		_, err := m.anotherClient(t).Extend(t.Context(), youproxy.ExtendIPsRequest{
-			ProxyType: b.proxies, IPAddressIDs: m.idsOf(m.extended(b).ID)[:proxies], RentPeriodDays: days,
-		})
-		assert.NoError(t, err)
-	}
-	for _, tc := range []struct {
-		name    string
-		fault   youproxytest.Fault
-		arrange func(m *market)
-		then    func(t *testing.T, m *market, b buying)
-		ends    func(b buying) [3]int // moved, unmoved, otherwise
-		text    string
-		only    string // the one op where it is possible
-	}{
-		{
-			name: "the end moved by another amount", fault: kept, then: func(t *testing.T, m *market, b buying) { extend(t, m, b, 360, b.quantity) },
-			ends: func(b buying) [3]int { return [3]int{0, 0, b.quantity} }, text: "were not, ",
-		},
-		{
-			name: "the end moved twice", fault: lost, then: func(t *testing.T, m *market, b buying) { extend(t, m, b, b.days, b.quantity) },
-			ends: func(b buying) [3]int { return [3]int{0, 0, b.quantity} },
-		},
-		{
-			name: "the end of some moved", fault: kept, only: "POST /extend",
-			then: func(t *testing.T, m *market, b buying) { extend(t, m, b, b.days, 1) },
-			ends: func(buying) [3]int { return [3]int{1, 1, 0} },
-			text: "of 2 proxies 1 were extended, 1 were not, 0 end otherwise",
-		},
-		{
-			name: "a proxy vanished, the others were extended", fault: lost, then: func(_ *testing.T, m *market, b buying) { m.hideOne(b) },
-			ends: func(b buying) [3]int { return [3]int{b.quantity - 1, 0, 1} },
-		},
-		{
-			name: "a proxy vanished, the others were not extended", fault: kept, then: func(_ *testing.T, m *market, b buying) { m.hideOne(b) },
-			ends: func(b buying) [3]int { return [3]int{0, b.quantity - 1, 1} },
-		},
-		{
-			name: "all proxies vanished", fault: kept, then: func(_ *testing.T, m *market, b buying) {
-				m.editList(func(r map[string]any) bool { return r["orderId"] != string(m.extended(b).ID) })
-			},
-			ends: func(b buying) [3]int { return [3]int{0, 0, b.quantity} },
-		},
-		{name: "the list does not tell the ends", fault: lost, arrange: func(m *market) { m.SetListShape(noEnds) }},
-		{name: "the list does not tell the ends, and nothing was paid", fault: kept, arrange: func(m *market) { m.SetListShape(noEnds) }},
-		{name: "the list does not tell the ends any more", fault: kept, then: func(_ *testing.T, m *market, _ buying) { m.SetListShape(noEnds) }},
-		{
-			name: "the price was paid, but the ends did not move", fault: kept, then: func(_ *testing.T, m *market, b buying) { m.payFor(b) },
-			ends: func(b buying) [3]int { return [3]int{0, b.quantity, 0} },
-		},
-		{
-			name: "the ends moved, but something else was paid", fault: lost, then: func(_ *testing.T, m *market, _ buying) { m.pay("-50") },
-			ends: func(b buying) [3]int { return [3]int{b.quantity, 0, 0} },
-		},
-		{name: "the ends moved, and nothing was paid", fault: lost, then: func(_ *testing.T, m *market, b buying) {
-			m.pay("-" + b.limit().Amount.String())
-		}},
-		{name: "something else was paid, and the ends did not move", fault: kept, then: func(_ *testing.T, m *market, _ buying) { m.pay("0.02") }},
-		{name: "the balance is in another currency, and the ends did not move", fault: kept, then: func(_ *testing.T, m *market, _ buying) {
-			m.SetBalance(youproxy.MustMoney("100 EUR"))
-		}},
-		{name: "the list is unreadable", fault: lost, then: func(_ *testing.T, m *market, _ buying) {
-			m.fault20("GET /ipAddress", youproxytest.InternalError)
-		}, text: "the account could not be read: HTTP status 500"},
-		{name: "the last look fails", fault: kept, arrange: func(m *market) {
-			started := time.Now()
-			m.before["GET /ipAddress"] = func() {
-				if time.Since(started) >= thePatience {
-					m.Refuse("GET /ipAddress", 3)
-				}
-			}
-		}, ends: func(b buying) [3]int { return [3]int{0, b.quantity, 0} }},
-	} {
+	for _, tc := range undeterminedExtensions {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, b := range buyings[4:] {
 				if tc.only != "" && tc.only != b.op {
@@ -345,7 +348,6 @@ func forEachExtension(t *testing.T, name string, f func(t *testing.T, byOrder bo
 // whether it was asked to.
 func TestAutomaticExtensionInBetween(t *testing.T) {
 	t.Parallel()
-	const lost, kept = youproxytest.DropAfterCommit, youproxytest.DropBeforeCommit
 	for _, tc := range []struct {
 		name  string
 		fault youproxytest.Fault
@@ -355,17 +357,17 @@ func TestAutomaticExtensionInBetween(t *testing.T) {
 		moves [3]int // moved, unmoved, otherwise
 		zone  int    // that the list does not tell, in hours
 	}{
-		{"by itself only", kept, time.Minute, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 0},
-		{"by itself only, switched on since", kept, time.Minute, true, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 0},
+		{"by itself only", requestLost, time.Minute, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 0},
+		{"by itself only, switched on since", requestLost, time.Minute, true, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 0},
 		{"by itself as well", youproxytest.CommitLate, 30 * time.Second, false, youproxy.VerdictUndetermined, [3]int{0, 0, 2}, 0},
-		{"long before it was due", lost, time.Hour, false, youproxy.VerdictExecuted, [3]int{}, 0},
-		{"long before it was due, and not extended", kept, time.Hour, false, youproxy.VerdictNotExecuted, [3]int{0, 2, 0}, 0},
-		{"just about when it was due", lost, 5 * time.Second, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 0},
-		{"by itself only, in the east", kept, time.Minute, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 14},
-		{"by itself only, switched on since, in the east", kept, time.Minute, true, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 14},
-		{"by itself only, in the west", kept, time.Minute, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, -12},
-		{"long before it was due, in the east", lost, 25 * time.Hour, false, youproxy.VerdictExecuted, [3]int{}, 14},
-		{"long before it was due, in the west", lost, 37 * time.Hour, false, youproxy.VerdictExecuted, [3]int{}, -12},
+		{"long before it was due", replyLost, time.Hour, false, youproxy.VerdictExecuted, [3]int{}, 0},
+		{"long before it was due, and not extended", requestLost, time.Hour, false, youproxy.VerdictNotExecuted, [3]int{0, 2, 0}, 0},
+		{"just about when it was due", replyLost, 5 * time.Second, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 0},
+		{"by itself only, in the east", requestLost, time.Minute, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 14},
+		{"by itself only, switched on since, in the east", requestLost, time.Minute, true, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, 14},
+		{"by itself only, in the west", requestLost, time.Minute, false, youproxy.VerdictUndetermined, [3]int{2, 0, 0}, -12},
+		{"long before it was due, in the east", replyLost, 25 * time.Hour, false, youproxy.VerdictExecuted, [3]int{}, 14},
+		{"long before it was due, in the west", replyLost, 37 * time.Hour, false, youproxy.VerdictExecuted, [3]int{}, -12},
 	} {
 		forEachExtension(t, tc.name, func(t *testing.T, byOrder bool, opts ...any) {
 			inMarket(t, func(t *testing.T, m *market) {
@@ -401,7 +403,6 @@ func TestAutomaticExtensionInBetween(t *testing.T) {
 // What cannot be read of an automatic extension may be one that is due.
 func TestAutomaticExtensionThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	const lost, kept = youproxytest.DropAfterCommit, youproxytest.DropBeforeCommit
 	says := func(something any) youproxytest.ListShape {
 		return youproxytest.ListShape{Extra: map[string]any{"extendInfo": map[string]any{"autoExtend": something}}}
 	}
@@ -412,15 +413,15 @@ func TestAutomaticExtensionThatCannotBeRead(t *testing.T) {
 		ends          time.Duration
 		want          youproxy.Verdict
 	}{
-		{"by itself only", says("soon"), says("soon"), kept, time.Minute, youproxy.VerdictUndetermined},
-		{"by itself only, told before", says("soon"), says(false), kept, time.Minute, youproxy.VerdictUndetermined},
-		{"by itself only, told since", says(false), says("soon"), kept, time.Minute, youproxy.VerdictUndetermined},
-		{"just about when it was due", says("soon"), says("soon"), lost, 5 * time.Second, youproxy.VerdictUndetermined},
-		{"just about when it was due, told before", says([]any{1}), says(nil), lost, 5 * time.Second, youproxy.VerdictUndetermined},
-		{"just about when it was due, told since", says(nil), says(2.5), lost, 5 * time.Second, youproxy.VerdictUndetermined},
-		{"just about when the proxies end, and there is none", says(nil), says("off"), lost, 5 * time.Second, youproxy.VerdictExecuted},
-		{"long before it was due", says("soon"), says("soon"), lost, time.Hour, youproxy.VerdictExecuted},
-		{"long before it was due, and not extended", says("soon"), says("soon"), kept, time.Hour, youproxy.VerdictNotExecuted},
+		{"by itself only", says("soon"), says("soon"), requestLost, time.Minute, youproxy.VerdictUndetermined},
+		{"by itself only, told before", says("soon"), says(false), requestLost, time.Minute, youproxy.VerdictUndetermined},
+		{"by itself only, told since", says(false), says("soon"), requestLost, time.Minute, youproxy.VerdictUndetermined},
+		{"just about when it was due", says("soon"), says("soon"), replyLost, 5 * time.Second, youproxy.VerdictUndetermined},
+		{"just about when it was due, told before", says([]any{1}), says(nil), replyLost, 5 * time.Second, youproxy.VerdictUndetermined},
+		{"just about when it was due, told since", says(nil), says(2.5), replyLost, 5 * time.Second, youproxy.VerdictUndetermined},
+		{"just about when the proxies end, and there is none", says(nil), says("off"), replyLost, 5 * time.Second, youproxy.VerdictExecuted},
+		{"long before it was due", says("soon"), says("soon"), replyLost, time.Hour, youproxy.VerdictExecuted},
+		{"long before it was due, and not extended", says("soon"), says("soon"), requestLost, time.Hour, youproxy.VerdictNotExecuted},
 	} {
 		forEachExtension(t, tc.name, func(t *testing.T, byOrder bool, opts ...any) {
 			inMarket(t, func(t *testing.T, m *market) {

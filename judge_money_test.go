@@ -144,18 +144,20 @@ func chargedOf(r *youproxy.Reconciliation) *youproxy.Money {
 	return r.Renewal.Charged
 }
 
+type laterPurchase struct {
+	name   string
+	atOnce bool // another type, for which there is no need to wait
+	opts   []youproxy.SpendOption
+	shape  youproxytest.ListShape
+	later  []youproxytest.Fault
+	more   string // is quoted for the later one than is charged
+	spoil  bool   // what is known of it does not suffice
+}
+
 // What the journal says that later purchases cost is accounted for.
 func TestLaterPurchasesAreAccountedFor(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		name   string
-		atOnce bool // another type, for which there is no need to wait
-		opts   []youproxy.SpendOption
-		shape  youproxytest.ListShape
-		later  []youproxytest.Fault
-		more   string // is quoted for the later one than is charged
-		spoil  bool   // what is known of it does not suffice
-	}{
+	for _, tc := range []laterPurchase{
 		{name: "of another type", atOnce: true},
 		{name: "of another type, recovered", atOnce: true, later: []youproxytest.Fault{youproxytest.DropAfterCommit}},
 		{name: "of another type, not executed", atOnce: true, later: []youproxytest.Fault{youproxytest.DropBeforeCommit}},
@@ -170,40 +172,45 @@ func TestLaterPurchasesAreAccountedFor(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s, %s, %s", tc.name, b.name, fault), func(t *testing.T) {
 					inMarket(t, func(t *testing.T, m *market) {
-						m.SetListShape(tc.shape)
-						a := anAttemptOf(t, m, b, fault)
-						other := b
-						if tc.atOnce {
-							other = buyMobile
-						} else {
-							time.Sleep(thePatience + time.Second)
-						}
-						if tc.more != "" {
-							m.changeQuote(other, "price", less(other.limit(), "-"+tc.more).Amount.InexactFloat64())
-						}
-						m.Inject(other.op, tc.later...)
-						_, err := other.buyFor(t.Context(), m, m.client, youproxy.MustMoney("80 USD"), tc.opts...)
-						if len(tc.later) == 0 || tc.later[0] == youproxytest.DropAfterCommit {
-							require.NoError(t, err)
-						}
-						clear(m.rewrite)
-
-						found, err := m.client.Reconcile(t.Context(), a)
-						require.NoError(t, err)
-						lost := fault == youproxytest.DropAfterCommit
-						switch {
-						case lost:
-							require.Equal(t, youproxy.VerdictExecuted, found.Verdict)
-							assertMoney(t, b.price, *chargedOf(found))
-						case tc.spoil:
-							assert.Equal(t, youproxy.VerdictUndetermined, found.Verdict)
-						default:
-							assert.Equal(t, youproxy.VerdictNotExecuted, found.Verdict)
-						}
+						tc.follow(t, m, b, fault)
 					})
 				})
 			}
 		}
+	}
+}
+
+// follow loses the reply of b, makes the later purchase, and looks what is said of b.
+func (l laterPurchase) follow(t *testing.T, m *market, b buying, fault youproxytest.Fault) {
+	m.SetListShape(l.shape)
+	a := anAttemptOf(t, m, b, fault)
+	other := b
+	if l.atOnce {
+		other = buyMobile
+	} else {
+		time.Sleep(thePatience + time.Second)
+	}
+	if l.more != "" {
+		m.changeQuote(other, "price", less(other.limit(), "-"+l.more).Amount.InexactFloat64())
+	}
+	m.Inject(other.op, l.later...)
+	_, err := other.buyFor(t.Context(), m, m.client, youproxy.MustMoney("80 USD"), l.opts...)
+	if len(l.later) == 0 || l.later[0] == youproxytest.DropAfterCommit {
+		require.NoError(t, err)
+	}
+	clear(m.rewrite)
+
+	found, err := m.client.Reconcile(t.Context(), a)
+	require.NoError(t, err)
+	lost := fault == youproxytest.DropAfterCommit
+	switch {
+	case lost:
+		require.Equal(t, youproxy.VerdictExecuted, found.Verdict)
+		assertMoney(t, b.price, *chargedOf(found))
+	case l.spoil:
+		assert.Equal(t, youproxy.VerdictUndetermined, found.Verdict)
+	default:
+		assert.Equal(t, youproxy.VerdictNotExecuted, found.Verdict)
 	}
 }
 

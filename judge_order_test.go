@@ -59,153 +59,160 @@ func assertNoLook(t *testing.T, _ *market, _ buying, e youproxy.Evidence) {
 	assert.Error(t, e.Err)
 }
 
+// What is lost of a purchase.
+const (
+	replyLost   = youproxytest.DropAfterCommit
+	requestLost = youproxytest.DropBeforeCommit
+)
+
+var undeterminedOrders = []struct {
+	name     string
+	fault    youproxytest.Fault
+	arrange  func(m *market, b buying) // before the order is sent
+	then     func(m *market, b buying) // as soon as it was dealt with
+	options  []any
+	evidence func(t *testing.T, m *market, b buying, e youproxy.Evidence)
+	text     string
+}{
+	{
+		name: "somebody else ordered the same", fault: replyLost, then: func(m *market, b buying) { b.again(m) },
+		evidence: func(t *testing.T, m *market, b buying, e youproxy.Evidence) {
+			orders := m.Orders()[len(m.opened.orders):]
+			require.Len(t, e.NewOrders, 2)
+			for i, o := range orders {
+				assert.Equal(t, youproxy.SeenOrder{
+					ID: o.ID, Number: o.Number, Country: o.Country, Proxies: o.Quantity, Start: o.CreatedAt.UTC().Truncate(time.Millisecond),
+				}, e.NewOrders[i])
+			}
+			assertMoney(t, b.price, *e.Fell)
+		},
+		text: "new orders: 2: ",
+	},
+	{name: "somebody else ordered the same, and this was not executed", fault: requestLost, then: func(m *market, b buying) { b.again(m) }, text: "new orders: 1: "},
+	{name: "somebody else ordered and paid the same long before, and it appears now", fault: requestLost, then: func(m *market, b buying) {
+		m.AddOrder(youproxytest.Order{ProxyType: b.proxies, Country: b.country, Quantity: b.quantity, CreatedAt: time.Now().Add(-11 * time.Second)})
+		m.payFor(b)
+	}},
+	{name: "somebody else ordered another quantity at the same price", fault: requestLost, then: func(m *market, b buying) {
+		m.AddOrder(youproxytest.Order{ProxyType: b.proxies, Country: b.country, Quantity: b.quantity + 1})
+		m.payFor(b)
+	}},
+	{name: "somebody else ordered for another country", fault: requestLost, then: func(m *market, b buying) {
+		country := map[bool]string{true: "GBR", false: "DEU"}[b.country != "GBR"]
+		m.AddOrder(youproxytest.Order{ProxyType: b.proxies, Country: country, Quantity: b.quantity})
+		m.payFor(b)
+	}},
+	{name: "somebody else ordered something else beside it", fault: replyLost, then: func(m *market, b buying) {
+		m.AddOrder(youproxytest.Order{ProxyType: b.proxies, Country: b.country, Quantity: b.quantity + 1})
+	}, text: "new orders: 2: "},
+	{
+		name: "the balance moved otherwise", fault: replyLost, then: func(m *market, _ buying) { m.pay("0.02") },
+		evidence: func(t *testing.T, m *market, b buying, e youproxy.Evidence) {
+			assert.Len(t, e.NewOrders, 1)
+			assertMoney(t, less(b.limit(), "-0.02").String(), *e.Fell)
+			assertMoney(t, m.Balance().String(), *e.Balance)
+		},
+		text: "the balance fell by ",
+	},
+	{name: "the balance moved, and nothing was ordered", fault: requestLost, then: func(m *market, _ buying) { m.pay("-5") }, text: "the balance fell by -5 USD"},
+	{name: "the balance moved by less than a cent, and nothing was ordered", fault: requestLost, then: func(m *market, _ buying) { m.pay("0.004") }},
+	{name: "the price was paid, and nothing was ordered", fault: requestLost, then: func(m *market, b buying) { m.payFor(b) }},
+	{name: "the order appeared, and nothing was paid", fault: requestLost, then: func(m *market, b buying) { b.again(m) }},
+	{name: "the order appeared, and money came in", fault: requestLost, then: func(m *market, b buying) {
+		b.again(m)
+		m.pay("-" + b.limit().Amount.String())
+	}},
+	{name: "the balance moved for a while", fault: requestLost, then: func(m *market, _ buying) {
+		was := m.Balance()
+		m.pay("1")
+		time.AfterFunc(10*time.Second, func() { m.SetBalance(was) })
+	}, text: "; the balance is as it was; "},
+	{name: "an order was listed for a while", fault: requestLost, then: func(m *market, b buying) {
+		other := b.again(m).ID
+		until := time.Now().Add(10 * time.Second)
+		m.editList(func(r map[string]any) bool { return r["orderId"] != string(other) || time.Now().Before(until) })
+	}, text: "; the balance is as it was; "},
+	{
+		name: "the balance is in another currency", fault: replyLost, then: func(m *market, _ buying) { m.SetBalance(youproxy.MustMoney("50 EUR")) },
+		evidence: func(t *testing.T, _ *market, _ buying, e youproxy.Evidence) {
+			assert.Nil(t, e.Fell)
+			assertMoney(t, "50 EUR", *e.Balance)
+		},
+	},
+	{name: "the balance is in another currency, and nothing was ordered", fault: requestLost, then: func(m *market, _ buying) {
+		m.SetBalance(youproxy.MustMoney("100 EUR"))
+	}},
+	{
+		name: "its proxies do not appear", fault: replyLost, options: []any{youproxytest.WithProvisioningDelay(3 * time.Minute)},
+		evidence: func(t *testing.T, _ *market, b buying, e youproxy.Evidence) {
+			assert.Empty(t, e.NewOrders)
+			assertMoney(t, b.price, *e.Fell)
+			assert.Equal(t, 12, e.Looks)
+		},
+	},
+	{name: "the list leaves the order's id out", fault: replyLost, arrange: func(m *market, _ buying) {
+		m.SetListShape(youproxytest.ListShape{Extra: map[string]any{"orderId": nil}})
+	}},
+	{name: "none of the orders from before is listed", fault: replyLost, then: func(m *market, b buying) {
+		own := m.lastOrder().ID
+		m.editList(func(r map[string]any) bool { return r["orderId"] == string(own) })
+	}, arrange: func(m *market, b buying) { b.again(m) }, text: "it may be another account"},
+	{name: "none of the orders from before is listed, nor any other", fault: requestLost, arrange: func(m *market, b buying) { b.again(m) }, then: func(m *market, _ buying) {
+		m.editList(func(map[string]any) bool { return false })
+	}, text: "it may be another account"},
+	{name: "the list is unreadable", fault: replyLost, then: func(m *market, _ buying) {
+		m.fault20("GET /ipAddress", youproxytest.InternalError)
+	}, evidence: assertNoLook, text: "the account could not be read: HTTP status 500"},
+	{name: "the list shows the key and nothing else", fault: requestLost, then: func(m *market, _ buying) {
+		m.fault20("GET /ipAddress", youproxytest.EchoKey)
+	}, evidence: assertNoLook, text: "the account could not be read: HTTP status 404"},
+	{name: "the list breaks off", fault: requestLost, then: func(m *market, _ buying) {
+		m.fault20("GET /ipAddress", youproxytest.Truncated)
+	}, evidence: assertNoLook, text: "the account could not be read: "},
+	{name: "the list is refused", fault: requestLost, then: func(m *market, _ buying) {
+		m.Refuse("GET /ipAddress", slices.Repeat([]int{3}, 20)...)
+	}, evidence: assertNoLook, text: "the account could not be read: refused: "},
+	{name: "the balance is unreadable", fault: replyLost, then: func(m *market, _ buying) {
+		m.fault20("GET /balance", youproxytest.InternalError)
+	}, evidence: assertNoLook, text: "the account could not be read: "},
+	{
+		name: "no quote tells the balance", fault: requestLost, then: func(m *market, b buying) { m.fault20(b.quoteOp(), youproxytest.InternalError) },
+		evidence: func(t *testing.T, _ *market, _ buying, e youproxy.Evidence) {
+			assert.Positive(t, e.Looks)
+			assert.Nil(t, e.Quoted)
+			assertMoney(t, "0 USD", *e.Fell)
+		},
+		text: "; the balance is as it was; ",
+	},
+	{
+		name: "the quote tells another balance", fault: requestLost, then: func(m *market, b buying) { m.changeQuote(b, "balance", 60) },
+		evidence: func(t *testing.T, m *market, _ buying, e youproxy.Evidence) {
+			assertMoney(t, m.opened.balance, *e.Balance)
+			assertMoney(t, "60 USD", *e.Quoted)
+			assertMoney(t, "40 USD", *e.Fell) // that of the quote counts
+		},
+	},
+	{
+		name: "the last look fails", fault: requestLost, arrange: func(m *market, _ buying) {
+			started := time.Now()
+			m.before["GET /balance"] = func() {
+				if time.Since(started) >= thePatience {
+					m.Refuse("GET /balance", 3)
+				}
+			}
+		},
+		evidence: func(t *testing.T, _ *market, _ buying, e youproxy.Evidence) {
+			assert.ErrorIs(t, e.Err, youproxy.ErrCallerNotAllowed)
+			assert.Equal(t, 11, e.Looks)
+			assertMoney(t, "0 USD", *e.Fell)
+		},
+		text: "the balance is as it was; the account could not be read: ",
+	},
+}
+
 func TestUndeterminedOrders(t *testing.T) {
 	t.Parallel()
-	const lost, kept = youproxytest.DropAfterCommit, youproxytest.DropBeforeCommit
-	for _, tc := range []struct {
-		name     string
-		fault    youproxytest.Fault
-		arrange  func(m *market, b buying) // before the order is sent
-		then     func(m *market, b buying) // as soon as it was dealt with
-		options  []any
-		evidence func(t *testing.T, m *market, b buying, e youproxy.Evidence)
-		text     string
-	}{
-		{
-			name: "somebody else ordered the same", fault: lost, then: func(m *market, b buying) { b.again(m) },
-			evidence: func(t *testing.T, m *market, b buying, e youproxy.Evidence) {
-				orders := m.Orders()[len(m.opened.orders):]
-				require.Len(t, e.NewOrders, 2)
-				for i, o := range orders {
-					assert.Equal(t, youproxy.SeenOrder{
-						ID: o.ID, Number: o.Number, Country: o.Country, Proxies: o.Quantity, Start: o.CreatedAt.UTC().Truncate(time.Millisecond),
-					}, e.NewOrders[i])
-				}
-				assertMoney(t, b.price, *e.Fell)
-			},
-			text: "new orders: 2: ",
-		},
-		{name: "somebody else ordered the same, and this was not executed", fault: kept, then: func(m *market, b buying) { b.again(m) }, text: "new orders: 1: "},
-		{name: "somebody else ordered and paid the same long before, and it appears now", fault: kept, then: func(m *market, b buying) {
-			m.AddOrder(youproxytest.Order{ProxyType: b.proxies, Country: b.country, Quantity: b.quantity, CreatedAt: time.Now().Add(-11 * time.Second)})
-			m.payFor(b)
-		}},
-		{name: "somebody else ordered another quantity at the same price", fault: kept, then: func(m *market, b buying) {
-			m.AddOrder(youproxytest.Order{ProxyType: b.proxies, Country: b.country, Quantity: b.quantity + 1})
-			m.payFor(b)
-		}},
-		{name: "somebody else ordered for another country", fault: kept, then: func(m *market, b buying) {
-			country := map[bool]string{true: "GBR", false: "DEU"}[b.country != "GBR"]
-			m.AddOrder(youproxytest.Order{ProxyType: b.proxies, Country: country, Quantity: b.quantity})
-			m.payFor(b)
-		}},
-		{name: "somebody else ordered something else beside it", fault: lost, then: func(m *market, b buying) {
-			m.AddOrder(youproxytest.Order{ProxyType: b.proxies, Country: b.country, Quantity: b.quantity + 1})
-		}, text: "new orders: 2: "},
-		{
-			name: "the balance moved otherwise", fault: lost, then: func(m *market, _ buying) { m.pay("0.02") },
-			evidence: func(t *testing.T, m *market, b buying, e youproxy.Evidence) {
-				assert.Len(t, e.NewOrders, 1)
-				assertMoney(t, less(b.limit(), "-0.02").String(), *e.Fell)
-				assertMoney(t, m.Balance().String(), *e.Balance)
-			},
-			text: "the balance fell by ",
-		},
-		{name: "the balance moved, and nothing was ordered", fault: kept, then: func(m *market, _ buying) { m.pay("-5") }, text: "the balance fell by -5 USD"},
-		{name: "the balance moved by less than a cent, and nothing was ordered", fault: kept, then: func(m *market, _ buying) { m.pay("0.004") }},
-		{name: "the price was paid, and nothing was ordered", fault: kept, then: func(m *market, b buying) { m.payFor(b) }},
-		{name: "the order appeared, and nothing was paid", fault: kept, then: func(m *market, b buying) { b.again(m) }},
-		{name: "the order appeared, and money came in", fault: kept, then: func(m *market, b buying) {
-			b.again(m)
-			m.pay("-" + b.limit().Amount.String())
-		}},
-		{name: "the balance moved for a while", fault: kept, then: func(m *market, _ buying) {
-			was := m.Balance()
-			m.pay("1")
-			time.AfterFunc(10*time.Second, func() { m.SetBalance(was) })
-		}, text: "; the balance is as it was; "},
-		{name: "an order was listed for a while", fault: kept, then: func(m *market, b buying) {
-			other := b.again(m).ID
-			until := time.Now().Add(10 * time.Second)
-			m.editList(func(r map[string]any) bool { return r["orderId"] != string(other) || time.Now().Before(until) })
-		}, text: "; the balance is as it was; "},
-		{
-			name: "the balance is in another currency", fault: lost, then: func(m *market, _ buying) { m.SetBalance(youproxy.MustMoney("50 EUR")) },
-			evidence: func(t *testing.T, _ *market, _ buying, e youproxy.Evidence) {
-				assert.Nil(t, e.Fell)
-				assertMoney(t, "50 EUR", *e.Balance)
-			},
-		},
-		{name: "the balance is in another currency, and nothing was ordered", fault: kept, then: func(m *market, _ buying) {
-			m.SetBalance(youproxy.MustMoney("100 EUR"))
-		}},
-		{
-			name: "its proxies do not appear", fault: lost, options: []any{youproxytest.WithProvisioningDelay(3 * time.Minute)},
-			evidence: func(t *testing.T, _ *market, b buying, e youproxy.Evidence) {
-				assert.Empty(t, e.NewOrders)
-				assertMoney(t, b.price, *e.Fell)
-				assert.Equal(t, 12, e.Looks)
-			},
-		},
-		{name: "the list leaves the order's id out", fault: lost, arrange: func(m *market, _ buying) {
-			m.SetListShape(youproxytest.ListShape{Extra: map[string]any{"orderId": nil}})
-		}},
-		{name: "none of the orders from before is listed", fault: lost, then: func(m *market, b buying) {
-			own := m.lastOrder().ID
-			m.editList(func(r map[string]any) bool { return r["orderId"] == string(own) })
-		}, arrange: func(m *market, b buying) { b.again(m) }, text: "it may be another account"},
-		{name: "none of the orders from before is listed, nor any other", fault: kept, arrange: func(m *market, b buying) { b.again(m) }, then: func(m *market, _ buying) {
-			m.editList(func(map[string]any) bool { return false })
-		}, text: "it may be another account"},
-		{name: "the list is unreadable", fault: lost, then: func(m *market, _ buying) {
-			m.fault20("GET /ipAddress", youproxytest.InternalError)
-		}, evidence: assertNoLook, text: "the account could not be read: HTTP status 500"},
-		{name: "the list shows the key and nothing else", fault: kept, then: func(m *market, _ buying) {
-			m.fault20("GET /ipAddress", youproxytest.EchoKey)
-		}, evidence: assertNoLook, text: "the account could not be read: HTTP status 404"},
-		{name: "the list breaks off", fault: kept, then: func(m *market, _ buying) {
-			m.fault20("GET /ipAddress", youproxytest.Truncated)
-		}, evidence: assertNoLook, text: "the account could not be read: "},
-		{name: "the list is refused", fault: kept, then: func(m *market, _ buying) {
-			m.Refuse("GET /ipAddress", slices.Repeat([]int{3}, 20)...)
-		}, evidence: assertNoLook, text: "the account could not be read: refused: "},
-		{name: "the balance is unreadable", fault: lost, then: func(m *market, _ buying) {
-			m.fault20("GET /balance", youproxytest.InternalError)
-		}, evidence: assertNoLook, text: "the account could not be read: "},
-		{
-			name: "no quote tells the balance", fault: kept, then: func(m *market, b buying) { m.fault20(b.quoteOp(), youproxytest.InternalError) },
-			evidence: func(t *testing.T, _ *market, _ buying, e youproxy.Evidence) {
-				assert.Positive(t, e.Looks)
-				assert.Nil(t, e.Quoted)
-				assertMoney(t, "0 USD", *e.Fell)
-			},
-			text: "; the balance is as it was; ",
-		},
-		{
-			name: "the quote tells another balance", fault: kept, then: func(m *market, b buying) { m.changeQuote(b, "balance", 60) },
-			evidence: func(t *testing.T, m *market, _ buying, e youproxy.Evidence) {
-				assertMoney(t, m.opened.balance, *e.Balance)
-				assertMoney(t, "60 USD", *e.Quoted)
-				assertMoney(t, "40 USD", *e.Fell) // that of the quote counts
-			},
-		},
-		{
-			name: "the last look fails", fault: kept, arrange: func(m *market, _ buying) {
-				started := time.Now()
-				m.before["GET /balance"] = func() {
-					if time.Since(started) >= thePatience {
-						m.Refuse("GET /balance", 3)
-					}
-				}
-			},
-			evidence: func(t *testing.T, _ *market, _ buying, e youproxy.Evidence) {
-				assert.ErrorIs(t, e.Err, youproxy.ErrCallerNotAllowed)
-				assert.Equal(t, 11, e.Looks)
-				assertMoney(t, "0 USD", *e.Fell)
-			},
-			text: "the balance is as it was; the account could not be read: ",
-		},
-	} {
+	for _, tc := range undeterminedOrders {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, b := range []buying{buyMobile, buyISP} {
 				t.Run(b.name, func(t *testing.T) {
@@ -292,7 +299,7 @@ func TestStarts(t *testing.T) {
 		"no zone, of the orders":  {DateLayout: "2006-01-02 15:04", Zone: zone(-12), Orders: true, ShortNames: true},
 		"no zone, another name":   {DateLayout: time.DateTime, Zone: zone(-12), Template: ownStarts},
 	} {
-		for _, skew := range []time.Duration{0, 7 * time.Minute, -7 * time.Minute} {
+		for _, skew := range []time.Duration{0, 7 * time.Minute, -7 * time.Minute}[:size(3, 3, 1)] {
 			for _, at := range []time.Duration{1500 * time.Millisecond, 23*time.Hour + 59*time.Minute + 59*time.Second + 900*time.Millisecond} {
 				t.Run(fmt.Sprintf("%s, clock %s ahead, at %s", name, skew, at), func(t *testing.T) {
 					inMarket(t, func(t *testing.T, m *market) {

@@ -111,6 +111,18 @@ func TestTheOrderOfTheProcessBefore(t *testing.T) {
 	}
 }
 
+// rivalry is an order whose reply was lost, and others of the journal that may have
+// placed what came.
+type rivalry struct {
+	name   string
+	rivals []func(youproxy.Attempt) youproxy.Entry
+	change func(youproxy.Attempt) youproxy.Attempt
+	came   int // beside the attempt's own
+	want   youproxy.Verdict
+	known  bool // which order it is
+	early  bool // executed where the other was recorded, and so perhaps paid, before
+}
+
 // Where the list has no numbers, as many orders must have come as entries may have placed.
 func TestAsManyOrdersAsEntries(t *testing.T) {
 	t.Parallel()
@@ -121,21 +133,15 @@ func TestAsManyOrdersAsEntries(t *testing.T) {
 		return func(a youproxy.Attempt) youproxy.Entry { return youproxy.Entry{Attempt: a, State: s} }
 	}
 	other := func(a youproxy.Attempt) youproxy.Attempt { a.Country = "USA"; return a }
-	for _, tc := range []struct {
-		name   string
-		rivals []func(youproxy.Attempt) youproxy.Entry
-		change func(youproxy.Attempt) youproxy.Attempt
-		came   int // beside the attempt's own
-		want   youproxy.Verdict
-		known  bool // which order it is
-		early  bool // executed where the other was recorded, and so perhaps paid, before
-	}{
+	blind := func(a youproxy.Attempt) youproxy.Attempt { a.Before.Orders = nil; return a }
+	for _, tc := range []rivalry{
 		{name: "no other", want: youproxy.VerdictExecuted, known: true},
 		{name: "one executed that came", rivals: []func(youproxy.Attempt) youproxy.Entry{executed}, came: 1, want: youproxy.VerdictExecuted},
 		{name: "one executed that has not come", rivals: []func(youproxy.Attempt) youproxy.Entry{executed}},
 		{name: "one executed, and two came", rivals: []func(youproxy.Attempt) youproxy.Entry{executed}, came: 2},
 		{name: "two executed that came", rivals: []func(youproxy.Attempt) youproxy.Entry{executed, executed}, came: 2, want: youproxy.VerdictExecuted},
 		{name: "two executed, and one came", rivals: []func(youproxy.Attempt) youproxy.Entry{executed, executed}, came: 1},
+		{name: "one executed that may be an order from before", rivals: []func(youproxy.Attempt) youproxy.Entry{executed}, change: blind, early: true, known: true},
 		{name: "one open", rivals: []func(youproxy.Attempt) youproxy.Entry{inState(youproxy.EntryOpen)}},
 		{name: "one open, and two came", rivals: []func(youproxy.Attempt) youproxy.Entry{inState(youproxy.EntryOpen)}, came: 1, early: true},
 		{name: "one dismissed", rivals: []func(youproxy.Attempt) youproxy.Entry{inState(youproxy.EntryDismissed)}},
@@ -147,42 +153,46 @@ func TestAsManyOrdersAsEntries(t *testing.T) {
 		for _, before := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, recorded before it %t", tc.name, before), func(t *testing.T) {
 				inMarket(t, func(t *testing.T, m *market) {
-					a := anAttemptOf(t, m, buyISP, youproxytest.DropAfterCommit)
-					own := m.lastOrder().ID
-					for i, rival := range tc.rivals {
-						r := a
-						r.ID = fmt.Sprint("RIVAL", i)
-						if tc.change != nil {
-							r = tc.change(r)
-						}
-						e := rival(r)
-						m.journal.add(e)
-						if before {
-							m.journal.entries = append(m.journal.entries[len(m.journal.entries)-1:], m.journal.entries[:len(m.journal.entries)-1]...)
-						} else if e.State == youproxy.EntryExecuted {
-							m.payFor(buyISP)
-						}
-					}
-					for range tc.came {
-						buyISP.again(m)
-					}
-					found, err := m.client.Reconcile(t.Context(), a)
-					require.NoError(t, err)
-					want := tc.want
-					if tc.early && before {
-						want = youproxy.VerdictExecuted
-					}
-					require.Equal(t, want, found.Verdict, found.Evidence.String())
-					if want != youproxy.VerdictExecuted {
-						assert.Equal(t, youproxy.EntryOpen, m.entry(a.ID).State)
-						return
-					}
-					assert.Equal(t, map[bool]youproxy.OrderID{true: own}[tc.known], found.Purchase.OrderID)
-					assert.Equal(t, found.Purchase.OrderID, m.entry(a.ID).OrderID)
+					tc.play(t, m, before)
 				}, youproxytest.WithListShape(noNumbers))
 			})
 		}
 	}
+}
+
+func (c rivalry) play(t *testing.T, m *market, before bool) {
+	a := anAttemptOf(t, m, buyISP, youproxytest.DropAfterCommit)
+	own := m.lastOrder().ID
+	for i, rival := range c.rivals {
+		r := a
+		r.ID = fmt.Sprint("RIVAL", i)
+		if c.change != nil {
+			r = c.change(r)
+		}
+		e := rival(r)
+		m.journal.add(e)
+		if before {
+			m.journal.entries = append(m.journal.entries[len(m.journal.entries)-1:], m.journal.entries[:len(m.journal.entries)-1]...)
+		} else if e.State == youproxy.EntryExecuted {
+			m.payFor(buyISP)
+		}
+	}
+	for range c.came {
+		buyISP.again(m)
+	}
+	found, err := m.client.Reconcile(t.Context(), a)
+	require.NoError(t, err)
+	want := c.want
+	if c.early && before {
+		want = youproxy.VerdictExecuted
+	}
+	require.Equal(t, want, found.Verdict, found.Evidence.String())
+	if want != youproxy.VerdictExecuted {
+		assert.Equal(t, youproxy.EntryOpen, m.entry(a.ID).State)
+		return
+	}
+	assert.Equal(t, map[bool]youproxy.OrderID{true: own}[c.known], found.Purchase.OrderID)
+	assert.Equal(t, found.Purchase.OrderID, m.entry(a.ID).OrderID)
 }
 
 // Two purchases of one kind whose replies were lost. Before the second is sent, a look
@@ -303,7 +313,6 @@ func TestPlainCallsAfterAnAttempt(t *testing.T) {
 // executed.
 func TestOtherAccounts(t *testing.T) {
 	t.Parallel()
-	const lost, kept = youproxytest.DropAfterCommit, youproxytest.DropBeforeCommit
 	other := func(a youproxy.Attempt) youproxy.Attempt {
 		a.Account = map[bool]string{true: "00000000", false: "11111111"}[a.Account != "00000000"]
 		return a
@@ -315,12 +324,12 @@ func TestOtherAccounts(t *testing.T) {
 		change func(youproxy.Attempt) youproxy.Attempt
 		want   youproxy.Verdict
 	}{
-		{"orders from before are listed, executed", buyISP, lost, nil, youproxy.VerdictExecuted},
-		{"orders from before are listed, not executed", buyISP, kept, nil, youproxy.VerdictUndetermined},
-		{"there were none, executed", buyMobile, lost, nil, youproxy.VerdictUndetermined},
-		{"there were none, not executed", buyMobile, kept, nil, youproxy.VerdictUndetermined},
-		{"an extension, executed", renewIPs, lost, nil, youproxy.VerdictExecuted},
-		{"an extension, not executed", renewIPs, kept, nil, youproxy.VerdictUndetermined},
+		{"orders from before are listed, executed", buyISP, replyLost, nil, youproxy.VerdictExecuted},
+		{"orders from before are listed, not executed", buyISP, requestLost, nil, youproxy.VerdictUndetermined},
+		{"there were none, executed", buyMobile, replyLost, nil, youproxy.VerdictUndetermined},
+		{"there were none, not executed", buyMobile, requestLost, nil, youproxy.VerdictUndetermined},
+		{"an extension, executed", renewIPs, replyLost, nil, youproxy.VerdictExecuted},
+		{"an extension, not executed", renewIPs, requestLost, nil, youproxy.VerdictUndetermined},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {
@@ -333,7 +342,7 @@ func TestOtherAccounts(t *testing.T) {
 	}
 	t.Run("a client of another account", func(t *testing.T) {
 		forEachBuying(t, func(t *testing.T, m *market, b buying) {
-			a := anAttemptOf(t, m, b, lost)
+			a := anAttemptOf(t, m, b, replyLost)
 			elsewhere := youproxytest.NewServer(youproxytest.WithBalance(a.Before.Balance), youproxytest.WithAPIKey("another-key"))
 			defer elsewhere.Close()
 			client, err := elsewhere.Client()
@@ -349,7 +358,6 @@ func TestOtherAccounts(t *testing.T) {
 // Attempts of version 1, as an earlier version of the package wrote them.
 func TestReconcileOfVersion1(t *testing.T) {
 	t.Parallel()
-	const lost, kept = youproxytest.DropAfterCommit, youproxytest.DropBeforeCommit
 	const order = `{"version":1,"id":"OLD1","at":"AT","op":"POST /order","proxyType":"ISP","rentPeriodDays":30,` +
 		`"price":"7.2 USD","limit":"10 USD","country":"GBR","quantity":3,"before":{"balance":"100 USD","orders":["BEFORE"]MORE}}`
 	const extension = `{"version":1,"id":"OLD2","at":"AT","op":"POST /extend","proxyType":"IPv4","rentPeriodDays":30,` +
@@ -363,19 +371,19 @@ func TestReconcileOfVersion1(t *testing.T) {
 		came    bool // an order from before
 		want    youproxy.Verdict
 	}{
-		{"order", order, "", lost, true, false, youproxy.VerdictExecuted},
-		{"order", order, "", kept, true, false, youproxy.VerdictNotExecuted},
-		{"order, one unseen that has not come", order, `,"unseen":["NUMBER-7"]`, lost, true, false, youproxy.VerdictExecuted},
-		{"order, one unseen that has not come, no numbers", order, `,"unseen":["NUMBER-7"]`, lost, false, false, youproxy.VerdictUndetermined},
-		{"order, one unseen that came", order, `,"unseen":["NUMBER-7"]`, lost, true, true, youproxy.VerdictExecuted},
-		{"order, one unseen that came", order, `,"unseen":["NUMBER-7"]`, kept, true, true, youproxy.VerdictNotExecuted},
-		{"order, one unseen that came, no numbers", order, `,"unseen":["NUMBER-7"]`, kept, false, true, youproxy.VerdictNotExecuted},
-		{"order, one unseen of unknown number", order, `,"unseen":[""]`, lost, true, false, youproxy.VerdictUndetermined},
-		{"order, one unseen of unknown number that came", order, `,"unseen":[""]`, kept, true, true, youproxy.VerdictUndetermined},
-		{"extension", extension, "", lost, true, false, youproxy.VerdictExecuted},
-		{"extension", extension, "", kept, true, false, youproxy.VerdictNotExecuted},
-		{"extension, disturbed", extension, `,"disturbed":true`, lost, true, false, youproxy.VerdictUndetermined},
-		{"extension, disturbed", extension, `,"disturbed":true`, kept, true, false, youproxy.VerdictNotExecuted},
+		{"order", order, "", replyLost, true, false, youproxy.VerdictExecuted},
+		{"order", order, "", requestLost, true, false, youproxy.VerdictNotExecuted},
+		{"order, one unseen that has not come", order, `,"unseen":["NUMBER-7"]`, replyLost, true, false, youproxy.VerdictExecuted},
+		{"order, one unseen that has not come, no numbers", order, `,"unseen":["NUMBER-7"]`, replyLost, false, false, youproxy.VerdictUndetermined},
+		{"order, one unseen that came", order, `,"unseen":["NUMBER-7"]`, replyLost, true, true, youproxy.VerdictExecuted},
+		{"order, one unseen that came", order, `,"unseen":["NUMBER-7"]`, requestLost, true, true, youproxy.VerdictNotExecuted},
+		{"order, one unseen that came, no numbers", order, `,"unseen":["NUMBER-7"]`, requestLost, false, true, youproxy.VerdictNotExecuted},
+		{"order, one unseen of unknown number", order, `,"unseen":[""]`, replyLost, true, false, youproxy.VerdictUndetermined},
+		{"order, one unseen of unknown number that came", order, `,"unseen":[""]`, requestLost, true, true, youproxy.VerdictUndetermined},
+		{"extension", extension, "", replyLost, true, false, youproxy.VerdictExecuted},
+		{"extension", extension, "", requestLost, true, false, youproxy.VerdictNotExecuted},
+		{"extension, disturbed", extension, `,"disturbed":true`, replyLost, true, false, youproxy.VerdictUndetermined},
+		{"extension, disturbed", extension, `,"disturbed":true`, requestLost, true, false, youproxy.VerdictNotExecuted},
 	} {
 		t.Run(fmt.Sprintf("%s, %s", tc.name, tc.fault), func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {
@@ -391,7 +399,7 @@ func TestReconcileOfVersion1(t *testing.T) {
 					"MORE", tc.more, "AT", time.Now().UTC().Format(time.RFC3339Nano), "BEFORE", string(m.opened.orders[0].ID),
 					"ID0", string(ips[0].ID), "ID1", string(ips[1].ID), "END0", ips[0].End.UTC().Format(time.RFC3339), "END1", ips[1].End.UTC().Format(time.RFC3339),
 				).Replace(tc.text)
-				if tc.fault == lost {
+				if tc.fault == replyLost {
 					_, err := b.buy(t.Context(), m, m.anotherClient(t))
 					require.NoError(t, err)
 				}

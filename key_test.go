@@ -28,6 +28,8 @@ func (b buying) leaveOpen(t *testing.T, m *market, c *youproxy.Client, fault you
 	require.ErrorIs(t, err, youproxy.ErrUndetermined)
 	var failed *youproxy.SpendError
 	require.ErrorAs(t, err, &failed)
+	again := strings.Contains(err.Error(), "repeat the purchase with the same key and journal, which looks first, or let Recover")
+	assert.Equal(t, failed.Attempt.Key != "", again, err)
 	return failed.Attempt
 }
 

@@ -15,17 +15,17 @@ import (
 	"unicode/utf8"
 )
 
-// Layout is a form in which proxies are written down for people and other
-// programs. The zero value is none: take one from a function such as [LayoutURL].
+// Layout is a format in which proxies are written for people and other programs.
+// Functions such as [LayoutURL] return one; the zero value cannot be used.
 //
-// Each layout gives out passwords. So write the result only where they may be.
+// Every layout writes passwords, so keep the result safe.
 type Layout struct {
 	name                string
 	head, between, tail string // of a list
 	row                 func(w *bytes.Buffer, p Proxy) error
 }
 
-// String returns the layout's name, such as "host:port".
+// String returns the name of the layout, such as "host:port".
 func (l Layout) String() string {
 	if l.row == nil {
 		return "no layout"
@@ -33,8 +33,8 @@ func (l Layout) String() string {
 	return l.name
 }
 
-// LayoutHostPort writes host:port, a proxy a line, as programs take it that know
-// the login from elsewhere. An IPv6 address stands in brackets, here and below.
+// LayoutHostPort writes a line host:port for each proxy, for programs that have the login
+// from elsewhere. An IPv6 address is written in brackets, here and below.
 func LayoutHostPort(s Scheme) Layout {
 	return lines("host:port", s, func(w *bytes.Buffer, _ Proxy, e endpoint) error {
 		w.WriteString(e.hostPort())
@@ -42,9 +42,9 @@ func LayoutHostPort(s Scheme) Layout {
 	})
 }
 
-// LayoutHostPortLoginPassword writes host:port:login:password, a proxy a line,
-// and host:port for one that knows its user by IP. The password is all that
-// follows the colon behind the login: it may hold colons, the login may not.
+// LayoutHostPortLoginPassword writes a line host:port:login:password for each proxy, or
+// host:port for one without a login. The password is everything after the colon that ends
+// the login. A login with a colon is an error, and so is a control character in either.
 func LayoutHostPortLoginPassword(s Scheme) Layout {
 	const name = "host:port:login:password"
 	return lines(name, s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
@@ -60,9 +60,10 @@ func LayoutHostPortLoginPassword(s Scheme) Layout {
 	})
 }
 
-// LayoutLoginPasswordHostPort writes login:password@host:port, a proxy a line,
-// and host:port for one that knows its user by IP. Nothing is escaped: the login
-// ends at the first colon, and may hold none; the password ends at the last @.
+// LayoutLoginPasswordHostPort writes a line login:password@host:port for each proxy, or
+// host:port for one without a login. Nothing is escaped: the login ends at the first
+// colon, and the password at the last @. A login with a colon is an error, and so is a
+// control character in either.
 func LayoutLoginPasswordHostPort(s Scheme) Layout {
 	const name = "login:password@host:port"
 	return lines(name, s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
@@ -77,11 +78,13 @@ func LayoutLoginPasswordHostPort(s Scheme) Layout {
 	})
 }
 
-// LayoutURL writes the text of [Proxy.URL], a proxy a line. It is an error for a control
-// character in the login or password: given one, curl goes without the proxy.
+// LayoutURL writes the URL of each proxy on a line, as [Proxy.URL] returns it. A control
+// character in the login or password is an error, as it would make curl connect without
+// the proxy.
 //
-// Programs may take less than a URL can carry. Requests, in Python, logs in over HTTP with
-// ASCII alone and not with an empty login, and over SOCKS5 with 1 to 127 bytes each.
+// Some programs accept fewer logins than a URL can hold. Requests, in Python, logs in
+// over HTTP only in ASCII and with a login that is not empty, and over SOCKS5 with 1 to
+// 127 bytes each.
 func LayoutURL(s Scheme) Layout {
 	return lines("URL", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
 		u, err := p.urlWithoutControl("a URL in a list", e.scheme)
@@ -93,10 +96,10 @@ func LayoutURL(s Scheme) Layout {
 	})
 }
 
-// LayoutCurl writes a line of a curl configuration, as curl -K takes it, a proxy
-// a line. As the last line counts, give curl one of them. SOCKS5 is written as
-// [SchemeSOCKS5H], whichever of the two is asked for, so that the proxy looks host names
-// up. It is an error for a control character in the login or password.
+// LayoutCurl writes a line of a curl configuration, for curl -K, for each proxy. curl
+// uses the last line, so pass it only one. SOCKS5 is written as [SchemeSOCKS5H] for both
+// schemes, so that the proxy resolves host names. A control character in the login or
+// password is an error.
 func LayoutCurl(s Scheme) Layout {
 	return lines("curl", s, func(w *bytes.Buffer, p Proxy, e endpoint) error {
 		if e.scheme == SchemeSOCKS5 {
@@ -111,12 +114,11 @@ func LayoutCurl(s Scheme) Layout {
 	})
 }
 
-// LayoutPlaywright writes what Playwright's launch options take as proxy: an
-// object with server, username and password. A list is a JSON array of them. SOCKS5 is
-// always written as socks5, the only form that browsers know: the proxy looks host names
-// up. It is an error for a SOCKS5 proxy with a login, as browsers cannot log in there,
-// for an empty login, with which they do not log in, and for a login or password that is
-// not UTF-8.
+// LayoutPlaywright writes a JSON array of objects with server, username and password, as
+// the proxy option of Playwright expects them. SOCKS5 is always written as socks5, the
+// only form that browsers know: the proxy resolves host names. It is an error if a SOCKS5
+// proxy has a login, as browsers cannot log in to one, if the login is empty, or if the
+// login or password is not UTF-8. [Proxy.Format] returns a single object.
 func LayoutPlaywright(s Scheme) Layout {
 	type proxy struct {
 		Server   string `json:"server"`
@@ -139,11 +141,11 @@ func LayoutPlaywright(s Scheme) Layout {
 	}))
 }
 
-// LayoutScrapy writes what Scrapy's requests take as meta: an object with the
-// URL as proxy. A list is a JSON array of them, which is a Python list as well. It is an
-// error for SOCKS5, which Scrapy does not speak; [SchemeAny] means HTTP. It is an error for
-// an empty login, with which Scrapy does not log in, and for a login or password outside
-// ASCII, which it sends in Latin-1 unless it is told otherwise, or not at all.
+// LayoutScrapy writes a JSON array, which is also a Python list, of objects with the URL
+// as proxy, as the meta of Scrapy's requests expects them. [SchemeAny] means HTTP. It is
+// an error to use SOCKS5, which Scrapy does not support. So is an empty login, with which
+// Scrapy does not log in, and a login or password outside ASCII, which Scrapy does not
+// send as UTF-8 by default. [Proxy.Format] returns a single object.
 func LayoutScrapy(s Scheme) Layout {
 	type meta struct {
 		Proxy string `json:"proxy"`
@@ -168,11 +170,11 @@ func LayoutScrapy(s Scheme) Layout {
 	}))
 }
 
-// LayoutJSONLines writes an object a line: a record of the service's lists, as
-// [Proxy.MarshalJSON] writes it, but with the password and the reboot link, so
-// that [Proxy.UnmarshalJSON] reads all of it back. Extra is left out. It is an
-// error for a login, password or link that is not UTF-8, and for a password or
-// link that is just ***, which stands for one that was hidden.
+// LayoutJSONLines writes each proxy as a JSON object on a line: a record of the service's
+// lists, as [Proxy.MarshalJSON] writes it, but with the password and the reboot link, so
+// that [Proxy.UnmarshalJSON] can read all of it. Extra is left out. It is an error if a
+// login, password or link is not UTF-8, or if a password or link is ***, which stands for
+// a hidden one.
 func LayoutJSONLines() Layout {
 	return Layout{name: "JSON lines", between: "\n", tail: "\n", row: func(w *bytes.Buffer, p Proxy) error {
 		type credentials struct {
@@ -204,8 +206,8 @@ func LayoutJSONLines() Layout {
 	}}
 }
 
-// LayoutTemplate writes what the template makes of a [Proxy], a proxy a line. A
-// secret is written with Reveal, a URL with its scheme:
+// LayoutTemplate writes the output of a template for each [Proxy], on a line. Reveal
+// writes a secret, and URL takes its scheme as a string:
 //
 //	{{.Host}} {{.HTTPPort}} {{with .Credentials}}{{.Login}} {{.Password.Reveal}}{{end}}
 //	{{.URL "socks5"}}
@@ -225,8 +227,8 @@ func LayoutTemplate(t *template.Template) Layout {
 	}}
 }
 
-// templateError is err, unless its text tells a secret: a function of the
-// caller's may have put one there.
+// templateError returns err, unless its text contains a secret, which a function of the
+// caller's may have put there.
 func (p Proxy) templateError(err error) error {
 	secrets := []string{p.RebootURL.Reveal()}
 	if p.Credentials != nil {
@@ -238,22 +240,22 @@ func (p Proxy) templateError(err error) error {
 	text := err.Error()
 	for _, secret := range secrets {
 		if secret != "" && tells(text, secret) {
-			return p.notUsable("the template failed, with an error that tells a secret of the proxy")
+			return p.notUsable("the template failed, with an error that contains a secret of the proxy")
 		}
 	}
 	return fmt.Errorf("youproxy: proxy %s: %w", plainText(string(p.ID)), err)
 }
 
-// tells reports whether text holds the secret, as it is, escaped, or as the list
-// that package fmt makes of bytes.
+// tells reports whether text contains the secret as it is, escaped, or as the list that
+// package fmt prints for bytes.
 func tells(text, secret string) bool {
 	return newRedactor(secret)(text) != text ||
 		strings.Contains(text, strings.Trim(strconv.QuoteToASCII(secret), `"`)) ||
 		strings.Contains(text, strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"))
 }
 
-// Format returns the proxy in a layout, with its password, and without a line feed
-// at the end.
+// Format returns the proxy in a layout, with its password and without a line feed at the
+// end.
 func (p Proxy) Format(l Layout) (string, error) {
 	var w bytes.Buffer
 	if err := l.write(&w, p); err != nil {
@@ -265,10 +267,10 @@ func (p Proxy) Format(l Layout) (string, error) {
 // WriteOption configures [WriteProxies].
 type WriteOption func(*layoutWriter)
 
-// SkipUnusable leaves out the proxies that cannot be written in the layout, and calls
-// skipped with each of them and an error that matches [ErrNotUsable] and says why. All
-// other errors, such as that of a template, end the list as before. It is an error as well
-// where none of the proxies can be written. A nil skipped is allowed.
+// SkipUnusable leaves out proxies that cannot be written in the layout. It calls skipped,
+// unless that is nil, with each of them and an error that matches [ErrNotUsable]. Any
+// other error, such as that of a template, still ends the list. It is also an error if
+// none of the proxies can be written.
 func SkipUnusable(skipped func(Proxy, error)) WriteOption {
 	return func(w *layoutWriter) {
 		w.skip = func(p Proxy, err error) {
@@ -279,12 +281,13 @@ func SkipUnusable(skipped func(Proxy, error)) WriteOption {
 	}
 }
 
-// WriteProxies writes the proxies in a layout, with their passwords: a list, as
-// [slices.Values] yields it, or the proxies of [Client.Proxies] while they arrive.
+// WriteProxies writes proxies in a layout, with their passwords. proxies is a list, as
+// [slices.Values] yields it, or the result of [Client.Proxies], which is written while it
+// arrives.
 //
-// It ends at the first error: of the list, of w, or that a proxy cannot be written in this
-// layout, unless [SkipUnusable] leaves that one out. What is before it was written, and is
-// not the list.
+// WriteProxies stops at the first error: of the list, of w, or of a proxy that cannot be
+// written in this layout, unless [SkipUnusable] leaves it out. If it returns an error,
+// what was written is not the whole list.
 func WriteProxies[S iter.Seq[Proxy] | iter.Seq2[Proxy, error]](w io.Writer, l Layout, proxies S, opts ...WriteOption) error {
 	if w == nil {
 		return errors.New("youproxy: the writer is nil")
@@ -342,7 +345,7 @@ type layoutWriter struct {
 	skipped int
 }
 
-// aPiece is about how much is handed to the writer at once.
+// aPiece is about how much is written at once.
 const aPiece = 32 << 10
 
 func (w *layoutWriter) write(p Proxy) error {
@@ -368,13 +371,13 @@ func (w *layoutWriter) write(p Proxy) error {
 	return w.flush()
 }
 
-// end writes what is held, and the end of a list that is whole.
+// end writes the rest of what is held, and the tail of a complete list.
 func (w *layoutWriter) end(whole bool) error {
 	switch {
 	case w.layout.row == nil:
 		return errNoLayout
 	case !whole && w.begun:
-		w.held.WriteByte('\n') // what there is ends with a whole line
+		w.held.WriteByte('\n') // ends the last line
 	case whole && w.begun:
 		w.held.WriteString(w.layout.tail)
 	case whole:
@@ -397,7 +400,7 @@ func (w *layoutWriter) flush() error {
 	return nil
 }
 
-var errNoLayout = errors.New("youproxy: no layout is given: take one from a function such as LayoutURL")
+var errNoLayout = errors.New("youproxy: there is no layout: use a function such as LayoutURL")
 
 func (l Layout) write(w *bytes.Buffer, p Proxy) error {
 	if l.row == nil {
@@ -406,7 +409,7 @@ func (l Layout) write(w *bytes.Buffer, p Proxy) error {
 	return l.row(w, p)
 }
 
-// lines makes a layout that has a line for each proxy, and is used by a scheme.
+// lines returns a layout with one line for each proxy, whose address depends on a scheme.
 func lines(name string, s Scheme, row func(w *bytes.Buffer, p Proxy, e endpoint) error) Layout {
 	return Layout{name: name, between: "\n", tail: "\n", row: func(w *bytes.Buffer, p Proxy) error {
 		e, err := p.endpoint(s)
@@ -417,7 +420,7 @@ func lines(name string, s Scheme, row func(w *bytes.Buffer, p Proxy, e endpoint)
 	}}
 }
 
-// array makes a JSON array of the rows.
+// array returns a layout with the rows as a JSON array.
 func array(l Layout) Layout {
 	l.head, l.between, l.tail = "[\n", ",\n", "\n]\n"
 	return l
@@ -430,7 +433,7 @@ func (p Proxy) urlWithoutControl(what string, s Scheme) (*url.URL, error) {
 	return p.URL(s)
 }
 
-// fitsLine reports why the login and the password cannot stand in a line between
+// fitsLine returns an error if the login and the password cannot be written between
 // colons.
 func (p Proxy) fitsLine(layout string, e endpoint) error {
 	switch {
@@ -446,8 +449,8 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
-// fitsJSON reports why JSON cannot hold what gives access: it would put other
-// characters there in silence.
+// fitsJSON returns an error if JSON cannot hold one of the texts, which it would change
+// silently.
 func (p Proxy) fitsJSON(texts ...string) error {
 	for _, text := range texts {
 		if !utf8.ValidString(text) {

@@ -8,8 +8,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// recordField is what a member of a list may say. From fieldType on, a record is filled with
-// them in this order.
+// recordField is the field of a proxy that a member of a list belongs to. The fields from
+// fieldType on are filled in this order.
 type recordField uint8
 
 const (
@@ -43,17 +43,18 @@ const (
 	fieldCount
 )
 
-// said is who may say a field for the records inside.
+// said is which surrounding objects may have a field for the records inside.
 type said uint8
 
 const (
-	byRecord said = iota // nobody else
+	byRecord said = iota // none
 	byOrder
 	byAll // an order, a group or the envelope
 )
 
-// listFields is the table of the fields: their names, the likeliest first; who may say them;
-// and how they are read. Letter case, "_" and "-" do not count in names.
+// listFields is the table of the fields: their names, the likeliest first; which
+// surrounding objects may have them; and how they are read. Letter case, "_" and "-" in
+// names are ignored.
 var listFields = [fieldCount]struct {
 	names string
 	said  said
@@ -85,32 +86,32 @@ var listFields = [fieldCount]struct {
 	fieldRotation:    {"rotationTime", byAll, asNumber("seconds", "time", "value"), func(p *Proxy, r *reading) { p.RotationTime = r.number }},
 	fieldReboot:      {"rebootLink rebootUrl changeIpUrl changeIpLink rotationLink rotationUrl", byOrder, asSecret, func(p *Proxy, r *reading) { p.RebootURL = r.secret }},
 	fieldAuthType:    {"authType authMethod authorizationType", byAll, keepIt, nil},
-	fieldOddLogin:    {"", byOrder, keepIt, nil}, // what only seems to have to do with a login
+	fieldOddLogin:    {"", byOrder, keepIt, nil}, // resembles a login
 }
 
-// listName is what the name of a member says.
+// listName is what is known of the name of a member.
 type listName struct {
 	text   string
 	plain  string // without letter case, "_" and "-"
 	field  recordField
 	rank   int       // among the names of its field
-	exact  bool      // it is written as in the table
+	exact  bool      // it is spelled as in the table
 	always bool      // it means its field, whatever the value
-	typ    ProxyType // that it begins with
-	group  bool      // it names nothing but that
+	typ    ProxyType // the type that it begins with
+	group  bool      // it names only that type
 	list   bool      // records are listed under it
 	lone   bool      // a single object under it may be a record, even in what could be one
 	orders bool      // what is listed under it is orders
-	others bool      // what is listed under it is no orders: its ids are theirs
+	others bool      // what is listed under it is not orders, and the ids in it are not those of orders
 	digits bool      // it is an id, or an index
-	texts  bool      // a text under it stands in the place of records
+	texts  bool      // a string under it replaces records
 	barred bool      // nothing under it is a record
-	past   bool      // nor what is or was of other use
-	quiet  bool      // an address under it is no proxy's
+	past   bool      // likewise, but what had or has another use
+	quiet  bool      // an address under it is not that of a proxy
 	title  bool      // it names a group rather than an order
-	person bool      // what is under it says things of a customer, or of the request
+	person bool      // what is under it is about a customer or the request
 	site   bool      // what is under it may be machines or companies rather than proxies
-	page   bool      // it is of a list's page
+	page   bool      // it belongs to the page of a list
 	host   bool      // it is an address itself
 }
 
@@ -187,10 +188,10 @@ const unlisted = 100
 
 func (n *listName) is(words ...string) bool { return slices.Contains(words, n.plain) }
 
-// typeAtStart returns the proxy type that a text begins with, or an empty one.
+// typeAtStart returns the proxy type that a string begins with, or "".
 func typeAtStart(text string) ProxyType {
 	text = strings.ReplaceAll(text, "_", "")
-	for _, t := range []ProxyType{ProxyTypeIPv4, ProxyTypeIPv6, ProxyTypeMobile, ProxyTypeISP} {
+	for _, t := range knownProxyTypes {
 		if len(text) >= len(t) && strings.EqualFold(text[:len(t)], string(t)) {
 			return t
 		}
@@ -198,7 +199,7 @@ func typeAtStart(text string) ProxyType {
 	return ""
 }
 
-// isWalked reports whether records may be under it.
+// isWalked reports whether records may be under a name with this value.
 func (n *listName) isWalked(v []byte) bool {
 	if v[0] == '"' {
 		return n.texts
@@ -206,23 +207,24 @@ func (n *listName) isWalked(v []byte) bool {
 	return nested(v) && !n.barred && !n.past && (n.field == fieldNone || n.field == fieldAddress || n.field == fieldOrder || n.field == fieldOddLogin || !n.means(v))
 }
 
-// hides reports whether proxies seem to be where none are looked for.
+// hides reports whether a value that is not searched seems to contain proxies.
 func (n *listName) hides(v []byte) bool {
 	return n.barred && v[0] == '[' && bytes.Contains(v, []byte(`"ipAddressId"`)) ||
 		n.past && nested(v) && (bytes.Contains(v, []byte(`"ipAddressId"`)) || bytes.Contains(v, []byte(`"httpsPort"`)) || bytes.Contains(v, []byte(`"orderId"`)))
 }
 
-// isID reports whether it may be an id: an index may be as long, but not from the start.
+// isID reports whether the name may be an id. An index may be as long, but not from the
+// start.
 func (n *listName) isID() bool { return n.digits && len(n.text) >= 3 }
 
-// means reports whether a name means its field with a value.
+// means reports whether a name with this value means its field.
 func (n *listName) means(v []byte) bool {
 	switch n.field {
 	case fieldType: // "type" may say anything
 		return n.always || v[0] == '{' || v[0] == '"' && typeAtStart(textOf(v)) != ""
 	case fieldLogin: // "user" may be a customer
 		return n.rank < 2 || v[0] == '"'
-	case fieldHTTPPort, fieldSOCKS5Port: // "http" may be a list of proxies, or say whether it is spoken
+	case fieldHTTPPort, fieldSOCKS5Port: // "http" may be a list of proxies, or a boolean
 		if n.rank < 4 {
 			return !nested(v)
 		}
@@ -234,8 +236,8 @@ func (n *listName) means(v []byte) bool {
 	return true
 }
 
-// known returns a name as it may stand in an error, with … for those which are not known
-// here: they may be anything.
+// known returns a name as it may be shown in an error. Unknown names are shown as …, as
+// they may be anything.
 func (n *listName) known() string {
 	switch {
 	case len(n.text) > maxNameLength:
@@ -248,7 +250,7 @@ func (n *listName) known() string {
 	return "…"
 }
 
-// pathOf returns a pointer with the names that are known here.
+// pathOf returns a JSON pointer that shows only known names.
 func pathOf(p jsontext.Pointer) string {
 	var b strings.Builder
 	for token := range p.Tokens() {
@@ -266,7 +268,7 @@ const (
 	maxNameLength = 64
 )
 
-// named returns what a name says, of JSON without its quotes.
+// named returns what is known of a name, which is JSON without its quotes.
 func (d *proxyDecoder) named(name []byte) *listName {
 	if n, ok := d.names[string(name)]; ok {
 		return n
@@ -278,7 +280,7 @@ func (d *proxyDecoder) named(name []byte) *listName {
 	return d.remembered(text)
 }
 
-// remembered returns what a name says.
+// remembered returns what is known of a name.
 func (d *proxyDecoder) remembered(text string) *listName {
 	if n, ok := d.names[text]; ok {
 		return n
@@ -297,6 +299,6 @@ func (d *proxyDecoder) remembered(text string) *listName {
 // member is a member of an object.
 type member struct {
 	name  *listName
-	field recordField // which its name means with such a value
+	field recordField // that the name means with this value
 	value []byte      // as it is written
 }

@@ -14,18 +14,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// errLongValue tells that a value is longer than the lookahead.
+// errLongValue means that a value is longer than the lookahead.
 var errLongValue = errors.New("the value is too long to be read as a whole")
 
-// pace is how much is read at a time of a body that may read on.
+// pace is how much is read at a time from a body that may read on.
 const pace = 32 << 10
 
-// pacedBody bounds each wait for more of a body by the sending's patience.
+// pacedBody bounds each wait for more of a body by the patience of the sending.
 type pacedBody struct {
 	s    *sending
 	body io.Reader
-	own  []byte // what is read into where the body may read on after the sending
-	err  error  // how it ended
+	own  []byte // the buffer if the body may still be reading after the sending
+	err  error  // why it ended
 }
 
 func (b *pacedBody) Read(p []byte) (n int, err error) {
@@ -48,12 +48,12 @@ func (b *pacedBody) Read(p []byte) (n int, err error) {
 	return copy(p, own[:min(max(n, 0), len(own))]), b.err
 }
 
-// listReader reads the body of a list, bounds how much of it is held, and remembers how it
-// ended.
+// listReader reads the body of a list, bounds how much of it is held, and keeps the error
+// that ended it.
 type listReader struct {
 	body      *bufio.Reader
 	lookahead int64 // past the last value read
-	trying    bool  // a value longer than that is only told to be
+	trying    bool  // a longer value is errLongValue rather than the end
 	dec       *jsontext.Decoder
 	count     int64 // of bytes read
 	err       error // why reading ended early; nil at the end of the body
@@ -67,8 +67,7 @@ func newListReader(s *sending, body io.Reader, lookahead int64) *listReader {
 	return &listReader{body: bufio.NewReaderSize(&pacedBody{s: s, body: body}, size), lookahead: lookahead}
 }
 
-// isObject reports whether the body begins as an object does. It skips a byte order
-// mark.
+// isObject reports whether the body begins like an object. It skips a byte order mark.
 func (r *listReader) isObject() bool {
 	begin, _ := r.body.Peek(len(byteOrderMark))
 	if bytes.Equal(begin, byteOrderMark) {
@@ -78,7 +77,7 @@ func (r *listReader) isObject() bool {
 	return len(begin) > 0 && strings.IndexByte("{ \t\r\n", begin[0]) >= 0
 }
 
-// read reads a list, and hands its proxies out.
+// read reads a list and yields its proxies.
 func (r *listReader) read(list *proxyList) (*envelope, error) {
 	list.in = r
 	list.reset()
@@ -129,18 +128,17 @@ func (r *listReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errLongElement is the error of a list with a record, or an order with its records, that is
-// too long.
+// errLongElement means that a record, or an order with its records, is too long.
 var errLongElement = fmt.Errorf("%w: an element of the list is longer than WithMaxReplySize allows", ErrReplyTooLarge)
 
-// proxyList reads a reply that is an IP list, and hands its proxies out.
+// proxyList reads a reply that is a list of IP addresses, and yields its proxies.
 type proxyList struct {
 	ctx      context.Context
 	asked    ProxyType
 	yield    func(*Proxy) bool
-	begun    bool // a proxy was handed out
-	foreign  bool // some proxy is of a type that is not documented, and not the one asked for
-	others   bool // or of another one
+	begun    bool // a proxy was yielded
+	foreign  bool // a proxy is of an undocumented type that was not asked for
+	others   bool // a proxy is of another documented type
 	in       *listReader
 	envelope object
 	proxyDecoder
@@ -190,8 +188,9 @@ func (l *proxyList) readMember(e *envelope, name string, dec *jsontext.Decoder) 
 	return l.stream(dec, &l.envelope, l.remembered(name))
 }
 
-// stream reads the records in a member of the reply, or of an object that is too long to be
-// held: a list element by element. What that object says holds for records after it.
+// stream reads the records in a member of the reply, or of an object that is too long to
+// be held; of a list, element by element. The other members of that object apply to the
+// records after them.
 func (l *proxyList) stream(dec *jsontext.Decoder, around *object, name *listName) error {
 	kind := dec.PeekKind()
 	made, strays := l.made, l.strays
@@ -231,12 +230,12 @@ func (l *proxyList) stream(dec *jsontext.Decoder, around *object, name *listName
 	}
 	*around.room() = member{name, name.field, slices.Clone(value)}
 	if !around.add() {
-		return l.here(dec, len(value), fmt.Errorf("%q is given twice", name.known()))
+		return l.here(dec, len(value), fmt.Errorf("%q appears twice", name.known()))
 	}
 	return nil
 }
 
-// keyed notes what a member gave that may be one of many, each under its id.
+// keyed notes the result of a member that may be one of many, each under its id.
 func (l *proxyList) keyed(around *object, name *listName, made, strays int) error {
 	if !name.digits {
 		return nil
@@ -244,7 +243,7 @@ func (l *proxyList) keyed(around *object, name *listName, made, strays int) erro
 	return around.keyed.note(&l.proxyDecoder, made, strays)
 }
 
-// maxAround bounds each value that is remembered of what surrounds the lists.
+// maxAround is the most that is kept of a value around the lists, in bytes.
 const maxAround = 64 << 10
 
 func (l *proxyList) list(dec *jsontext.Decoder, around *object, name *listName) error {
@@ -266,8 +265,8 @@ func (l *proxyList) list(dec *jsontext.Decoder, around *object, name *listName) 
 	return err
 }
 
-// long reads the records in an object that is too long to be held: an envelope, a group or
-// a page.
+// long reads the records in an object that is too long to be held: an envelope, a group
+// or a page.
 func (l *proxyList) long(dec *jsontext.Decoder, around *object, name *listName) error {
 	if l.depth++; l.depth > maxDepth {
 		return l.here(dec, 0, errTooDeep)
@@ -294,7 +293,7 @@ func (l *proxyList) long(dec *jsontext.Decoder, around *object, name *listName) 
 	return err
 }
 
-// misplaced is an error somewhere in a reply.
+// misplaced is an error with its position in a reply.
 type misplaced struct {
 	offset int64
 	path   string // names and indexes, each after a slash
@@ -310,7 +309,7 @@ func (e *misplaced) Error() string {
 
 func (e *misplaced) Unwrap() error { return e.err }
 
-// here tells where in the reply an error is, within the last length bytes read.
+// here adds the position in the reply to an error within the last length bytes read.
 func (l *proxyList) here(dec *jsontext.Decoder, length int, err error) error {
 	if err == nil || errors.Is(err, errStopped) {
 		return err

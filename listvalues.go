@@ -9,25 +9,25 @@ import (
 	"unicode/utf8"
 )
 
-// reading is what was read of a value. A value that is the same again is not read again.
+// reading is the result of reading a value. It is reused for an equal value.
 type reading struct {
 	raw     []byte
 	ok      bool // it can be read
-	silent  bool // it says nothing
-	assumed bool // it is kept nevertheless, as not all of it is certain
+	silent  bool // it has no information
+	assumed bool // it is kept in Extra as well, as not all of it is certain
 	text    string
 	secret  Secret
 	number  int
 	time    time.Time
-	on      bool            // of an automatic extension
-	kept    json.RawMessage // what is kept of it; nil where that is nothing, or not made yet
+	on      bool            // the automatic extension is on
+	kept    json.RawMessage // what is kept in Extra; nil for nothing, or if not made yet
 }
 
-// reading reads a member of a record, or of what stands around it.
+// reading reads a member of a record, or of an object around it.
 func (d *proxyDecoder) reading(o *object, m *member) *reading {
 	r := &d.readings[m.field]
 	switch {
-	case o == d.current: // of the next record it is often the same
+	case o == d.current: // the value of the next record is often the same
 		if r.raw != nil && bytes.Equal(r.raw, m.value) {
 			return r
 		}
@@ -50,7 +50,8 @@ func (d *proxyDecoder) reading(o *object, m *member) *reading {
 
 func keepIt(*proxyDecoder, *reading, []byte) {}
 
-// asText returns a parser of texts. Of an object it takes the first of some members.
+// asText returns a parser of strings and numbers. From an object it takes the first of
+// some members.
 func asText(of ...string) func(*proxyDecoder, *reading, []byte) {
 	return func(d *proxyDecoder, r *reading, v []byte) {
 		if v[0] == '{' {
@@ -60,7 +61,8 @@ func asText(of ...string) func(*proxyDecoder, *reading, []byte) {
 	}
 }
 
-// asNumber returns a parser of whole numbers that are not negative, likewise.
+// asNumber returns a parser of whole numbers that are not negative. From an object it
+// takes the first of some members.
 func asNumber(of ...string) func(*proxyDecoder, *reading, []byte) {
 	return func(d *proxyDecoder, r *reading, v []byte) {
 		if v[0] == '{' {
@@ -120,8 +122,8 @@ func asDate(d *proxyDecoder, r *reading, v []byte) {
 	r.assumed = r.ok && !zoned
 }
 
-// asExtension reads whether and by how long a proxy is extended automatically, or only
-// whether. What is there and cannot be read is not off.
+// asExtension reads whether a proxy is extended automatically, and by how many days if it
+// is an object. A value that cannot be read is not off.
 func asExtension(d *proxyDecoder, r *reading, v []byte) {
 	if v[0] != '{' {
 		r.on, r.ok = truth(v)
@@ -147,7 +149,7 @@ func asExtension(d *proxyDecoder, r *reading, v []byte) {
 	r.silent = !said
 }
 
-// extendsItself notes what was read of an automatic extension.
+// extendsItself sets the fields of the automatic extension.
 func (p *Proxy) extendsItself(r *reading) {
 	p.AutoExtend = p.AutoExtend || r.on
 	p.AutoExtendUnknown = p.AutoExtendUnknown || !r.ok
@@ -160,7 +162,7 @@ func (p *Proxy) extendsBy(r *reading) {
 	}
 }
 
-// truth reads a boolean in any of the usual forms.
+// truth parses a boolean in any of the usual forms.
 func truth(v []byte) (on, ok bool) {
 	if nested(v) {
 		return false, isHollow(v)
@@ -178,7 +180,7 @@ func truth(v []byte) (on, ok bool) {
 	return false, false
 }
 
-// each hands over the members of an object that say something.
+// each calls take with each member of an object that is not empty.
 func (d *proxyDecoder) each(v []byte, take func(name *listName, value []byte)) {
 	for i, n := nextValue(v, 1), 0; v[i] != '}'; i, n = nextValue(v, i), n+1 {
 		name := &d.inner[n%len(d.inner)]
@@ -191,7 +193,8 @@ func (d *proxyDecoder) each(v []byte, take func(name *listName, value []byte)) {
 	}
 }
 
-// pick returns the first of some members of an object, by plain names, that is a text; else null.
+// pick returns the first of some members of an object, by plain names, that is a string
+// or a number, or null.
 func (d *proxyDecoder) pick(v []byte, names []string) []byte {
 	found, rank := []byte("null"), len(names)
 	d.each(v, func(name *listName, value []byte) {
@@ -202,7 +205,7 @@ func (d *proxyDecoder) pick(v []byte, names []string) []byte {
 	return found
 }
 
-// isID reports whether v is an id: a text that is not blank, or a whole number.
+// isID reports whether v is an id: a string that is not blank, or a whole number.
 func isID(v []byte) bool {
 	switch {
 	case !isText(v):

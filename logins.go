@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// login reads what a proxy asks its user for: what the innermost object says that says any.
+// login reads the credentials of a proxy from the innermost object that has any.
 func (d *proxyDecoder) login(p *Proxy, o *object) {
 	var c Credentials
 	for x := o; x != nil; x = x.around {
@@ -19,7 +19,7 @@ func (d *proxyDecoder) login(p *Proxy, o *object) {
 				continue
 			}
 			if f == fieldLogin && m.name.rank > 0 && c.Password.IsZero() && x.get(fieldPassword) == nil {
-				p.keep(m.name, bytes.Clone(m.value)) // without a password, it may be a customer
+				p.keep(m.name, bytes.Clone(m.value)) // without a password, it may be the name of a customer
 				continue
 			}
 			if !d.take(p, x, m) {
@@ -38,7 +38,7 @@ func (d *proxyDecoder) login(p *Proxy, o *object) {
 			p.Credentials = &c
 		}
 		if how := x.get(fieldAuthType); c.Login != "" || how != nil && isByIP(how.value) {
-			return // whatever its order says
+			return // whatever its order has
 		}
 	}
 }
@@ -48,7 +48,7 @@ func isByIP(v []byte) bool {
 	return strings.EqualFold(strings.TrimSpace(textOf(v)), string(AuthTypeIP))
 }
 
-// asLogin reads a login and a password in an object, or in a list of that alone.
+// asLogin reads a login and a password from an object, or from a list of one object.
 func asLogin(d *proxyDecoder, r *reading, v []byte) {
 	if v[0] == '[' {
 		first := nextValue(v, 1)
@@ -83,8 +83,8 @@ func asLogin(d *proxyDecoder, r *reading, v []byte) {
 	r.ok = true
 }
 
-// hidesLogin reports whether the list said something of a login that could not be read:
-// without that the proxy cannot be used.
+// hidesLogin reports whether the list had something about a login that could not be read.
+// Without it the proxy cannot be used.
 func (p *Proxy) hidesLogin() bool {
 	d := newProxyDecoder(nil)
 	for text, v := range p.Extra {
@@ -102,8 +102,8 @@ func (p *Proxy) hidesLogin() bool {
 	return false
 }
 
-// hides reports whether a member that was not read has to do with a login, though no more
-// than is known already.
+// hides reports whether a member that was not read is about a login. known means that
+// credentials were read elsewhere.
 func (d *proxyDecoder) hides(name *listName, v []byte, known bool) bool {
 	text := strings.TrimSpace(textOf(v))
 	_, isTruth := truth(v)
@@ -137,13 +137,13 @@ func (d *proxyDecoder) hides(name *listName, v []byte, known bool) bool {
 		holdsAddress(text) && !strings.Contains(text, " ") && (strings.Contains(text, "@") || strings.Count(text, ":") > 2 && strings.Contains(text, ".")))
 }
 
-// isPair reports whether a text is a login and a password, under a name that says so.
+// isPair reports whether a string is a login and a password, under a name that says so.
 func isPair(name *listName, text string, harmless bool) bool {
 	return !harmless && strings.Count(text, ":") == 1 && !strings.Contains(text, "://") &&
 		(strings.Contains(name.plain, "auth") || strings.Contains(name.plain, "login") || strings.Contains(name.plain, "access"))
 }
 
-// hasPassword reports whether a password stands in lists and objects, down to a depth.
+// hasPassword reports whether lists and objects contain a password, down to a depth.
 func (d *proxyDecoder) hasPassword(v []byte, depth int) (some bool) {
 	switch {
 	case depth == 0:

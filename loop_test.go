@@ -31,5 +31,5 @@ func TestLoop(t *testing.T) {
 	if strings.Contains(table, "|  |") {
 		t.Skip("only some of the callers ran")
 	}
-	inREADME(t, "<!-- callers: written by go test -run TestLoop -update -->\n", table, "<!-- end of callers -->")
+	inDocs(t, "docs/spending.md", "<!-- callers: written by go test -run TestLoop . -update -->\n", table, "<!-- end of callers -->")
 }

@@ -17,11 +17,11 @@ const (
 	mostKeys      = 100_000
 	mostOfKey     = 100            // attempts; those that were not executed are dropped first
 	mostRemaining = 10_000         // settled entries without a key
-	remainsFor    = 24 * time.Hour // a settled entry, for what may have to be told from it
-	plainRemains  = time.Hour      // that of a plain call
+	remainsFor    = 24 * time.Hour // how long a settled entry is kept to account for orders
+	plainRemains  = time.Hour      // the same for a plain call
 )
 
-// memoryJournal is the journal that a client has by default. It ends with the process.
+// memoryJournal is the default journal of a client. It ends with the process.
 type memoryJournal struct {
 	turn chan struct{}
 
@@ -32,13 +32,13 @@ type memoryJournal struct {
 	keys    map[string][]*memoryEntry
 	keyed   []string       // keys in the order of their first use
 	settled []*memoryEntry // without a key, in the order they were settled
-	waiting []*memoryEntry // orders of which it may have to be told which they are, in the order they were settled
+	waiting []*memoryEntry // orders whose ids are not known, in the order they were settled
 
-	dropped time.Time // when the last was settled that was dropped
+	dropped time.Time // when the last dropped entry was settled
 
-	budget time.Duration  // for how long charges are kept, a day at least
+	budget time.Duration  // how long charges are kept, at least a day
 	spent  []memoryCharge // in the order they were settled
-	mixed  time.Time      // of the last charge before one in another currency
+	mixed  time.Time      // the time of the last charge before one in another currency
 }
 
 type memoryEntry struct {
@@ -46,7 +46,8 @@ type memoryEntry struct {
 	sequence uint64
 }
 
-// memoryCharge is what counts in a budget, with all that was charged before it.
+// memoryCharge is a charge that counts in a budget, with the total of all charges up to
+// it.
 type memoryCharge struct {
 	at    time.Time
 	total decimal.Decimal
@@ -67,7 +68,7 @@ func (j *memoryJournal) forgot(at time.Time) bool {
 	return !j.dropped.Before(at)
 }
 
-// keep lets the journal keep what a budget of that time needs.
+// keep makes the journal keep what a budget over that time needs.
 func (j *memoryJournal) keep(per time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -107,7 +108,7 @@ func (j *memoryJournal) Record(_ context.Context, e Entry) error {
 	return j.record(&e)
 }
 
-// record takes an entry, which nobody changes any more.
+// record stores an entry, which must not be changed afterwards.
 func (j *memoryJournal) record(e *Entry) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -146,7 +147,7 @@ func (j *memoryJournal) record(e *Entry) error {
 	return nil
 }
 
-// shorten drops the oldest attempt of a key that was not executed, where there are many.
+// shorten drops the oldest attempt with a key that was not executed, if the key has many.
 func (j *memoryJournal) shorten(attempts []*memoryEntry) []*memoryEntry {
 	i := slices.IndexFunc(attempts, func(m *memoryEntry) bool { return m.State == EntryNotExecuted })
 	if len(attempts) < mostOfKey || i < 0 {
@@ -163,7 +164,7 @@ func (j *memoryJournal) charge(m *memoryEntry) {
 		c.total = c.total.Add(j.spent[n-1].total)
 		last := j.spent[n-1]
 		if c.at.Before(last.at) {
-			c.at = last.at // clocks are set back
+			c.at = last.at // clocks may be set back
 		}
 		if last.cost.Currency != c.cost.Currency {
 			j.mixed = last.at
@@ -175,7 +176,7 @@ func (j *memoryJournal) charge(m *memoryEntry) {
 	j.spent = append(j.spent, c)
 }
 
-// prune drops what is not needed any more.
+// prune drops what is no longer needed.
 func (j *memoryJournal) prune() {
 	for len(j.waiting) > 0 && (j.waiting[0].Attempt.Before.Orders == nil || j.waiting[0].trim()) {
 		j.waiting[0] = nil
@@ -251,7 +252,7 @@ func (j *memoryJournal) entries(q EntryQuery) []Entry {
 	return entries
 }
 
-// sum returns what was spent since a time, and what may have been.
+// sum returns what was spent, or may have been, since a time.
 func (j *memoryJournal) sum(since time.Time, currency string) (Money, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

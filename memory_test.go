@@ -13,6 +13,7 @@ import (
 
 	"github.com/youproxy-go/youproxy"
 	"github.com/youproxy-go/youproxy/internal/journaltest"
+	"github.com/youproxy-go/youproxy/internal/long"
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
@@ -69,6 +70,9 @@ var ever = youproxy.EntryQuery{Since: time.Unix(1, 0)}
 
 // It remembers 100,000 keys, and forgets the oldest first, but none that is open.
 func TestMemoryJournalForgetsKeys(t *testing.T) {
+	if !long.Run() {
+		t.Skip("a hundred thousand keys take seconds")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		j := youproxy.NewMemoryJournal()
 		write(t, j, youproxy.MostKeys, func(i int, state youproxy.EntryState) youproxy.Entry {
@@ -111,6 +115,7 @@ func TestMemoryJournalKeepsAllOfAKey(t *testing.T) {
 
 // But not for ever of one that is tried again and again.
 func TestMemoryJournalForgetsAttemptsOfAKey(t *testing.T) {
+	large(t)
 	inMarket(t, func(t *testing.T, m *market) {
 		client := m.anotherClient(t)
 		for range 500 {
@@ -132,6 +137,7 @@ func TestMemoryJournalForgetsAttemptsOfAKey(t *testing.T) {
 // Of what has no key, it keeps 10,000 settled entries, for a day, and those of plain calls
 // for an hour; longer only while an attempt is open that may have to be told from them.
 func TestMemoryJournalForgetsSettledEntries(t *testing.T) {
+	large(t)
 	synctest.Test(t, func(t *testing.T) {
 		j := youproxy.NewMemoryJournal()
 		one := func(i int, state youproxy.EntryState) youproxy.Entry {
@@ -254,6 +260,7 @@ func TestMemoryJournalIsNotTheCallers(t *testing.T) {
 
 // A year of purchases leaves nothing behind but a day of them, and what a budget needs.
 func TestMemoryJournalDoesNotGrow(t *testing.T) {
+	large(t)
 	inMarket(t, func(t *testing.T, m *market) {
 		client := m.anotherClient(t, youproxy.WithBudget(youproxy.MustMoney("1000 USD"), 10*24*time.Hour))
 		for i := range 60 {
@@ -330,6 +337,7 @@ func stubService(t testing.TB, opts ...youproxy.Option) *youproxy.Client {
 
 // A purchase costs as much after 10,000 others as after 10, with a budget and without.
 func TestMemoryJournalCostsTheSame(t *testing.T) {
+	large(t)
 	if isRaceDetected() {
 		t.Skip("the race detector allocates")
 	}

@@ -3,7 +3,6 @@ package youproxy_test
 import (
 	"flag"
 	"fmt"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -13,13 +12,13 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
-const defaultModelRuns = 3000
+// longModelRuns is what the table of the documentation counts.
+const longModelRuns = 3000
 
 var (
-	modelRuns = flag.Int("model.runs", defaultModelRuns, "how many random runs TestModel makes")
+	modelRuns = flag.Int("model.runs", 0, "how many random runs TestModel makes; 0 for as many as is usual")
 	modelSeed = flag.Uint64("model.seed", 0, "the only random run that TestModel makes; 0 for all")
 )
 
@@ -28,10 +27,13 @@ var (
 // a purchase against what the service has in its books when all is over.
 func TestModel(t *testing.T) {
 	first, runs := uint64(1), *modelRuns
-	if *modelSeed != 0 {
+	switch {
+	case *modelSeed != 0:
 		first, runs = *modelSeed, 1
-	} else if runs == defaultModelRuns && (testing.Short() || isRaceDetected()) {
-		runs = 1000 // the same as the first of all runs
+	case runs == 0 && isRaceDetected():
+		runs = size(1000, 100, 50) // the same as the first of all runs
+	case runs == 0:
+		runs = size(longModelRuns, 100, 100)
 	}
 	var table modelTable
 	var failed atomic.Int32
@@ -69,16 +71,11 @@ func TestModel(t *testing.T) {
 	}
 	assert.LessOrEqual(t, table.alone.undetermined*20, table.alone.runs, "undetermined with a single fault and nothing else")
 	assert.Equal(t, table.untold, table.alone.undetermined-table.alone.settled, "still undetermined, where the service tells enough")
-	if runs != defaultModelRuns {
+	if runs != longModelRuns {
 		return
 	}
-	assert.Len(t, table.misled, 1, "verdicts that are excused, as the README says")
-	const begin = "<!-- model: written by go test -run Model -update -->\n"
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	if strings.Contains(string(readme), begin) {
-		inREADME(t, begin, table.String(), "<!-- end of model -->")
-	}
+	assert.Len(t, table.misled, 1, "verdicts that are excused, as docs/spending.md says")
+	inDocs(t, "docs/spending.md", "<!-- model: written by YOUPROXY_LONG_TESTS=1 go test -run TestModel . -update -->\n", table.String(), "<!-- end of model -->")
 }
 
 // modelTable counts how the runs ended.

@@ -9,13 +9,13 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// Money is an exact amount in a currency. The zero Money is an amount that is not
-// known: it prints as "unknown", and is neither equal to any amount nor can it be
-// compared with one. Compare with [Money.Equal] or [Money.Cmp], never with ==: 1.5
-// and 1.50 are the same amount written differently.
+// Money is an exact amount in a currency. The zero Money is an unknown amount: it prints
+// as "unknown", and cannot be compared with or added to any amount. Compare with
+// [Money.Equal] or [Money.Cmp], never with ==, as 1.5 and 1.50 are the same amount
+// written differently.
 type Money struct {
 	Amount   decimal.Decimal
-	Currency string // as the service names it, such as "USD"; empty where it named none
+	Currency string // as the service names it, such as "USD"; empty if it named none
 }
 
 var (
@@ -23,29 +23,30 @@ var (
 	_ encoding.TextUnmarshaler = (*Money)(nil)
 )
 
-// ErrCurrencyMismatch is returned where amounts are compared or added whose currencies
-// differ, or of which one is not known.
+// ErrCurrencyMismatch is returned if amounts are compared or added that are in different
+// currencies, or one of which is unknown.
 var ErrCurrencyMismatch = errors.New("youproxy: amounts in different currencies cannot be compared or added")
 
-// unknownMoney stands for an amount that is not known.
+// unknownMoney is the text of the zero Money.
 const unknownMoney = "unknown"
 
-// ParseMoney reads an amount and its currency, such as "4.57 USD": digits, with a
-// decimal point and more digits if need be, one space, and a code of two to ten
-// capital letters or digits. It takes neither signs nor exponents.
+// ParseMoney parses an amount and its currency, such as "4.57 USD": digits, optionally
+// with a decimal point and more digits, one space, and a currency of 2 to 10 capital
+// letters or digits. It does not accept signs or exponents.
 func ParseMoney(s string) (Money, error) {
 	amount, currency, _ := strings.Cut(s, " ")
 	d, err := parsePlain(amount)
 	switch {
 	case err != nil:
-		return Money{}, fmt.Errorf("youproxy: %s is not money: %w: write it such as 4.57 USD", shortQuote(s), err)
+		return Money{}, fmt.Errorf("youproxy: %s is not money: %w: write it like 4.57 USD", shortQuote(s), err)
 	case !isCurrency(currency):
 		return Money{}, fmt.Errorf("youproxy: %s is not money: write an amount, one space, and a currency in capital letters, such as 4.57 USD", shortQuote(s))
 	}
 	return Money{Amount: d, Currency: currency}, nil
 }
 
-// MustMoney is [ParseMoney] for constants: it panics where that returns an error.
+// MustMoney is like [ParseMoney] but panics if the string is not valid. It is meant for
+// constants.
 func MustMoney(s string) Money {
 	m, err := ParseMoney(s)
 	if err != nil {
@@ -63,8 +64,8 @@ func isCurrency(s string) bool {
 	return len(s) >= 2 && len(s) <= 10
 }
 
-// The bounds of an amount that is taken. They are far above any price, and keep
-// a hostile exponent from costing memory when the amount is printed or added.
+// The bounds of an amount. They are far above any price, and keep a hostile exponent from
+// costing memory when the amount is printed or added.
 const (
 	maxAmountLength   = 128
 	maxAmountExponent = 100
@@ -89,7 +90,7 @@ func parseAmount(s string) (decimal.Decimal, error) {
 	return d, nil
 }
 
-// parsePlain reads digits with or without a decimal point.
+// parsePlain parses digits with or without a decimal point.
 func parsePlain(s string) (decimal.Decimal, error) {
 	whole, fraction, point := strings.Cut(s, ".")
 	for _, digits := range []string{whole, fraction} {
@@ -103,8 +104,8 @@ func parsePlain(s string) (decimal.Decimal, error) {
 	return parseAmount(s)
 }
 
-// IsZero reports whether m is the zero Money: an amount that is not known. An amount
-// of nothing is known: m.Amount.IsZero() reports that.
+// IsZero reports whether m is the zero Money, an unknown amount. For an amount of 0 use
+// m.Amount.IsZero().
 func (m Money) IsZero() bool { return m == Money{} }
 
 // String returns the exact amount and the currency, such as "4.57 USD", or
@@ -119,14 +120,14 @@ func (m Money) String() string {
 	return m.Amount.String() + " " + m.Currency
 }
 
-// Equal reports whether both are the same amount of the same currency, or both are
-// not known.
+// Equal reports whether both are the same amount in the same currency, or both are
+// unknown.
 func (m Money) Equal(other Money) bool {
 	return m.Currency == other.Currency && m.Amount.Equal(other.Amount) && m.IsZero() == other.IsZero()
 }
 
-// Cmp returns -1, 0 or +1 as m is less than, equal to or more than other. Where the
-// currencies differ, or one amount is not known, it returns [ErrCurrencyMismatch].
+// Cmp returns -1, 0 or +1 if m is less than, equal to or more than other. If the
+// currencies differ or one amount is unknown, it returns [ErrCurrencyMismatch].
 func (m Money) Cmp(other Money) (int, error) {
 	if err := m.matches(other); err != nil {
 		return 0, err
@@ -134,8 +135,8 @@ func (m Money) Cmp(other Money) (int, error) {
 	return m.Amount.Cmp(other.Amount), nil
 }
 
-// Add returns the sum of both. Where the currencies differ, or one amount is not
-// known, it returns [ErrCurrencyMismatch].
+// Add returns the sum of m and other. If the currencies differ or one amount is unknown,
+// it returns [ErrCurrencyMismatch].
 func (m Money) Add(other Money) (Money, error) {
 	if err := m.matches(other); err != nil {
 		return Money{}, err
@@ -143,8 +144,8 @@ func (m Money) Add(other Money) (Money, error) {
 	return Money{Amount: m.Amount.Add(other.Amount), Currency: m.Currency}, nil
 }
 
-// Sub returns m less other, which may be negative. Where the currencies differ, or
-// one amount is not known, it returns [ErrCurrencyMismatch].
+// Sub returns m minus other, which may be negative. If the currencies differ or one
+// amount is unknown, it returns [ErrCurrencyMismatch].
 func (m Money) Sub(other Money) (Money, error) {
 	if err := m.matches(other); err != nil {
 		return Money{}, err
@@ -159,12 +160,12 @@ func (m Money) matches(other Money) error {
 	return nil
 }
 
-// MarshalText writes what [Money.String] returns.
+// MarshalText returns the same as [Money.String].
 func (m Money) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText reads the form that MarshalText writes. Other than
-// [ParseMoney] it takes what only the service can have told: a negative amount, a
-// missing or unusual currency, and "unknown".
+// UnmarshalText parses the form that MarshalText returns. Unlike [ParseMoney] it also
+// accepts what only the service can have sent: a negative amount, a missing or unusual
+// currency, and "unknown".
 func (m *Money) UnmarshalText(text []byte) error {
 	amount, currency, spaced := strings.Cut(string(text), " ")
 	if string(text) == unknownMoney {
@@ -176,7 +177,7 @@ func (m *Money) UnmarshalText(text []byte) error {
 		err = errors.New("there are blanks around the currency")
 	}
 	if err != nil {
-		return fmt.Errorf("youproxy: %s is not money: %w: write it such as 4.57 USD", shortQuote(string(text)), err)
+		return fmt.Errorf("youproxy: %s is not money: %w: write it like 4.57 USD", shortQuote(string(text)), err)
 	}
 	if strings.HasPrefix(amount, "-") {
 		d = d.Neg()

@@ -23,6 +23,8 @@ func TestParseMoney(t *testing.T) {
 		{"9007199254740993.01 USD", "9007199254740993.01", "USD"},
 		{"0.123456789012 USD", "0.123456789012", "USD"},
 		{"4.50 USDT", "4.5", "USDT"},
+		{"4.57 AB", "4.57", "AB"},
+		{"4.57 ABCDEFGHIJ", "4.57", "ABCDEFGHIJ"},
 	} {
 		t.Run(tt.text, func(t *testing.T) {
 			m, err := youproxy.ParseMoney(tt.text)

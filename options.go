@@ -35,34 +35,34 @@ type config struct {
 	transportChanged bool
 }
 
-// Option sets one thing about a [Client].
+// Option configures a [Client].
 type Option func(*config) error
 
-// Timeouts bounds one attempt of a call, from the first byte out to the last
-// byte in. Of [Client.Proxies] it bounds the wait for the reply to begin, and each
-// pause in it.
+// Timeouts bounds one attempt of a call, from the first byte sent to the last byte
+// received. For [Client.Proxies] it bounds the wait for the beginning of the reply and
+// each pause in it.
 type Timeouts struct {
 	Read  time.Duration // calls that spend nothing; 30 s by default
-	Spend time.Duration // calls that spend; 120 s by default, as giving up early only hides what happened
+	Spend time.Duration // calls that spend; 120 s by default, as giving up early only hides the outcome
 }
 
-// CallEvent tells an observer of one attempt of a call. It never holds the API
+// CallEvent describes one attempt of a call to an observer. It never contains the API
 // key.
 type CallEvent struct {
-	// Op is the call, such as "POST /order". It is one of few values, so that it can be
-	// the label of a metric: of a [Client.Call] to a path that the package does not know it
-	// is "Call GET", "Call POST", "Call PUT", "Call PATCH", "Call DELETE" or "Call". Err
-	// tells the path.
+	// Op is the call, such as "POST /order". It is one of a few values, so that it can be
+	// the label of a metric: for a [Client.Call] to a path that the package does not know
+	// it is "Call GET", "Call POST", "Call PUT", "Call PATCH", "Call DELETE" or "Call".
+	// The text of Err contains the path.
 	Op         string
 	Attempt    int           // 1 for the first
-	HTTPStatus int           // 0 where no reply came
-	Duration   time.Duration // of Client.Proxies with the time that the loop over it took
+	HTTPStatus int           // 0 if no reply came
+	Duration   time.Duration // for Client.Proxies including the time of the loop
 	Outcome    Outcome
-	Err        error // nil where the attempt succeeded, or the loop over a list was left
+	Err        error // nil if the attempt succeeded, or the loop over a list was left
 }
 
-// checkBase tells what is wrong with the base URL without showing it, for it may
-// hold what must not be shown.
+// checkBase returns an error if the base URL must not be used. The error does not show
+// the URL, which may contain secrets.
 func (cfg *config) checkBase(key string) error {
 	u := cfg.base
 	if u.Scheme == "http" && !cfg.plainHTTP && !isLoopback(u.Hostname()) {
@@ -84,19 +84,19 @@ func isLoopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// WithBaseURL sets where the API is, such as "https://youproxy.io", which is
-// also the default. A path is put before the API's own. It must be https; http
-// is taken for a loopback address, or with [WithPlainHTTP].
+// WithBaseURL sets the base URL of the API; [DefaultBaseURL] by default. A path in it
+// comes before the path of the API. The URL must be https. http is allowed only to a
+// loopback address, or with [WithPlainHTTP].
 func WithBaseURL(rawURL string) Option {
 	return func(cfg *config) error {
 		u, err := url.Parse(rawURL) // its error would show the URL
 		switch {
 		case err != nil:
-			return errors.New("youproxy: the base URL cannot be read: write it such as " + DefaultBaseURL)
+			return errors.New("youproxy: the base URL cannot be read: write it like " + DefaultBaseURL)
 		case u.Scheme != "https" && u.Scheme != "http":
-			return errors.New("youproxy: the base URL must begin with https://: write it such as " + DefaultBaseURL)
+			return errors.New("youproxy: the base URL must begin with https://: write it like " + DefaultBaseURL)
 		case u.Hostname() == "":
-			return errors.New("youproxy: the base URL names no host: write it such as " + DefaultBaseURL)
+			return errors.New("youproxy: the base URL names no host: write it like " + DefaultBaseURL)
 		case u.User != nil:
 			return errors.New("youproxy: the base URL holds a login or a password, which the API has no use for: leave it out")
 		case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
@@ -105,15 +105,15 @@ func WithBaseURL(rawURL string) Option {
 			return errors.New("youproxy: the base URL's path holds .. or an escaped character: write it plainly")
 		}
 		if _, port, err := net.SplitHostPort(u.Host); err == nil && port == "" {
-			return errors.New("youproxy: the base URL has a colon but no port: write it such as " + DefaultBaseURL)
+			return errors.New("youproxy: the base URL has a colon but no port: write it like " + DefaultBaseURL)
 		}
 		cfg.base = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/")}
 		return nil
 	}
 }
 
-// WithPlainHTTP allows a base URL that is http to a host other than this one.
-// The API key and the proxies' passwords can then be read on the way.
+// WithPlainHTTP allows a base URL with http to another host. The API key and the
+// passwords of proxies can then be read on the way.
 func WithPlainHTTP() Option {
 	return func(cfg *config) error {
 		cfg.plainHTTP = true
@@ -121,19 +121,18 @@ func WithPlainHTTP() Option {
 	}
 }
 
-// WithHTTPClient sends through hc's Transport, or [http.DefaultTransport] where
-// that is nil. It is looked up at each call and never changed. hc's Timeout, Jar
-// and CheckRedirect do not count: see [WithTimeouts], and redirects are never
-// followed. The transport sees the API key in the path of each request, so
-// logging and tracing belong in [WithMiddleware] instead.
+// WithHTTPClient sets the client whose Transport sends the requests;
+// [http.DefaultTransport] if that is nil. It is looked up at each call and never changed.
+// Timeout, Jar and CheckRedirect are ignored: see [WithTimeouts]; redirects are never
+// followed. The transport sees the API key in the path of each request, so use
+// [WithMiddleware] for logging and tracing.
 //
-// A transport that retries by itself cannot buy twice: its second attempt at a
-// call that spends is stopped, if it keeps the request's context. What happens below
-// a transport that is not an [*http.Transport] cannot be told: where it fails, the
-// outcome of the call is unknown, also where it says that it had no connection. Put
-// what wraps a transport into [WithMiddleware] instead. A TLSNextProto of the caller's
-// own, and what is registered with RegisterProtocol, must call the hooks of
-// [net/http/httptrace], as net/http does.
+// A transport that retries by itself cannot buy twice: its second attempt of a call that
+// spends is stopped, provided that it keeps the context of the request. If a transport
+// that is not an [*http.Transport] fails, the outcome of the call is unknown, even if its
+// error says that there was no connection: so wrap a transport with [WithMiddleware]
+// instead. A custom TLSNextProto, and a protocol registered with RegisterProtocol, must
+// call the hooks of [net/http/httptrace], as net/http does.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(cfg *config) error {
 		if hc == nil {
@@ -144,17 +143,16 @@ func WithHTTPClient(hc *http.Client) Option {
 	}
 }
 
-// WithMiddleware puts round trippers around each attempt; the first is the
-// outermost, and those of a later option or of [Client.With] come inside. A
-// middleware sees a placeholder where the API key will be: in the request, in
-// [http.Response.Request], in header fields such as Location and in errors.
-// Bodies pass as they came.
+// WithMiddleware adds round trippers around each attempt. The first is the outermost;
+// those of a later option or of [Client.With] are inside the earlier ones. A middleware
+// sees a placeholder instead of the API key: in the request, in [http.Response.Request],
+// in header fields such as Location, and in errors. Bodies are not changed.
 //
-// A middleware keeps the request's context, host and the beginning of its path,
-// else the request is not sent. Its errors keep their text, without the key and what
-// they quote, and match what they match with [errors.Is], though not with
-// [errors.As]. It may repeat a call that spends nothing; of one
-// that spends, a second attempt is refused once the first may have been sent.
+// A middleware must keep the context of the request, its host and the beginning of its
+// path, otherwise the request is not sent. Its errors keep their text, without the key
+// and without quoted parts, and match what they match with [errors.Is], but not with
+// [errors.As]. A middleware may repeat a call that spends nothing. A second attempt of a
+// call that spends is refused if the first may have been sent.
 func WithMiddleware(mw ...func(http.RoundTripper) http.RoundTripper) Option {
 	return func(cfg *config) error {
 		for _, m := range mw {
@@ -168,8 +166,8 @@ func WithMiddleware(mw ...func(http.RoundTripper) http.RoundTripper) Option {
 	}
 }
 
-// WithUserAgent appends a product, such as "shop/2.1", to the User-Agent header,
-// which begins with youproxy-go and its version.
+// WithUserAgent appends a product, such as "shop/2.1", to the User-Agent header, which
+// begins with youproxy-go and its version.
 func WithUserAgent(product string) Option {
 	return func(cfg *config) error {
 		if strings.TrimSpace(product) == "" {
@@ -185,9 +183,9 @@ func WithUserAgent(product string) Option {
 	}
 }
 
-// WithTimeouts bounds each attempt. A field that is zero keeps its value. A transport
-// or a middleware that does not end with the request's context is waited for all the
-// same.
+// WithTimeouts bounds each attempt. A zero field keeps its value. If a transport or a
+// middleware does not return when the context of the request ends, the call waits for it
+// nevertheless.
 func WithTimeouts(t Timeouts) Option {
 	return func(cfg *config) error {
 		if t.Read < 0 || t.Spend < 0 {
@@ -203,8 +201,8 @@ func WithTimeouts(t Timeouts) Option {
 	}
 }
 
-// WithReadRetries sets how many attempts may follow the first of a call that
-// spends nothing; 2 by default. Calls that spend are never repeated.
+// WithReadRetries sets how often a call that spends nothing may be repeated after its
+// first attempt; 2 by default. Calls that spend are never repeated.
 func WithReadRetries(n int) Option {
 	return func(cfg *config) error {
 		if n < 0 {
@@ -215,10 +213,10 @@ func WithReadRetries(n int) Option {
 	}
 }
 
-// WithMaxReplySize bounds what is read of a reply, in bytes. By default that is
-// 16 MiB. The list of [Client.Proxies] may be of any size: each element of it, a record
-// or an order with its records, is bounded instead. Replies with an HTTP status other than 2xx are read up to 1 MiB at the
-// most. A longer reply is an error that matches [ErrReplyTooLarge].
+// WithMaxReplySize sets the largest reply that is read, in bytes; 16 MiB by default. A
+// longer one is an error that matches [ErrReplyTooLarge]. The list of [Client.Proxies]
+// may have any size: the limit applies to each of its elements, a record or an order with
+// its records. Replies with an HTTP status other than 2xx are limited to 1 MiB as well.
 func WithMaxReplySize(bytes int64) Option {
 	return func(cfg *config) error {
 		if bytes <= 0 {
@@ -229,9 +227,9 @@ func WithMaxReplySize(bytes int64) Option {
 	}
 }
 
-// WithLogger logs each attempt: at Debug where it succeeded, at Warn where it
-// did not. What is logged is op, attempt, status, duration, outcome and code,
-// and nothing else.
+// WithLogger logs each attempt, at Debug if it succeeded and at Warn otherwise, with the
+// fields op, attempt, status, duration, outcome and code only. What needs attention, such
+// as a purchase above its limit, is logged as well, without secrets.
 func WithLogger(l *slog.Logger) Option {
 	return func(cfg *config) error {
 		if l == nil {
@@ -242,7 +240,8 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithObserver calls f after each attempt, before the call returns.
+// WithObserver sets a function that is called after each attempt, before the call
+// returns. It must be safe for concurrent use.
 func WithObserver(f func(ctx context.Context, e CallEvent)) Option {
 	return func(cfg *config) error {
 		if f == nil {
@@ -253,8 +252,8 @@ func WithObserver(f func(ctx context.Context, e CallEvent)) Option {
 	}
 }
 
-// WithReconcilePatience sets how long the account is looked at before an attempt
-// counts as not executed; 2 minutes by default, from when its sending ended. It must be
+// WithReconcilePatience sets how long the account is looked at, from the end of the
+// sending, before an attempt counts as not executed; 2 minutes by default. It must be
 // longer than the service may take to execute a request after the client gave up.
 func WithReconcilePatience(d time.Duration) Option {
 	return func(cfg *config) error {
@@ -266,16 +265,16 @@ func WithReconcilePatience(d time.Duration) Option {
 	}
 }
 
-// WithJournal sets where purchases are written down before they are sent: what is open in
-// the journal stands in the way of the next purchase. Let all processes that spend from an
-// account use one journal, such as that of package filejournal on one machine, or that of
-// package sqljournal on many. By default it is in the client's memory, and shared with its
-// variants: it ends with the process, and then nothing tells of a purchase whose reply was
-// lost.
+// WithJournal sets the journal in which purchases are recorded before they are sent. An
+// entry that is open stops the next purchase. All processes that spend from an account
+// should use the same journal, such as that of package filejournal on one machine, or
+// that of package sqljournal on many. By default the journal is in memory and shared with
+// the variants of the client. It ends with the process, and a purchase whose reply was
+// lost is forgotten then.
 //
-// Calls that spend take turns with the journal's lock. A function that is called meanwhile,
-// such as that of [WithObserver], cannot spend by the same journal with the context that it
-// was given.
+// Calls that spend take turns by locking the journal. A function that is called
+// meanwhile, such as that of [WithObserver], must not spend with the same journal and the
+// context passed to it: that is an error.
 func WithJournal(j Journal) Option {
 	return func(cfg *config) error {
 		switch v := reflect.ValueOf(j); {
@@ -289,12 +288,12 @@ func WithJournal(j Journal) Option {
 	}
 }
 
-// WithBudget bounds what [Client.Buy], [Client.Renew] and [Client.RenewAll] may spend in any
-// time as long as per, in all processes that share the journal: a purchase that would exceed it is stopped
-// with [ErrOverBudget]. An attempt counts with its price, or what was charged if that is
-// more; one whose outcome is not known counts as well. The time is 400 days at most. Plain
-// calls, such as [Client.CreateOrder], and the service's automatic extensions do not count;
-// a client with a budget logs plain calls at Warn.
+// WithBudget limits what [Client.Buy], [Client.Renew] and [Client.RenewAll] may spend
+// within any period of length per, at most 400 days, in all processes that share the
+// journal. A purchase that would exceed it is [ErrOverBudget]. An attempt counts with its
+// price, or with what was charged if that is more; so does one whose outcome is not
+// known. Plain calls, such as [Client.CreateOrder], and the service's automatic
+// extensions do not count. A client with a budget logs plain calls at Warn.
 func WithBudget(limit Money, per time.Duration) Option {
 	return func(cfg *config) error {
 		switch {

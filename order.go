@@ -12,106 +12,108 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// OrderRequest is one of [IPv4OrderRequest], [IPv6OrderRequest],
-// [MobileOrderRequest] and [ISPOrderRequest], or a pointer to one.
+// OrderRequest is an [IPv4OrderRequest], [IPv6OrderRequest], [MobileOrderRequest] or
+// [ISPOrderRequest], or a pointer to one.
 type OrderRequest interface {
-	// ProxyType is what the request orders.
+	// ProxyType returns the type of the proxies to order.
 	ProxyType() ProxyType
-	// Validate reports every rule the request breaks in one [*ValidationError],
-	// or nil.
+	// Validate returns nil, or one [*ValidationError] with every rule that the request
+	// breaks.
 	Validate() error
 
 	order() *order
 }
 
-// IPv4OrderRequest orders IPv4 proxies. Every field is required but AuthIP,
-// which goes with [AuthTypeIP], and PromoCode.
+// IPv4OrderRequest orders IPv4 proxies. Every field is required but PromoCode and, unless
+// AuthType is [AuthTypeIP], AuthIP.
 type IPv4OrderRequest struct {
 	Country        string     // ISO 3166-1 alpha-3, such as "USA"
-	Quantity       int        // proxies, 1 or more
-	RentPeriodDays int        // 1 or more; the service tells which periods it sells
-	Goal           string     // what the proxies are for, in free text; the service refuses some
+	Quantity       int        // number of proxies, 1 or more
+	RentPeriodDays int        // 1 or more; see [Client.RentPeriods]
+	Goal           string     // what the proxies are for, in any words; the service refuses some
 	AuthType       AuthType   // how the proxies recognise their user
-	AuthIP         netip.Addr // the address to authorise, with AuthTypeIP only
-	PromoCode      string     // optional; one the service does not accept is no error to it
+	AuthIP         netip.Addr // the address to authorise; only with AuthTypeIP
+	PromoCode      string     // optional; the service orders at the full price if it is not valid
 }
 
-// IPv6OrderRequest orders IPv6 proxies. Every field is required but AuthIP,
-// which goes with [AuthTypeIP], and PromoCode.
+// IPv6OrderRequest orders IPv6 proxies. Every field is required but PromoCode and, unless
+// AuthType is [AuthTypeIP], AuthIP.
 type IPv6OrderRequest struct {
 	Country        string     // ISO 3166-1 alpha-3, such as "USA"
-	Quantity       int        // proxies, 1 or more
-	RentPeriodDays int        // 1 or more; the service tells which periods it sells
-	Goal           string     // what the proxies are for, in free text; the service refuses some
+	Quantity       int        // number of proxies, 1 or more
+	RentPeriodDays int        // 1 or more; see [Client.RentPeriods]
+	Goal           string     // what the proxies are for, in any words; the service refuses some
 	AuthType       AuthType   // how the proxies recognise their user
-	AuthIP         netip.Addr // the address to authorise, with AuthTypeIP only
-	Protocol       Protocol   // what the proxies speak
-	PromoCode      string     // optional; one the service does not accept is no error to it
+	AuthIP         netip.Addr // the address to authorise; only with AuthTypeIP
+	Protocol       Protocol   // the protocol that the proxies speak
+	PromoCode      string     // optional; the service orders at the full price if it is not valid
 }
 
-// MobileOrderRequest orders mobile proxies. Every field is required but AuthIP,
-// which goes with [AuthTypeIP], PromoCode, and one of RotationTime and RotateByLink.
+// MobileOrderRequest orders mobile proxies. Every field is required but PromoCode, AuthIP
+// unless AuthType is [AuthTypeIP], and one of RotationTime and RotateByLink.
 //
-// RotateByLink sends a rotation time of 0. In a sibling service that is a rotation by
-// link: the address changes only when the proxy's link is opened, see
-// [Proxy.RebootURL]. That Youproxy takes 0 is not documented: order it where
-// [MobileOperator.RotationTimes] lists 0.
+// RotateByLink sends a rotation time of 0. In a sibling service that means a rotation by
+// link: the address changes only when [Proxy.RebootURL] is opened. Whether Youproxy
+// accepts 0 is not documented; use it if [MobileOperator.RotationTimes] contains 0.
 type MobileOrderRequest struct {
 	Country        string     // ISO 3166-1 alpha-3, such as "USA"
-	Quantity       int        // proxies, 1 or more
-	RentPeriodDays int        // 1 or more; the service tells which periods it sells
-	Goal           string     // what the proxies are for, in free text; the service refuses some
+	Quantity       int        // number of proxies, 1 or more
+	RentPeriodDays int        // 1 or more; see [Client.RentPeriods]
+	Goal           string     // what the proxies are for, in any words; the service refuses some
 	AuthType       AuthType   // how the proxies recognise their user
-	AuthIP         netip.Addr // the address to authorise, with AuthTypeIP only
-	MobileOperator string     // the operator's tag, such as "verizon"
-	RotationTime   int        // seconds between changes of address, not 0
-	RotateByLink   bool       // a rotation time of 0, on purpose
-	PromoCode      string     // optional; one the service does not accept is no error to it
+	AuthIP         netip.Addr // the address to authorise; only with AuthTypeIP
+	MobileOperator string     // the tag of a [MobileOperator], such as "verizon"
+	RotationTime   int        // between changes of address, probably in seconds; one of [MobileOperator.RotationTimes], not 0
+	RotateByLink   bool       // order a rotation time of 0
+	PromoCode      string     // optional; the service orders at the full price if it is not valid
 }
 
-// ISPOrderRequest orders ISP proxies. Every field is required but AuthIP, which
-// goes with [AuthTypeIP], and PromoCode.
+// ISPOrderRequest orders ISP proxies. Every field is required but PromoCode and, unless
+// AuthType is [AuthTypeIP], AuthIP.
 type ISPOrderRequest struct {
 	Country        string     // ISO 3166-1 alpha-3, such as "USA"
-	Quantity       int        // proxies, 1 or more
-	RentPeriodDays int        // 1 or more; the service tells which periods it sells
-	Goal           string     // what the proxies are for, in free text; the service refuses some
+	Quantity       int        // number of proxies, 1 or more
+	RentPeriodDays int        // 1 or more; see [Client.RentPeriods]
+	Goal           string     // what the proxies are for, in any words; the service refuses some
 	AuthType       AuthType   // how the proxies recognise their user
-	AuthIP         netip.Addr // the address to authorise, with AuthTypeIP only
-	PromoCode      string     // optional; one the service does not accept is no error to it
+	AuthIP         netip.Addr // the address to authorise; only with AuthTypeIP
+	PromoCode      string     // optional; the service orders at the full price if it is not valid
 }
 
-// ProxyType is [ProxyTypeIPv4].
+// ProxyType returns [ProxyTypeIPv4].
 func (IPv4OrderRequest) ProxyType() ProxyType { return ProxyTypeIPv4 }
 
-// ProxyType is [ProxyTypeIPv6].
+// ProxyType returns [ProxyTypeIPv6].
 func (IPv6OrderRequest) ProxyType() ProxyType { return ProxyTypeIPv6 }
 
-// ProxyType is [ProxyTypeMobile].
+// ProxyType returns [ProxyTypeMobile].
 func (MobileOrderRequest) ProxyType() ProxyType { return ProxyTypeMobile }
 
-// ProxyType is [ProxyTypeISP].
+// ProxyType returns [ProxyTypeISP].
 func (ISPOrderRequest) ProxyType() ProxyType { return ProxyTypeISP }
 
-// Validate reports every rule the request breaks in one [*ValidationError], or
-// nil. Whether a country or a period is on sale is for the service to say.
+// Validate returns nil, or one [*ValidationError] with every rule that the request
+// breaks. It does not check whether a country or a period is sold: the service decides
+// that.
 func (r IPv4OrderRequest) Validate() error { return r.order().validate() }
 
-// Validate reports every rule the request breaks in one [*ValidationError], or
-// nil. Whether a country or a period is on sale is for the service to say.
+// Validate returns nil, or one [*ValidationError] with every rule that the request
+// breaks. It does not check whether a country or a period is sold: the service decides
+// that.
 func (r IPv6OrderRequest) Validate() error { return r.order().validate() }
 
-// Validate reports every rule the request breaks in one [*ValidationError], or
-// nil. Whether a country, a period or an operator is on sale is for the service
-// to say.
+// Validate returns nil, or one [*ValidationError] with every rule that the request
+// breaks. It does not check whether a country, a period or an operator is sold: the
+// service decides that.
 func (r MobileOrderRequest) Validate() error { return r.order().validate() }
 
-// Validate reports every rule the request breaks in one [*ValidationError], or
-// nil. Whether a country or a period is on sale is for the service to say.
+// Validate returns nil, or one [*ValidationError] with every rule that the request
+// breaks. It does not check whether a country or a period is sold: the service decides
+// that.
 func (r ISPOrderRequest) Validate() error { return r.order().validate() }
 
-// order is what the four requests have in common, as it is sent to the service.
-// The price of an order is asked with its terms alone.
+// order is what the four requests have in common, as it is sent to the service. A quote
+// is asked with orderTerms alone.
 type order struct {
 	orderTerms
 	AuthType AuthType `json:"authType"`
@@ -122,7 +124,7 @@ type order struct {
 	authIP   netip.Addr
 	rotation int
 	byLink   bool
-	entry    Entry // in the journal, where it is placed
+	entry    Entry // in the journal, if it is placed
 	reply    orderReply
 }
 
@@ -133,7 +135,7 @@ type orderTerms struct {
 	Country        string    `json:"country"`
 	Goal           string    `json:"goal"`
 	PromoCode      string    `json:"promoCode,omitzero"`
-	RotationTime   *int      `json:"rotationTime,omitzero"` // of mobile proxies, also where it is 0
+	RotationTime   *int      `json:"rotationTime,omitzero"` // of mobile proxies, even if it is 0
 	MobileOperator string    `json:"mobileOperator,omitzero"`
 }
 
@@ -178,7 +180,8 @@ func (r ISPOrderRequest) order() *order {
 	return o
 }
 
-// checkedOrder makes a request ready to be sent, or tells all that is wrong.
+// checkedOrder returns a request in the form that is sent, or an error with every rule
+// that it breaks.
 func checkedOrder(req OrderRequest) (*order, error) {
 	if err := checkRequest(req, "OrderRequest", "the four order requests"); err != nil {
 		return nil, err
@@ -193,7 +196,7 @@ func checkedOrder(req OrderRequest) (*order, error) {
 	return o, nil
 }
 
-// checkRequest tells where a request is nil, or is not of a type of this package
+// checkRequest returns an error if a request is nil, or is not of a type of this package
 // but embeds one.
 func checkRequest(req any, name, kinds string) error {
 	if req == nil {
@@ -266,11 +269,13 @@ func (o *order) validate() error {
 	return v.asError(o.request)
 }
 
+const capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 func isCountryCode(s string) bool {
-	return len(s) == 3 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+	return len(s) == 3 && strings.Trim(s, capitals) == ""
 }
 
-// brokenRules gathers what is wrong with a request.
+// brokenRules collects the rules that a request breaks.
 type brokenRules []FieldError
 
 func (r *brokenRules) add(field, rule, message string) {
@@ -299,38 +304,38 @@ func (r brokenRules) asError(request string) error {
 	return &ValidationError{Request: request, Fields: r}
 }
 
-// Quote is what an order or an extension would cost now.
+// Quote is the price of an order or an extension at this moment.
 type Quote struct {
 	ProxyType       ProxyType
-	Price           Money           // or a larger total, where the service tells one beside it
-	Balance         Money           // what the account holds; nothing was taken from it
+	Price           Money           // the price, or a larger total if the reply has one beside it
+	Balance         Money           // of the account; nothing was charged
 	Discount        decimal.Decimal // percent
 	PromoCodeStatus PromoCodeStatus
-	Warnings        []Warning // reasons for which the service would not execute it
+	Warnings        []Warning // reasons why the service would not execute it
 
-	aged bool // a cache told it
+	aged bool // the reply came from a cache
 }
 
-// Warning is a reason for which the service would not execute what was quoted.
+// Warning is a reason why the service would not execute what was quoted.
 type Warning struct {
 	Code    ErrorCode `json:"code"`
 	Message string    `json:"message"`
 }
 
-// Order is an order the service has taken. It names neither the price nor the
-// proxies, which may be ready only later.
+// Order is an order that the service accepted. The reply contains neither the price nor
+// the proxies, which may be ready only later.
 type Order struct {
 	Number          OrderNumber
 	ProxyType       ProxyType
-	Balance         Money // what the account holds after it
+	Balance         Money // of the account, after the order
 	PromoCodeStatus PromoCodeStatus
 }
 
-// QuoteOrder asks what an order would cost. It spends nothing. The request is
-// held against the same rules as for [Client.CreateOrder], but AuthType, AuthIP
-// and Protocol are not sent, as the price does not depend on them.
+// QuoteOrder returns what an order would cost. It spends nothing. The request must be as
+// valid as for [Client.CreateOrder], but AuthType, AuthIP and Protocol are not sent, as
+// the price does not depend on them.
 //
-// A quote with warnings is no error: see [Quote.Warnings].
+// A quote with warnings is not an error: see [Quote.Warnings].
 func (c *Client) QuoteOrder(ctx context.Context, req OrderRequest) (*Quote, error) {
 	o, err := checkedOrder(req)
 	if err != nil {
@@ -339,14 +344,14 @@ func (c *Client) QuoteOrder(ctx context.Context, req OrderRequest) (*Quote, erro
 	return c.quote(ctx, "POST /calculate/order", &o.orderTerms, o.ProxyType)
 }
 
-// CreateOrder places an order and spends its price, which the reply does not
-// name: ask [Client.QuoteOrder] first. It is sent once and never repeated.
+// CreateOrder places an order and spends its price, which the reply does not contain:
+// call [Client.QuoteOrder] first. The request is sent once and never repeated.
+// [Client.Buy] is the same with a limit on the price and a search for lost replies.
 //
-// An error is a [*ValidationError] where the request breaks a rule, an
-// [*APIError] where the service refused, and else a [*CallError]. [OutcomeOf]
-// tells whether the order can have been placed; where that is
-// [OutcomeUnknown], ordering again may buy twice. To cancel ctx after the order
-// left only destroys the knowledge of what became of it.
+// The error is a [*ValidationError] if the request breaks a rule, an [*APIError] if the
+// service refused, and a [*CallError] otherwise. If its [OutcomeOf] is [OutcomeUnknown],
+// the order may have been placed, and calling CreateOrder again may buy twice. Canceling
+// ctx after the request was sent does not stop the order; it only hides its outcome.
 func (c *Client) CreateOrder(ctx context.Context, req OrderRequest) (*Order, error) {
 	o, err := checkedOrder(req)
 	if err != nil {
@@ -378,7 +383,7 @@ func (r *orderReply) order(e *envelope) *Order {
 	}
 }
 
-// spent returns the entry of an order that is to be placed.
+// spent returns the journal entry of the order.
 func (o *order) spent() *Entry {
 	o.entry.Attempt = Attempt{
 		Op: opOrder, ProxyType: o.ProxyType, RentPeriodDays: o.RentPeriodDays, PromoCode: o.PromoCode, Quantity: o.Quantity,
@@ -387,7 +392,7 @@ func (o *order) spent() *Entry {
 	return &o.entry
 }
 
-// tell adds what the reply tells to the entry of the order.
+// tell copies what the reply says to the entry of the order.
 func (r *orderReply) tell(e *Entry) {
 	e.OrderNumber, e.PromoCodeStatus = OrderNumber(r.OrderNumber), PromoCodeStatus(r.PromoCodeStatus)
 }
@@ -402,8 +407,8 @@ func (r *orderReply) problem(*envelope) string {
 	return ""
 }
 
-// isOther reports whether a reply tells another proxy type than was asked for. One
-// may be told more closely, such as IPV4_INDIVIDUAL.
+// isOther reports whether a reply names another proxy type than was asked for. A more
+// specific name, such as IPV4_INDIVIDUAL, is the same type.
 func isOther(told text, asked ProxyType) bool {
 	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
 	return told != "" && ProxyType(told) != asked && !strings.HasPrefix(plain(string(told)), plain(string(asked)))
@@ -416,11 +421,11 @@ type quoteReply struct {
 	Discount        amount   `json:"discount"`
 	PromoCodeStatus text     `json:"promoCodeStatus"`
 	Warnings        warnings `json:"warnings"`
-	Total           amount   // the largest that stands beside the price
+	Total           amount   // the largest total beside the price
 }
 
-// readMore takes a total beside the price, by whatever name: which of the two is charged
-// is not documented.
+// readMore reads a total beside the price, under any name. Which of the two is charged is
+// not documented.
 func (r *quoteReply) readMore(name string, dec *jsontext.Decoder) error {
 	plain := strings.ToLower(strings.ReplaceAll(name, "_", ""))
 	if !totalName.MatchString(plain) {
@@ -437,7 +442,7 @@ func (r *quoteReply) readMore(name string, dec *jsontext.Decoder) error {
 // totalName matches names of a total, but not of a count or a balance.
 var totalName = regexp.MustCompile(`^(?:(?:full|final|grand|order|sub)?total(?:price|cost|sum|amount)?|(?:price|cost|sum|amount)total|sum|amount)$`)
 
-// price is what is to be reckoned with: the price, or a larger total beside it.
+// price returns the amount to expect: the price, or a larger total beside it.
 func (r *quoteReply) price() amount {
 	if r.Total.given && r.Total.value.GreaterThan(r.Price.value) {
 		return r.Total
@@ -455,7 +460,7 @@ func (r *quoteReply) problem(*envelope) string {
 	return ""
 }
 
-// warnings is what a quote warns of: a list of faults, or one alone.
+// warnings is the warnings of a quote: a list of faults, or a single one.
 type warnings []fault
 
 func (w *warnings) UnmarshalJSONFrom(dec *jsontext.Decoder) error {

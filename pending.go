@@ -2,24 +2,25 @@ package youproxy
 
 import (
 	"cmp"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 )
 
-// PendingError is a purchase that was stopped because an earlier one is not settled.
-// Nothing was sent: it matches [ErrPending] and [ErrNotSent]. To call again costs
-// nothing, and changes nothing until the earlier one is settled.
+// PendingError is the error of a purchase that was stopped because an earlier one is not
+// settled. Nothing was sent: it matches [ErrPending] and [ErrNotSent]. Calling again
+// costs nothing. Without an [IdempotencyKey] it fails again until the earlier purchase is
+// settled; with one of its own, only until the patience for the earlier purchase is over,
+// even if its outcome is still not known.
 type PendingError struct {
-	Attempt  Attempt  // the earlier one
-	Verdict  Verdict  // executed where the account shows it: Recover hands it out
+	Attempt  Attempt  // the earlier purchase
+	Verdict  Verdict  // [VerdictExecuted] if the account shows it: Recover returns it
 	Evidence Evidence // what the account showed, if it was looked at
-	Note     string   // why the earlier one was dismissed, if it was
+	Note     string   // why the earlier purchase was dismissed, if it was
 	op       string
 }
 
-// Error tells what stands in the way, and what to do.
+// Error returns what stops the purchase, and what to do.
 func (e *PendingError) Error() string {
 	text := "youproxy: " + e.op + ": stopped by an earlier purchase: " + e.Attempt.String()
 	if evidence := e.Evidence.String(); evidence != "" {
@@ -29,9 +30,9 @@ func (e *PendingError) Error() string {
 	case e.Note != "":
 		text += "; it was dismissed (" + plainText(e.Note) + "): give a new idempotency key, or make a new plan, to spend again"
 	case e.Verdict == VerdictExecuted:
-		text += "; it was executed: Recover hands it out"
+		text += "; it was executed: Recover returns it"
 	case e.Attempt.isPlain():
-		text += "; its outcome is not known yet: it stops others for the timeout and the patience of a spend"
+		text += "; its outcome is not known yet: it stops others until its timeout and the patience are over"
 	default:
 		text += "; its outcome is not known: call Recover, or look at the account and call Dismiss"
 	}
@@ -40,18 +41,18 @@ func (e *PendingError) Error() string {
 
 func (e *PendingError) outcome() Outcome { return OutcomeNotSent }
 
-// Is matches [ErrPending] and [ErrNotSent].
+// Is reports whether target is [ErrPending] or [ErrNotSent].
 func (e *PendingError) Is(target error) bool {
 	return target == ErrPending || isOutcome(target, OutcomeNotSent)
 }
 
-// LogValue gives slog the earlier attempt and what is known of it.
+// LogValue returns the earlier attempt and what is known of it as a group, for slog.
 func (e *PendingError) LogValue() slog.Value {
 	return slog.GroupValue(slog.Any("attempt", e.Attempt), slog.String("verdict", e.Verdict.String()), slog.String("note", e.Note))
 }
 
-// earlier looks at what the journal has open: at the attempt with the same key, and at
-// those that stand in the way. It reports whether the purchase was made already.
+// earlier handles the open entries of the journal: that with the same key, and those that
+// stop the purchase. It reports whether the purchase was made already.
 func (s *spending) earlier() (done bool, err error) {
 	a := &s.entry.Attempt
 	query := EntryQuery{Key: a.Key}
@@ -59,7 +60,7 @@ func (s *spending) earlier() (done bool, err error) {
 		query.Since = lagging(s.part.since())
 	}
 	if s.open, err = s.turn.entries(query); err != nil {
-		return false, notSent(a.Op, fmt.Errorf("the journal could not be read: %w", outside(s.c.core().redact, err)))
+		return false, notSent(a.Op, s.c.core().unreadJournal(err))
 	}
 	if a.Key != "" {
 		for i := range slices.Backward(s.open) {
@@ -72,12 +73,12 @@ func (s *spending) earlier() (done bool, err error) {
 		}
 	}
 	if s.part != nil {
-		return false, nil // what stands in the way is left out
+		return false, nil // what would stop it is left out
 	}
 	return false, s.clear()
 }
 
-// sameKey decides by what became of the newest attempt with the same key.
+// sameKey decides by the state of the newest attempt with the same key.
 func (s *spending) sameKey(e *Entry) (done bool, err error) {
 	a := &s.entry.Attempt
 	if e.Attempt.Request != a.Request {
@@ -102,8 +103,9 @@ func (s *spending) sameKey(e *Entry) (done bool, err error) {
 	return true, nil
 }
 
-// clear stops a purchase in whose way an open attempt stands. Once the patience for that is
-// over, the account is looked at, once: what did not happen is settled.
+// clear stops a purchase if an open attempt conflicts with it. Once the patience for that
+// attempt is over, the account is looked at once, and an attempt that was not executed is
+// settled.
 func (s *spending) clear() error {
 	for i := range s.open {
 		if e := &s.open[i]; e.State == EntryOpen && s.entry.Attempt.meets(&e.Attempt) {
@@ -115,9 +117,9 @@ func (s *spending) clear() error {
 	return nil
 }
 
-// meets reports whether an open attempt stands in the way of a: a plain call in that of all
-// of its type, an order in that of orders, and an extension in that of those that share a
-// proxy or an order with it.
+// meets reports whether an open attempt conflicts with a: a plain call conflicts with all
+// of its type, an order with orders, and an extension with those that share a proxy or an
+// order with it.
 func (a *Attempt) meets(open *Attempt) bool {
 	switch {
 	case open.isPlain():
@@ -144,6 +146,7 @@ func (a *Attempt) shares(b *Attempt) bool {
 	return slices.ContainsFunc(a.IPAddressIDs, touches) || slices.ContainsFunc(a.OrderIDs, in) || slices.ContainsFunc(a.Before.Orders, in)
 }
 
+// pass lets a purchase go on past an open attempt, or returns an error.
 func (s *spending) pass(e *Entry) error {
 	core := s.c.core()
 	v := s.turn.ledger.watch(&e.Attempt)
@@ -177,11 +180,10 @@ func (s *spending) pass(e *Entry) error {
 	return nil
 }
 
-// horizon is since when entries may matter to an attempt.
+// horizon returns the time from which entries may matter to an attempt.
 func (a *Attempt) horizon() time.Time { return a.At.Add(-remainsFor) }
 
-// dismissPlain gives up on a plain call of which no reply came: nothing shows what became
-// of it.
+// dismissPlain dismisses a plain call without a reply, as nothing shows its outcome.
 func (c *core) dismissPlain(t *turn, e *Entry) {
 	e.Note = "plain call, outcome not known"
 	_ = c.close(t, e, EntryDismissed, nil)

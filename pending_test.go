@@ -26,98 +26,109 @@ func extendOrder(o youproxytest.Order) youproxy.ExtendOrdersRequest {
 	return youproxy.ExtendOrdersRequest{ProxyType: o.ProxyType, OrderIDs: []youproxy.OrderID{o.ID}, RentPeriodDays: 30}
 }
 
+// afterOpen is what follows while an attempt is open.
+type afterOpen struct {
+	name    string
+	buy     func(m *market) error
+	stopped bool
+}
+
+func byBuying(b buying) func(m *market) error {
+	return func(m *market) error {
+		_, err := b.buy(context.Background(), m, m.client)
+		return err
+	}
+}
+
+func byRenewing(req func(m *market) youproxy.ExtendRequest) func(m *market) error {
+	return func(m *market) error { return renewing(m, m.client, req(m)) }
+}
+
+func theFirst(m *market) youproxy.ExtendRequest  { return extendIPs(m.idsOf(m.ipv4.ID)[0]) }
+func theSecond(m *market) youproxy.ExtendRequest { return extendIPs(m.idsOf(m.ipv4.ID)[1]) }
+func theOrder(m *market) youproxy.ExtendRequest  { return extendOrder(m.ipv4) }
+
+func oneOfTheOtherOrder(m *market) youproxy.ExtendRequest {
+	return extendIPs(m.idsOf(m.Orders()[2].ID)...)
+}
+
+func theOtherOrder(m *market) youproxy.ExtendRequest { return extendOrder(m.Orders()[2]) }
+
+var stops = []struct {
+	name string
+	open func(t *testing.T, m *market) youproxy.Attempt
+	next []afterOpen
+}{
+	{"an order", func(t *testing.T, m *market) youproxy.Attempt {
+		return buyIPv4.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
+	}, []afterOpen{
+		{"the same order", byBuying(buyIPv4), true},
+		{"another order of its type", func(m *market) error {
+			order := change(anIPv4Order(), func(r *youproxy.IPv4OrderRequest) { r.Country, r.Quantity = "DEU", 5 })
+			_, err := m.client.Buy(context.Background(), order, youproxy.MustMoney("100 USD"))
+			return err
+		}, true},
+		{"an order of another type", byBuying(buyISP), false},
+		{"an extension of its type", byRenewing(theOrder), false},
+	}},
+	{"an extension of a proxy", func(t *testing.T, m *market) youproxy.Attempt {
+		b := renewIPs
+		b.extend, b.price = theFirst, "1.31 USD"
+		return b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
+	}, []afterOpen{
+		{"of that proxy", byRenewing(theFirst), true},
+		{"of another proxy of its order", byRenewing(theSecond), true},
+		{"of its order", byRenewing(theOrder), true},
+		{"of another order", byRenewing(theOtherOrder), false},
+		{"of a proxy of another order", byRenewing(oneOfTheOtherOrder), false},
+		{"an order", byBuying(buyIPv4), false},
+	}},
+	{"an extension of an order", func(t *testing.T, m *market) youproxy.Attempt {
+		b := renewIPs
+		b.op, b.extend = "POST /extend/order", theOrder
+		return b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
+	}, []afterOpen{
+		{"of that order", byRenewing(theOrder), true},
+		{"of one of its proxies", byRenewing(theSecond), true},
+		{"of another order", byRenewing(theOtherOrder), false},
+		{"of a proxy of another order", byRenewing(oneOfTheOtherOrder), false},
+		{"an order", byBuying(buyIPv4), false},
+	}},
+	{"a plain order", func(t *testing.T, m *market) youproxy.Attempt {
+		return leavePlain(t, m, func() error {
+			_, err := m.client.CreateOrder(t.Context(), anIPv4Order())
+			return err
+		}, "POST /order", youproxytest.DropBeforeCommit)
+	}, []afterOpen{
+		{"an order of its type", byBuying(buyIPv4), true},
+		{"an extension of its type", byRenewing(theOrder), true},
+		{"an order of another type", byBuying(buyISP), false},
+		{"an extension of another type", func(m *market) error { return renewing(m, m.client, extendOrder(m.ipv6)) }, false},
+	}},
+	{"a plain extension", func(t *testing.T, m *market) youproxy.Attempt {
+		return leavePlain(t, m, func() error {
+			_, err := m.client.Extend(t.Context(), theFirst(m))
+			return err
+		}, "POST /extend", youproxytest.DropBeforeCommit)
+	}, []afterOpen{
+		{"an order of its type", byBuying(buyIPv4), true},
+		{"an extension of another order of its type", byRenewing(theOtherOrder), true},
+		{"an order of another type", byBuying(buyISP), false},
+	}},
+	{"a call of one's own", func(t *testing.T, m *market) youproxy.Attempt {
+		return leavePlain(t, m, func() error {
+			return m.client.Call(t.Context(), "POST", "/extend", nil, map[string]any{}, nil)
+		}, "POST /extend", youproxytest.DropBeforeCommit)
+	}, []afterOpen{
+		{"an order", byBuying(buyIPv4), true},
+		{"an order of another type", byBuying(buyISP), true},
+		{"an extension", byRenewing(theOrder), true},
+	}},
+}
+
 // What an open attempt stands in the way of.
 func TestWhatIsStopped(t *testing.T) {
-	buys := func(b buying) func(m *market) error {
-		return func(m *market) error {
-			_, err := b.buy(context.Background(), m, m.client)
-			return err
-		}
-	}
-	renews := func(req func(m *market) youproxy.ExtendRequest) func(m *market) error {
-		return func(m *market) error { return renewing(m, m.client, req(m)) }
-	}
-	firstOf := func(m *market) youproxy.ExtendRequest { return extendIPs(m.idsOf(m.ipv4.ID)[0]) }
-	secondOf := func(m *market) youproxy.ExtendRequest { return extendIPs(m.idsOf(m.ipv4.ID)[1]) }
-	whole := func(m *market) youproxy.ExtendRequest { return extendOrder(m.ipv4) }
-	another := func(m *market) youproxy.ExtendRequest { return extendIPs(m.idsOf(m.Orders()[2].ID)...) }
-	wholeOther := func(m *market) youproxy.ExtendRequest { return extendOrder(m.Orders()[2]) }
-	type next struct {
-		name    string
-		buy     func(m *market) error
-		stopped bool
-	}
-	for _, tc := range []struct {
-		name string
-		open func(t *testing.T, m *market) youproxy.Attempt
-		next []next
-	}{
-		{"an order", func(t *testing.T, m *market) youproxy.Attempt {
-			return buyIPv4.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
-		}, []next{
-			{"the same order", buys(buyIPv4), true},
-			{"another order of its type", func(m *market) error {
-				order := change(anIPv4Order(), func(r *youproxy.IPv4OrderRequest) { r.Country, r.Quantity = "DEU", 5 })
-				_, err := m.client.Buy(context.Background(), order, youproxy.MustMoney("100 USD"))
-				return err
-			}, true},
-			{"an order of another type", buys(buyISP), false},
-			{"an extension of its type", renews(whole), false},
-		}},
-		{"an extension of a proxy", func(t *testing.T, m *market) youproxy.Attempt {
-			b := renewIPs
-			b.extend, b.price = firstOf, "1.31 USD"
-			return b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
-		}, []next{
-			{"of that proxy", renews(firstOf), true},
-			{"of another proxy of its order", renews(secondOf), true},
-			{"of its order", renews(whole), true},
-			{"of another order", renews(wholeOther), false},
-			{"of a proxy of another order", renews(another), false},
-			{"an order", buys(buyIPv4), false},
-		}},
-		{"an extension of an order", func(t *testing.T, m *market) youproxy.Attempt {
-			b := renewIPs
-			b.op, b.extend = "POST /extend/order", whole
-			return b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
-		}, []next{
-			{"of that order", renews(whole), true},
-			{"of one of its proxies", renews(secondOf), true},
-			{"of another order", renews(wholeOther), false},
-			{"of a proxy of another order", renews(another), false},
-			{"an order", buys(buyIPv4), false},
-		}},
-		{"a plain order", func(t *testing.T, m *market) youproxy.Attempt {
-			return leavePlain(t, m, func() error {
-				_, err := m.client.CreateOrder(t.Context(), anIPv4Order())
-				return err
-			}, "POST /order", youproxytest.DropBeforeCommit)
-		}, []next{
-			{"an order of its type", buys(buyIPv4), true},
-			{"an extension of its type", renews(whole), true},
-			{"an order of another type", buys(buyISP), false},
-			{"an extension of another type", func(m *market) error { return renewing(m, m.client, extendOrder(m.ipv6)) }, false},
-		}},
-		{"a plain extension", func(t *testing.T, m *market) youproxy.Attempt {
-			return leavePlain(t, m, func() error {
-				_, err := m.client.Extend(t.Context(), firstOf(m))
-				return err
-			}, "POST /extend", youproxytest.DropBeforeCommit)
-		}, []next{
-			{"an order of its type", buys(buyIPv4), true},
-			{"an extension of another order of its type", renews(wholeOther), true},
-			{"an order of another type", buys(buyISP), false},
-		}},
-		{"a call of one's own", func(t *testing.T, m *market) youproxy.Attempt {
-			return leavePlain(t, m, func() error {
-				return m.client.Call(t.Context(), "POST", "/extend", nil, map[string]any{}, nil)
-			}, "POST /extend", youproxytest.DropBeforeCommit)
-		}, []next{
-			{"an order", buys(buyIPv4), true},
-			{"an order of another type", buys(buyISP), true},
-			{"an extension", renews(whole), true},
-		}},
-	} {
+	for _, tc := range stops {
 		for _, next := range tc.next {
 			t.Run(tc.name+"/"+next.name, func(t *testing.T) {
 				inMarket(t, func(t *testing.T, m *market) {
@@ -269,7 +280,7 @@ func TestNextPurchaseLeavesWhatWasBought(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		for range 3 {
 			_, err := b.buy(t.Context(), m, m.client)
-			pending := assertPending(t, err, attempt, "it was executed", "Recover hands it out")
+			pending := assertPending(t, err, attempt, "it was executed", "Recover returns it")
 			assert.Equal(t, youproxy.VerdictExecuted, pending.Verdict)
 			time.Sleep(20 * time.Second)
 		}

@@ -215,7 +215,7 @@ func TestAPlainCallOfUnknownOutcomeStopsPurchasesForAWhile(t *testing.T) {
 				var pending *youproxy.PendingError
 				require.ErrorAs(t, err, &pending, b.name)
 				assert.Equal(t, m.recorded[0], pending.Attempt)
-				assert.ErrorContains(t, err, "its outcome is not known yet: it stops others for the timeout and the patience of a spend")
+				assert.ErrorContains(t, err, "its outcome is not known yet: it stops others until its timeout and the patience are over")
 				assert.ErrorContains(t, err, "nothing was spent")
 				assert.Len(t, m.ops(), sent)
 			}

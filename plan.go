@@ -13,21 +13,21 @@ import (
 	"unicode/utf8"
 )
 
-// RenewalPolicy says what [Client.PlanRenewals] plans to renew. EndsWithin,
+// RenewalPolicy selects what [Client.PlanRenewals] plans to renew. EndsWithin,
 // RentPeriodDays and Limit are required.
 type RenewalPolicy struct {
-	EndsWithin     time.Duration    // proxies that end within it, by the service's clock
-	RentPeriodDays int              // of each extension, 1 or more
-	ProxyTypes     []ProxyType      // all types where it is empty
+	EndsWithin     time.Duration    // a minute or more: selects proxies that end within this time, by the service's clock
+	RentPeriodDays int              // of each extension, in days, 1 or more
+	ProxyTypes     []ProxyType      // empty for all types
 	Select         func(Proxy) bool // reports whether to renew a proxy; nil for all
-	PromoCode      string           // optional; where it is not valid, nothing is renewed
+	PromoCode      string           // optional; if it is not valid, nothing is renewed
 	Limit          Money            // the most that all renewals may cost together
 }
 
 func (p *RenewalPolicy) validate() error {
 	var v brokenRules
-	if p.EndsWithin <= 0 {
-		v.add("endsWithin", ruleRange, "must be more than 0: give a duration such as 72 * time.Hour")
+	if p.EndsWithin < time.Minute {
+		v.add("endsWithin", ruleRange, "must be a minute or more: give a duration such as 72 * time.Hour")
 	}
 	if p.RentPeriodDays < 1 {
 		v.add("rentPeriodDays", ruleRange, "must be 1 or more")
@@ -46,16 +46,16 @@ func (r *brokenRules) checkLimit(field string, m Money) {
 	}
 }
 
-// RenewalPlan is what [Client.PlanRenewals] plans to renew, for [Client.RenewAll] to carry
-// out. It is plain JSON without secrets: another process may carry it out later.
+// RenewalPlan is what [Client.PlanRenewals] plans to renew. [Client.RenewAll] carries it
+// out. It is plain JSON without secrets, so another process can carry it out later.
 type RenewalPlan struct {
 	Version int           `json:"version"`
-	ID      string        `json:"id"`                // this package's own: with it, each part is renewed at most once
-	At      time.Time     `json:"at"`                // when the list was read, by the clock of the planning machine
+	ID      string        `json:"id"`                // assigned by this package; with it, each part is renewed at most once
+	At      time.Time     `json:"at"`                // when the list was read, by the clock of the machine that planned
 	Limit   Money         `json:"limit"`             // the most that all parts may cost together
-	Balance Money         `json:"balance,omitzero"`  // when it was planned; unknown where nothing was quoted
-	Parts   []RenewalPart `json:"parts"`             // the one that ends first comes first
-	LeftOut []LeftOut     `json:"leftOut,omitempty"` // what the policy covers, and is not renewed
+	Balance Money         `json:"balance,omitzero"`  // of the account at that time; unknown if nothing was quoted
+	Parts   []RenewalPart `json:"parts"`             // in the order of their first ends
+	LeftOut []LeftOut     `json:"leftOut,omitempty"` // what the policy selects but the plan does not renew
 }
 
 // RenewalPart is what one request of a [RenewalPlan] extends: proxies of one type.
@@ -63,29 +63,32 @@ type RenewalPart struct {
 	ProxyType      ProxyType        `json:"proxyType"`
 	RentPeriodDays int              `json:"rentPeriodDays"`
 	PromoCode      string           `json:"promoCode,omitempty"`
-	Proxies        []PlannedRenewal `json:"proxies"` // of IPv6, whole orders
-	Price          Money            `json:"price"`   // as quoted, by its larger reading: the most that the part may cost, be it that some of it is left out by then
+	Proxies        []PlannedRenewal `json:"proxies"` // whole orders for IPv6
+
+	// Price is the quoted price; if that may be per proxy, the price for all. The part may
+	// cost no more, even if some of it is left out when the plan is carried out.
+	Price Money `json:"price"`
 }
 
 // PlannedRenewal is a proxy of a [RenewalPart].
 type PlannedRenewal struct {
 	ID      IPAddressID `json:"ipAddressId"`
 	OrderID OrderID     `json:"orderId,omitempty"`
-	End     time.Time   `json:"end"` // when it was planned
+	End     time.Time   `json:"end"` // at the time of the plan
 }
 
-// LeftOut is a proxy that is not renewed, and why.
+// LeftOut is a proxy that is not renewed, and the reason.
 type LeftOut struct {
 	ProxyType ProxyType   `json:"proxyType"`
 	ID        IPAddressID `json:"ipAddressId"`
 	OrderID   OrderID     `json:"orderId,omitempty"`
-	End       time.Time   `json:"end,omitzero"` // zero where it is not known
+	End       time.Time   `json:"end,omitzero"` // zero if not known
 	Reason    LeaveReason `json:"reason"`
-	Detail    string      `json:"detail,omitempty"`   // more of the reason, such as the words of a refusal
-	Warnings  []Warning   `json:"warnings,omitempty"` // of the quote, or what it was refused with
+	Detail    string      `json:"detail,omitempty"`   // details of the reason, such as the message of a refusal
+	Warnings  []Warning   `json:"warnings,omitempty"` // of the quote, or the refusal
 }
 
-// String returns which proxy is left out, and why.
+// String returns which proxy is left out, and the reason.
 func (l LeftOut) String() string {
 	text := fmt.Sprintf("%s proxy %s: %s", l.ProxyType, l.ID, l.Reason)
 	if l.Detail != "" {
@@ -94,32 +97,32 @@ func (l LeftOut) String() string {
 	return printable(text)
 }
 
-// LeaveReason is why a proxy is not renewed.
+// LeaveReason is the reason why a proxy is not renewed.
 type LeaveReason string
 
-// The reasons for which a plan leaves out a proxy.
+// The reasons why a plan leaves out a proxy.
 const (
 	LeaveExtendsItself   LeaveReason = "extends itself"
-	LeaveMayExtendItself LeaveReason = "may extend itself"           // the list does not tell it in a known form
-	LeaveEndUnknown      LeaveReason = "end not known"               // or that of another proxy of its IPv6 order
+	LeaveMayExtendItself LeaveReason = "may extend itself"           // the list shows it in an unknown form
+	LeaveEndUnknown      LeaveReason = "end not known"               // or that of another proxy of the same IPv6 order
 	LeaveEnded           LeaveReason = "has ended"                   // and is still in the list
-	LeaveOrderUnknown    LeaveReason = "order not known"             // which an IPv6 proxy is renewed with
+	LeaveOrderUnknown    LeaveReason = "order not known"             // an IPv6 proxy is renewed with its order
 	LeaveTypeUnknown     LeaveReason = "proxy type not known"        // to this package
-	LeavePartOfOrder     LeaveReason = "a part of an IPv6 order"     // of which not all is selected
+	LeavePartOfOrder     LeaveReason = "a part of an IPv6 order"     // the rest is not selected
 	LeaveAboveLimit      LeaveReason = "above the limit"             // of the policy
-	LeaveAboveBudget     LeaveReason = "above the budget"            // of [WithBudget], as far as it was spent
+	LeaveAboveBudget     LeaveReason = "above the budget"            // what is left of it: see [WithBudget]
 	LeaveAboveBalance    LeaveReason = "above the balance"           // of the account
-	LeaveRefused         LeaveReason = "refused by the quote"        // Detail and Warnings tell why
+	LeaveRefused         LeaveReason = "refused by the quote"        // see Detail and Warnings
 	LeaveEndsLater       LeaveReason = "ends later by now"           // than planned, when the plan was carried out
 	LeaveGone            LeaveReason = "not in the account any more" // when the plan was carried out
-	LeaveRenewed         LeaveReason = "renewed since"               // by an entry of the journal, which the list may not show yet
-	LeavePending         LeaveReason = "renewal not settled"         // an entry of the journal is open: see [Client.Recover]
-	LeaveBefore          LeaveReason = "left out before"             // when the plan was carried out before
+	LeaveRenewed         LeaveReason = "renewed since"               // according to the journal; the list may not show it yet
+	LeavePending         LeaveReason = "renewal not settled"         // its entry in the journal is open: see [Client.Recover]
+	LeaveBefore          LeaveReason = "left out before"             // when the plan was carried out the first time
 )
 
 const planVersion = 1
 
-// Price returns what all parts cost together as quoted, or unknown Money where they are in
+// Price returns the sum of the prices of all parts, or unknown Money if they are in
 // different currencies.
 func (p RenewalPlan) Price() Money {
 	sum := Money{Currency: p.Limit.Currency}
@@ -132,7 +135,8 @@ func (p RenewalPlan) Price() Money {
 	return sum
 }
 
-// Request returns the request that extends the part: IPv6 by orders, other types by ids.
+// Request returns the request that extends the part: an [ExtendOrdersRequest] for IPv6
+// and an [ExtendIPsRequest] for other types.
 func (p RenewalPart) Request() ExtendRequest {
 	if p.ProxyType != ProxyTypeIPv6 {
 		r := ExtendIPsRequest{ProxyType: p.ProxyType, RentPeriodDays: p.RentPeriodDays, PromoCode: p.PromoCode}
@@ -157,7 +161,7 @@ func (p RenewalPart) String() string {
 	return fmt.Sprintf("%d x %s for %d days", len(p.Proxies), plainText(string(p.ProxyType)), p.RentPeriodDays)
 }
 
-// String returns the plan as a table, with what is left out below it.
+// String returns the plan as a table, followed by what is left out.
 func (p RenewalPlan) String() string {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -191,7 +195,7 @@ func (p RenewalPart) firstEnd() (first time.Time) {
 	return first
 }
 
-// countLeftOut tells how many proxies of each type are left out for each reason.
+// countLeftOut returns how many proxies of each type are left out for each reason.
 func countLeftOut(list []LeftOut) []string {
 	type kind struct{ text, detail string }
 	var kinds []kind
@@ -212,7 +216,8 @@ func countLeftOut(list []LeftOut) []string {
 	return lines
 }
 
-// printable returns a text in one line, without what a terminal would not print as it is.
+// printable returns a string with a blank for each character that a terminal would not
+// print.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -222,7 +227,7 @@ func printable(s string) string {
 	}, s)
 }
 
-// problem tells what is wrong with a plan that may have been read from somewhere.
+// problem returns an error if a plan, which may come from a file, is not valid.
 func (p *RenewalPlan) problem() error {
 	var v brokenRules
 	switch {
@@ -266,23 +271,23 @@ func (p *RenewalPlan) problem() error {
 
 const opPlan = "PlanRenewals"
 
-// PlanRenewals plans to renew what ends soon, for no more than a limit. It spends nothing,
-// and locks no journal.
+// PlanRenewals plans to renew what ends soon, for no more than policy.Limit. It spends
+// nothing and does not lock the journal.
 //
-// It reads the list once, or once for each of policy.ProxyTypes. It leaves out what extends
-// itself or may, what has no known end, what the journal shows as renewed or not settled
-// though the list does not, and an IPv6 order of which it would renew only a part: the
-// service extends such an order as a whole. Of the rest it asks for the prices, those of one
-// proxy or order as well, as [Client.Renew] does. What the service refuses is left out; where
-// it refuses some ids of many, a bounded number of quotes finds out which.
+// It reads the list once, or once for each of policy.ProxyTypes. It leaves out proxies
+// that extend themselves or may do so, proxies without a known end, what the journal
+// shows as renewed or not settled, and an IPv6 order of which policy.Select excludes a
+// part, as the service extends such an order as a whole. It asks for the price of the
+// rest and, like [Client.Renew], for the price of one. What the service refuses is left
+// out; if it refuses some ids of many, a limited number of quotes finds out which.
 //
-// Where all would cost more than the limit, the balance, or what is left of the budget of
-// [WithBudget], it takes what ends first, as far as the money goes: what does not fit is
-// skipped for what does. It chooses by the average price of one, and asks for the price of
-// what it chose.
+// If all would cost more than the limit, the balance, or what is left of the budget of
+// [WithBudget], the plan contains what ends first and still fits; what is too expensive
+// is skipped. The choice is made by the average price of one, and the price of what was
+// chosen is asked for again.
 //
-// An error is a [*ValidationError], or says why the list, a price or the journal could not
-// be read; nothing was spent.
+// The error is a [*ValidationError], or the reason why the list, a price or the journal
+// could not be read. Nothing was spent.
 func (c *Client) PlanRenewals(ctx context.Context, policy RenewalPolicy) (*RenewalPlan, error) {
 	if err := c.check(ctx); err != nil {
 		return nil, notSent(opPlan, err)
@@ -312,7 +317,7 @@ func (c *Client) PlanRenewals(ctx context.Context, policy RenewalPolicy) (*Renew
 	return p.plan, nil
 }
 
-// compare orders what is to be renewed by its end.
+// compare orders planned renewals by their ends.
 func (r PlannedRenewal) compare(other PlannedRenewal) int {
 	return cmp.Or(r.End.Compare(other.End), cmp.Compare(r.ID, other.ID))
 }

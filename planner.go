@@ -11,11 +11,11 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// The bounds of what is asked to make a plan, and of its parts.
+// The bounds of a plan and of the quotes for it.
 const (
-	mostOfPart   = 1000 // proxies: the entry of a part in a journal is below 1 MiB
-	mostSiftings = 32   // quotes that find out what of a batch the service refuses
-	mostFittings = 5    // times that a batch is cut to the limit and quoted again
+	mostOfPart   = 1000 // proxies; keeps the journal entry of a part below 1 MiB
+	mostSiftings = 32   // quotes to find out which ids of a batch the service refuses
+	mostFittings = 5    // how often a batch is cut to the limit and quoted again
 )
 
 // planner makes a plan.
@@ -27,20 +27,20 @@ type planner struct {
 	batches []*batch
 }
 
-// unit is what can only be renewed as a whole: a proxy, or an IPv6 order. What ends first
-// comes first.
+// unit is what can only be renewed as a whole: a proxy, or an IPv6 order. It is sorted by
+// end.
 type unit []PlannedRenewal
 
 // batch is what one request may extend.
 type batch struct {
 	proxyType ProxyType
-	units     []unit          // what ends first comes first
-	chosen    []unit          // of them
-	cost      Money           // of those chosen
-	each      decimal.Decimal // the average of one
+	units     []unit          // sorted by end
+	chosen    []unit          // some of units
+	cost      Money           // of chosen
+	each      decimal.Decimal // the average cost of a proxy
 }
 
-// leave leaves out what is not renewed for a reason.
+// leave adds units to what the plan leaves out.
 func (p *planner) leave(t ProxyType, units []unit, why LeftOut) {
 	for _, u := range units {
 		for _, planned := range u {
@@ -49,7 +49,7 @@ func (p *planner) leave(t ProxyType, units []unit, why LeftOut) {
 	}
 }
 
-// of returns the reason for one proxy.
+// of returns a copy of l for one proxy.
 func (l LeftOut) of(t ProxyType, r PlannedRenewal) LeftOut {
 	l.ProxyType, l.ID, l.OrderID, l.End = t, r.ID, r.OrderID, r.End
 	return l
@@ -58,11 +58,11 @@ func (l LeftOut) of(t ProxyType, r PlannedRenewal) LeftOut {
 // candidate is a proxy in the list.
 type candidate struct {
 	PlannedRenewal
-	covered bool        // by the policy
-	reason  LeaveReason // to leave it out
+	covered bool        // selected by the policy
+	reason  LeaveReason // why it must be left out
 }
 
-// hindrance returns why a proxy must not be renewed, whatever the policy.
+// hindrance returns why a proxy must not be renewed, whatever the policy, or "".
 func (p *Proxy) hindrance(now time.Time) LeaveReason {
 	switch {
 	case !p.End.IsZero() && !p.End.After(now):
@@ -81,7 +81,7 @@ func (p *Proxy) hindrance(now time.Time) LeaveReason {
 	return ""
 }
 
-// read reads the list, and makes batches of what the policy covers.
+// read reads the list and makes batches of what the policy selects.
 func (p *planner) read() error {
 	types := slices.Compact(slices.Sorted(slices.Values(p.policy.ProxyTypes)))
 	if len(types) == 0 {
@@ -90,7 +90,7 @@ func (p *planner) read() error {
 	since := p.plan.At.Add(-clockTolerance)
 	entries, err := (&turn{Context: p.ctx, ledger: p.c.core().ledger}).entries(EntryQuery{Since: lagging(since)})
 	if err != nil {
-		return notSent(opPlan, fmt.Errorf("the journal could not be read: %w", outside(p.c.core().redact, err)))
+		return notSent(opPlan, p.c.core().unreadJournal(err))
 	}
 	others := extendedBy(entries, since, func(a *Attempt) bool { return time.Since(a.At) > time.Hour })
 	seen := make(map[IPAddressID]bool)
@@ -104,7 +104,7 @@ func (p *planner) read() error {
 			}
 		})
 		if err != nil {
-			return stopped(opPlan, "the list could not be read: "+reasonOf(err), settled{err: err})
+			return stoppedBy(opPlan, "the list could not be read", err)
 		}
 		if date.IsZero() {
 			date = time.Now()
@@ -127,8 +127,8 @@ func (p *planner) read() error {
 }
 
 // collect adds to units what of a list is to be renewed, and leaves out the rest of what
-// the policy covers. An IPv6 order is renewed if one of its proxies is covered and none
-// hinders it.
+// the policy selects. An IPv6 order is renewed if one of its proxies is covered by the
+// policy and none has a reason against it.
 func (p *planner) collect(listed []Proxy, now time.Time, others *extended, units map[ProxyType][]unit) {
 	orders := make(map[OrderID][]candidate)
 	for i := range listed {
@@ -180,8 +180,8 @@ func (p *planner) part(b *batch, units []unit) RenewalPart {
 	}
 }
 
-// ask asks for the prices of all batches, and leaves out what the service refuses. What it
-// accepts in pieces alone stays in pieces.
+// ask asks for the prices of all batches, and leaves out what the service refuses. A
+// batch that was split stays split if the service does not accept the pieces together.
 func (p *planner) ask() error {
 	var accepted []*batch
 	for _, b := range p.batches {
@@ -209,8 +209,9 @@ func (p *planner) ask() error {
 	return nil
 }
 
-// sift quotes a batch, and returns what of it the service does not refuse. The rest is left
-// out. Where some of the ids may be the reason, each half is asked for.
+// sift quotes a batch and returns the pieces that the service accepts. The rest is left
+// out. If only some of the ids may be the reason for a refusal, each half is quoted by
+// itself.
 func (p *planner) sift(b *batch, tries *int) ([]*batch, error) {
 	no, some, err := p.price(b, b.units)
 	switch *tries--; {
@@ -231,7 +232,7 @@ func (p *planner) sift(b *batch, tries *int) ([]*batch, error) {
 	return append(first, second...), err
 }
 
-// quote asks for the price of some units of a batch, and chooses them. Where they are
+// quote asks for the price of some units of a batch, and chooses them. If they are
 // refused, the batch is left out.
 func (p *planner) quote(b *batch, units []unit) error {
 	if b.chosen = nil; len(units) == 0 {
@@ -245,8 +246,8 @@ func (p *planner) quote(b *batch, units []unit) error {
 	return err
 }
 
-// price asks for the price of some units of a batch, and chooses them, or returns why the
-// service refuses them, and whether only some of them may be the reason.
+// price asks for the price of some units of a batch, and chooses them. If the service
+// refuses them, it returns why, and whether only some of the ids may be the reason.
 func (p *planner) price(b *batch, units []unit) (no *LeftOut, some bool, err error) {
 	part := p.part(b, units)
 	x, err := checkedExtension(part.Request())
@@ -260,7 +261,7 @@ func (p *planner) price(b *batch, units []unit) (no *LeftOut, some bool, err err
 	defer cancel()
 	var warnings []Warning
 	if err = s.askAll(ctx); err == nil {
-		// How far the balance goes is seen when all is known.
+		// The balance is compared with the price of all parts later.
 		warnings = slices.DeleteFunc(s.quote.Warnings, func(w Warning) bool { return w.Code == ErrInsufficientFunds })
 		s.quote.Warnings = warnings
 		err = s.checkTerms()
@@ -287,13 +288,13 @@ func (p *planner) price(b *batch, units []unit) (no *LeftOut, some bool, err err
 	return nil, false, err
 }
 
-// aboutIDs is the refusals for which some ids of many may be the reason.
+// aboutIDs lists the refusals for which some ids of many may be the reason.
 var aboutIDs = []ErrorCode{
 	ErrIncorrectIPAddresses, ErrIncorrectOrderIDs, ErrWholeOrderRequired, ErrIncorrectCountry, ErrCountryUnavailable, ErrIncorrectQuantity,
 }
 
-// fit leaves out what there is no money for. It chooses by the average price of one, and
-// asks for the price of what it chose: where that is not in proportion, it chooses less.
+// fit leaves out what there is no money for. It chooses by the average price of one and
+// asks for the price of the choice. If that is still too much, it chooses less.
 func (p *planner) fit() error {
 	room, reason, err := p.room()
 	for n := 0; err == nil && n < mostFittings && p.sum().GreaterThan(room); n++ {
@@ -336,8 +337,8 @@ func (p *planner) sum() (sum decimal.Decimal) {
 	return sum
 }
 
-// choose returns what of each batch can be had for an amount: what ends first, and what does
-// not fit is skipped for what does.
+// choose returns what of each batch an amount pays for, by end. What does not fit is
+// skipped.
 func (p *planner) choose(amount decimal.Decimal) map[*batch][]unit {
 	type choice struct {
 		unit
@@ -362,7 +363,7 @@ func (p *planner) choose(amount decimal.Decimal) map[*batch][]unit {
 	return chosen
 }
 
-// room returns what all may cost, and what bounds it.
+// room returns what all parts may cost together, and the reason for that bound.
 func (p *planner) room() (room decimal.Decimal, reason LeaveReason, err error) {
 	least, reason := p.policy.Limit, LeaveAboveLimit
 	lower := func(to Money, name string, because LeaveReason) {
@@ -370,7 +371,7 @@ func (p *planner) room() (room decimal.Decimal, reason LeaveReason, err error) {
 		switch {
 		case err != nil:
 		case cmpErr != nil:
-			err = stopped(opPlan, fmt.Sprintf("the limit is %s, and the %s %s", p.policy.Limit, name, to), cmpErr)
+			err = stopped(opPlan, fmt.Sprintf("the %s of %s cannot be compared with the limit of %s: their currencies are not the same", name, to, p.policy.Limit), cmpErr)
 		case order < 0:
 			least, reason = to, because
 		}
@@ -390,12 +391,9 @@ func (p *planner) room() (room decimal.Decimal, reason LeaveReason, err error) {
 		lower(Money{Amount: cfg.budget.Amount.Sub(spent.Amount), Currency: cfg.budget.Currency}, "budget", LeaveAboveBudget)
 	}
 	if p.plan.Balance.IsZero() && err == nil && p.sum().IsPositive() { // the quotes may leave it out
-		balance, aged, balanceErr := p.c.balance(p.ctx)
-		if aged && balanceErr == nil {
-			balanceErr = errAged
-		}
+		balance, balanceErr := p.c.freshBalance(p.ctx)
 		if balanceErr != nil {
-			return room, reason, stopped(opPlan, "what the account holds could not be read: "+reasonOf(balanceErr), settled{err: balanceErr})
+			return room, reason, stoppedBy(opPlan, "what the account holds could not be read", balanceErr)
 		}
 		p.plan.Balance = balance
 	}

@@ -21,86 +21,82 @@ import (
 
 // Proxy is one proxy of the account.
 //
-// But for the ids, its form in the service's lists is not documented. What a
-// list leaves out is zero. A value that cannot be read is zero as well, and stands
-// in Extra as it was written. So does a date that names no time zone: it is read
-// as UTC.
+// Except for the ids, its form in the service's lists is not documented. What a list
+// leaves out is zero. A value that cannot be read is zero too, and Extra holds it as it
+// was written. A date without a time zone is read as UTC, and Extra holds it as well.
 //
-// It prints, logs and marshals without its password, its reboot link and the
-// values of Extra: [Proxy.URL], [Proxy.Format] and [WriteProxies] give the
-// secrets out. Package fmt does not ask it how to print in an unexported field of
-// a struct, and behind a pointer under a verb that is none for pointers, such as
-// %t: it then shows what Extra holds, though neither password nor link unless the
-// service gave it in an odd form.
+// A Proxy prints, logs and marshals without its password, its reboot link and the values
+// of Extra. [Proxy.URL], [Proxy.Format] and [WriteProxies] return or write the secrets.
+// Package fmt does not call the methods of a Proxy in an unexported field of a struct, or
+// behind a pointer with a verb such as %t: it then prints the values of Extra, though the
+// password and the link only if they are in Extra.
 type Proxy struct {
-	ID          IPAddressID // what [ExtendIPsRequest] takes
-	OrderID     OrderID     // what [ExtendOrdersRequest] takes
+	ID          IPAddressID // for [ExtendIPsRequest]
+	OrderID     OrderID     // for [ExtendOrdersRequest]
 	OrderNumber OrderNumber
 	ProxyType   ProxyType
-	Host        string       // an address, or a host name; without a port
-	IP          netip.Addr   // Host, where that is an address
-	HTTPPort    int          // 0 where it speaks no HTTP
-	SOCKS5Port  int          // 0 where it speaks no SOCKS5
-	Protocol    Protocol     // of a proxy that speaks only one
-	Credentials *Credentials // nil where it recognises its user by IP, or Extra has a login that could not be read
+	Host        string       // an address or a host name, without a port
+	IP          netip.Addr   // Host, if that is an address
+	HTTPPort    int          // 0 if it does not speak HTTP
+	SOCKS5Port  int          // 0 if it does not speak SOCKS5
+	Protocol    Protocol     // of a proxy that speaks only one, such as IPv6
+	Credentials *Credentials // nil if it recognises its user by IP, or if Extra has a login that could not be read
 	Country     string
 	Start, End  time.Time // in UTC
 	AutoExtend  bool
-	// AutoExtendUnknown reports that the list says something of the automatic
+	// AutoExtendUnknown reports whether the list has something about the automatic
 	// extension that cannot be read: the proxy may extend itself.
 	AutoExtendUnknown bool
-	AutoExtendDays    int // how long each automatic extension is
+	AutoExtendDays    int // length of each automatic extension
 	MobileOperator    string
 	RotationTime      int    // between changes of address, as the service writes it: probably seconds
-	RebootURL         Secret // changes the address of a mobile proxy when it is opened
+	RebootURL         Secret // changes the address of a mobile proxy when opened
 
-	// Extra is what the proxy's own record says beside that, by its name in the list,
-	// and what could not be read, be it that its order says it. The values may be shared
-	// with other proxies: they must not be changed. They may be secrets.
+	// Extra holds the other members of the proxy's record, and those of the record or its
+	// order that could not be read, by their names in the list. The values may be secrets,
+	// and must not be changed, as they may be shared with other proxies.
 	Extra Extra
 }
 
-// Extra is fields of a [Proxy], a [Country] or a [MobileOperator] by their names. It
-// prints and logs the names alone: the values may be secrets.
+// Extra is fields of a [Proxy], a [Country] or a [MobileOperator] by their names in the
+// reply. It prints and logs only the names, as the values may be secrets.
 type Extra map[string]json.RawMessage
 
-// names gives the names in order.
+// names returns the sorted names.
 func (e Extra) names() []string { return slices.Sorted(maps.Keys(e)) }
 
-// Format writes the names, whatever the verb.
+// Format writes the names for every verb.
 func (e Extra) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%q", e.names()) }
 
-// LogValue gives slog the names.
+// LogValue returns the names, for slog.
 func (e Extra) LogValue() slog.Value { return slog.AnyValue(e.names()) }
 
-// Credentials is what a proxy asks its user for.
+// Credentials is the login and password of a proxy.
 type Credentials struct {
 	Login    string
 	Password Secret
 }
 
-// ProxyQuery selects proxies. The zero value selects all.
+// ProxyQuery selects proxies of the account. The zero value selects all.
 type ProxyQuery struct {
-	ProxyType ProxyType
+	ProxyType ProxyType // empty for all types
 }
 
-// Proxies returns the proxies of the account while they arrive: a list of any
-// length is never held as a whole. The call is made when the iteration begins,
-// and each time anew.
+// Proxies returns an iterator over the proxies of the account, which yields them while
+// they arrive, so a list of any length needs little memory. Each iteration makes its own
+// call.
 //
-// The first error ends the iteration. Only a list without one is complete: the
-// reply tells whether the call succeeded wherever it likes, so that proxies
-// can come before a refusal. Nothing is repeated once a proxy was handed out.
-// The time the loop takes between two proxies counts for no timeout, but the
-// connection is in use until the loop ends.
+// The first error ends the iteration. Only a list without an error is complete: the
+// service may report a refusal after some proxies. The call is not retried once a proxy
+// was yielded. The time of the loop body does not count for a timeout, but the connection
+// is in use until the loop ends.
 //
-// A list in a form that cannot be understood is an error: one that holds addresses
-// of which none could be read as a proxy, or an address without an id among
-// proxies. A list without addresses is empty.
+// A list in an unknown form is an error: one with addresses of which none could be read
+// as a proxy, or with an address without an id among proxies. A list without addresses is
+// empty.
 //
-// Each record, or an order with its records, may be as long as [WithMaxReplySize]
-// allows. What the reply says of all proxies, such as their type, counts for those
-// that come after it.
+// Each record, or an order with its records, may be as long as [WithMaxReplySize] allows.
+// What the reply says about all proxies, such as their type, applies to those after it.
 func (c *Client) Proxies(ctx context.Context, q ProxyQuery) iter.Seq2[Proxy, error] {
 	return func(yield func(Proxy, error) bool) {
 		if _, err := c.list(ctx, q, func(p *Proxy) bool { return yield(*p, nil) }); err != nil {
@@ -109,7 +105,7 @@ func (c *Client) Proxies(ctx context.Context, q ProxyQuery) iter.Seq2[Proxy, err
 	}
 }
 
-// list yields the proxies of the account, and returns what the reply has beside them.
+// list yields the proxies of the account, and returns the envelope of the reply.
 func (c *Client) list(ctx context.Context, q ProxyQuery, yield func(*Proxy) bool) (*envelope, error) {
 	var query *proxyTypeQuery
 	if q.ProxyType != "" {
@@ -121,13 +117,13 @@ func (c *Client) list(ctx context.Context, q ProxyQuery, yield func(*Proxy) bool
 	return c.get(ctx, "GET /ipAddress", query, &proxyList{ctx: ctx, asked: q.ProxyType, yield: yield})
 }
 
-// errAged tells that a cache answered, so that the account was not looked at.
+// errAged means that a cache answered, so that the reply does not show the account.
 var errAged = errors.New("the reply comes from a cache (its Age is above 0)")
 
-// ListProxies returns the proxies of the account: all of them, or an error.
+// ListProxies returns all proxies of the account, or an error: never a part of the list.
 func (c *Client) ListProxies(ctx context.Context, q ProxyQuery) ([]Proxy, error) {
 	const longest = 8 << 10
-	var pieces [][]Proxy // until their number is known: to grow one slice would copy it many times
+	var pieces [][]Proxy // growing one slice would copy it many times
 	piece := make([]Proxy, 0, 16)
 	_, err := c.list(ctx, q, func(p *Proxy) bool {
 		if len(piece) == cap(piece) {
@@ -146,12 +142,12 @@ func (c *Client) ListProxies(ctx context.Context, q ProxyQuery) ([]Proxy, error)
 	return slices.Concat(append(pieces, piece)...), nil
 }
 
-// opReadProxies is the label of what [ReadProxies] does.
+// opReadProxies is the label of [ReadProxies] in errors.
 const opReadProxies = "ReadProxies"
 
-// ReadProxies returns the proxies in a reply of the service, such as one that was
-// fetched with [Client.Call]. r is read once, as it is in [Client.Proxies], and
-// the reply must say success as well.
+// ReadProxies returns an iterator over the proxies in a reply of the service, such as one
+// that was fetched with [Client.Call]. It reads r once, in the same way as
+// [Client.Proxies]; the reply must report success.
 func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
 	return func(yield func(Proxy, error) bool) {
 		if r == nil {
@@ -160,7 +156,7 @@ func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
 		}
 		c := &core{redact: func(s string) string { return s }}
 		ctx := context.Background()
-		s := &sending{Context: ctx, native: true} // r ends when it likes
+		s := &sending{Context: ctx, native: true} // reads of r are not bounded
 		reply := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(r), ContentLength: -1}
 		call := &apiCall{op: opReadProxies, effect: read, reply: &proxyList{ctx: ctx, yield: func(p *Proxy) bool { return yield(*p, nil) }}}
 		if err := c.open(ctx, s, reply, call).err; err != nil {
@@ -174,7 +170,8 @@ func ReadProxies(r io.Reader) iter.Seq2[Proxy, error] {
 	}
 }
 
-// String tells what and where the proxy is, and when it ends.
+// String returns the type, the id, the address and the end of the proxy, without its
+// password.
 func (p Proxy) String() string {
 	text := "proxy"
 	if p.ProxyType != "" {
@@ -201,7 +198,7 @@ func (p Proxy) String() string {
 	return text
 }
 
-// plainText quotes a text that would not stand for itself.
+// plainText returns a string, quoted if it is not plain text.
 func plainText(s string) string {
 	if quoted := shortQuote(s); quoted != `"`+s+`"` {
 		return quoted
@@ -209,10 +206,10 @@ func plainText(s string) string {
 	return s
 }
 
-// GoString gives what String does.
+// GoString returns the same as String.
 func (p Proxy) GoString() string { return p.String() }
 
-// LogValue gives slog the fields that are no secrets.
+// LogValue returns the fields that are not secret as a group, for slog.
 func (p Proxy) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("id", string(p.ID)),
@@ -234,7 +231,7 @@ func (p Proxy) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// proxyJSON is a proxy as JSON: as a record of the service's lists is.
+// proxyJSON is the JSON form of a proxy: a record of the service's lists.
 type proxyJSON struct {
 	ID             IPAddressID      `json:"ipAddressId"`
 	Host           string           `json:"ipAddressIp,omitzero"`
@@ -260,12 +257,12 @@ type credentialsJSON struct {
 }
 
 type extendJSON struct {
-	AutoExtend     any `json:"autoExtend"` // a boolean, or a text where it is not known
+	AutoExtend     any `json:"autoExtend"` // a boolean, or a string if it is not known
 	AutoExtendDays int `json:"extendDays,omitzero"`
 }
 
-// MarshalJSON writes the proxy as a record of the service's lists, with *** for
-// the password and the reboot link, and without Extra.
+// MarshalJSON returns the proxy as a record of the service's lists, with *** for the
+// password and the reboot link, and without Extra.
 func (p Proxy) MarshalJSON() ([]byte, error) { return json.Marshal(p.record()) }
 
 func (p Proxy) record() proxyJSON {
@@ -284,8 +281,9 @@ func (p Proxy) record() proxyJSON {
 	return record
 }
 
-// UnmarshalJSON reads a record of the service's lists. What MarshalJSON wrote of
-// a proxy with a password or a reboot link is refused, as they are not in it.
+// UnmarshalJSON reads a record of the service's lists. It returns an error for the output
+// of MarshalJSON if the proxy had a password or a reboot link, as these are missing
+// there.
 func (p *Proxy) UnmarshalJSON(b []byte) error {
 	b = bytes.TrimSpace(b)
 	if string(b) == "null" {

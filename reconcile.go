@@ -11,29 +11,29 @@ import (
 	"time"
 )
 
-// Reconciliation is what the account shows of an attempt.
+// Reconciliation is the result of looking at the account for an attempt.
 type Reconciliation struct {
 	Attempt  Attempt
 	Verdict  Verdict
-	Purchase *Purchase // of an order that was executed
-	Renewal  *Renewal  // of an extension that was executed
+	Purchase *Purchase // set if an order was executed
+	Renewal  *Renewal  // set if an extension was executed
 	Evidence Evidence
 }
 
 // Evidence is what the account showed when it was last looked at.
 type Evidence struct {
-	At        time.Time   // of that look; zero where none succeeded
-	Looks     int         // that succeeded
-	Balance   *Money      // nil where it was not read
-	Quoted    *Money      // the balance as a quote told it, which no cache answers; nil where it did not
-	Fell      *Money      // by what the balance fell since the attempt; nil where that is not known
-	NewOrders []SeenOrder // of the proxy type that were not there before
-	Vanished  bool        // none of the orders that were there before is there any more
-	Moved     int         // proxies that end when they should after the extension
-	Unmoved   int         // proxies that end when they did before
-	Otherwise int         // proxies that end at another time, or are gone
+	At        time.Time   // the time of that look; zero if none succeeded
+	Looks     int         // number of successful looks
+	Balance   *Money      // of the account; nil if it was not read
+	Quoted    *Money      // the balance in a fresh quote, which no cache answers; nil if it had none
+	Fell      *Money      // by how much the balance fell since the attempt; nil if not known
+	NewOrders []SeenOrder // orders of the proxy type that were not listed before
+	Vanished  bool        // none of the orders that were listed before is listed now
+	Moved     int         // proxies with the end expected after the extension
+	Unmoved   int         // proxies with the same end as before
+	Otherwise int         // proxies with another end, or not listed
 	Renewed   bool        // the service may have extended some of them by itself
-	Err       error       // why the last look failed, or none more was taken
+	Err       error       // why the last look failed, or why there was no further look
 }
 
 // SeenOrder is an order as the list of proxies shows it.
@@ -41,13 +41,13 @@ type SeenOrder struct {
 	ID      OrderID
 	Number  OrderNumber
 	Country string
-	Proxies int       // so far
-	Start   time.Time // the earliest; zero where the list tells none
+	Proxies int       // number of proxies listed so far
+	Start   time.Time // the earliest start of a proxy; zero if the list has none
 
-	zoneless bool // the list tells the start without a time zone, and it is taken for UTC
+	zoneless bool // the list has the start without a time zone; it is read as UTC
 }
 
-// String tells the evidence in one line.
+// String returns the evidence in one line.
 func (e *Evidence) String() string {
 	var parts []string
 	if e.Looks > 0 {
@@ -69,7 +69,7 @@ func (e *Evidence) String() string {
 			parts = append(parts, "none of the orders that were there before is listed: it may be another account")
 		}
 		if n := e.Moved + e.Unmoved + e.Otherwise; n > 0 {
-			parts = append(parts, fmt.Sprintf("of %d proxies %d were extended, %d were not, %d end otherwise", n, e.Moved, e.Unmoved, e.Otherwise))
+			parts = append(parts, fmt.Sprintf("of %d proxies, extended: %d, not extended: %d, with another end: %d", n, e.Moved, e.Unmoved, e.Otherwise))
 		}
 		if e.Renewed {
 			parts = append(parts, "the service may have extended some by itself")
@@ -87,27 +87,28 @@ const (
 	longestLookPause = 15 * time.Second
 )
 
-// Reconcile finds out what became of one attempt, by what the account holds now: whether
-// exactly what was asked for has appeared that no other entry of the journal accounts for
-// and the balance fell by its price, or nothing has changed for the whole patience of
-// [WithReconcilePatience], by looks that no cache answered. It spends nothing, and locks
-// the journal as the calls that spend do. Where the journal has the attempt open, it is
-// settled; where it is settled already, that verdict is returned.
+// Reconcile finds out whether one attempt was executed, from what the account holds now.
+// It spends nothing, and locks the journal like a call that spends. If the attempt is
+// open in the journal and the outcome is found, it is settled; if it is settled already, that verdict is returned.
 //
-// The patience begins when the sending has ended. Of an attempt that another process sent
-// that is not known: then it begins with the first look, and "not executed" needs
-// [Timeouts.Spend] more. Where the attempt is more than an hour old, two looks are enough.
+// The attempt was executed if exactly what it asked for has appeared, no other entry of
+// the journal accounts for that, and the balance fell by its price. It was not executed
+// if nothing has changed for the whole patience of [WithReconcilePatience]; looks that a
+// cache answered do not count. Anything else is undetermined.
 //
-// Orders that were there before are told by their ids, and starts by the service's own
-// clock. What others buy for the account at the same time, without the journal, mostly
-// makes an attempt undetermined; what they buy of the very same kind at that moment cannot
-// be told from it. Money that is paid in meanwhile, and is just as much as the price, hides
-// that the price was paid. A cache that answers POST requests and tells no Age cannot be
-// noticed.
+// The patience begins when the sending has ended. If another process sent the attempt,
+// that time is not known: the patience then begins with the first look, and
+// [Timeouts.Spend] is added to it. If the attempt is more than an hour old, two looks are
+// enough.
 //
-// An error is a [*SpendError] of an undetermined attempt, and the reconciliation that is
-// returned beside it holds the evidence: ctx was over before the account showed it, or the
-// attempt is not one that this package wrote.
+// What others buy for the account at the same time without the journal mostly makes an
+// attempt undetermined, but an identical purchase cannot be distinguished from it. A
+// payment into the account of exactly the price hides that the price was paid. A cache
+// that answers POST requests without an Age header cannot be noticed.
+//
+// Check the verdict: an undetermined attempt is not by itself an error. The error is a
+// [*SpendError] if ctx was over first, the journal could not be used, or the attempt is not
+// one of this package. The reconciliation is returned with it and holds the evidence.
 func (c *Client) Reconcile(ctx context.Context, a Attempt) (*Reconciliation, error) {
 	unseen := func(err error) (*Reconciliation, error) {
 		return &Reconciliation{Attempt: a, Evidence: Evidence{Err: err}}, &SpendError{Attempt: a, Err: err}
@@ -116,13 +117,13 @@ func (c *Client) Reconcile(ctx context.Context, a Attempt) (*Reconciliation, err
 		return unseen(err)
 	}
 	t, err := c.core().takeTurn(ctx, a.Op)
-	if err != nil { // nothing was sent by this call; of the attempt that is not known
+	if err != nil { // nothing was sent by this call; the attempt may have been
 		return unseen(errors.Unwrap(err))
 	}
 	defer t.leave()
 	entries, err := t.entries(EntryQuery{Since: a.horizon(), Key: a.Key})
 	if err != nil {
-		return unseen(fmt.Errorf("the journal could not be read: %w", outside(c.core().redact, err)))
+		return unseen(c.core().unreadJournal(err))
 	}
 	e := &Entry{Attempt: a.clone(), State: EntryOpen}
 	i := slices.IndexFunc(entries, func(e Entry) bool { return e.Attempt.ID == a.ID })
@@ -146,16 +147,16 @@ func (c *Client) Reconcile(ctx context.Context, a Attempt) (*Reconciliation, err
 	return seen[0], err
 }
 
-// Recover finds out what became of all that the journal has open, as [Client.Reconcile]
-// does for one attempt, and settles it. It spends nothing. It returns what it found of
-// each, oldest first: a purchase or a renewal that was executed is handed out once, and by
-// its Attempt.Key the caller knows whose it is; what was not executed may be bought again;
-// what is undetermined stays open, until it is looked for again or dismissed. Plain calls,
-// such as [Client.CreateOrder], are not among them: nothing shows what became of one.
+// Recover finds out the outcome of every open entry of the journal, as [Client.Reconcile]
+// does for one attempt, and settles it. It spends nothing. It returns a result for each
+// entry, oldest first. A purchase or renewal that was executed is returned once;
+// Attempt.Key shows whose it is. What was not executed may be bought again. What is
+// undetermined stays open until it is looked at again or dismissed. Plain calls, such as
+// [Client.CreateOrder], are not included, as the account does not show their outcome.
 //
-// It waits until the patience for the youngest is over, and holds the journal's lock
-// meanwhile; ctx bounds that. Where it returns an error, what is returned beside it is
-// settled all the same, as far as it has a verdict.
+// Recover waits until the patience for the youngest entry is over and holds the lock of
+// the journal meanwhile; ctx bounds the wait. If it returns an error, the results
+// returned with it are still valid: those that are not undetermined are settled.
 func (c *Client) Recover(ctx context.Context) ([]*Reconciliation, error) {
 	const op = "Recover"
 	if err := c.check(ctx); err != nil {
@@ -168,7 +169,7 @@ func (c *Client) Recover(ctx context.Context) ([]*Reconciliation, error) {
 	defer t.leave()
 	entries, err := t.entries(EntryQuery{})
 	if err != nil {
-		return nil, notSent(op, fmt.Errorf("the journal could not be read: %w", outside(c.core().redact, err)))
+		return nil, notSent(op, c.core().unreadJournal(err))
 	}
 	var open []*Entry
 	for i := range entries {
@@ -182,15 +183,15 @@ func (c *Client) Recover(ctx context.Context) ([]*Reconciliation, error) {
 	}
 	seen, err := c.lookUntil(t, open)
 	if err != nil {
-		err = notSent(op, fmt.Errorf("%w before all was found out", err))
+		err = notSent(op, fmt.Errorf("%w before all outcomes were known", err))
 	}
 	return seen, err
 }
 
-// Dismiss settles an open attempt by hand: somebody looked at the account, and it is not to
-// stand in the way of other purchases any more. It counts in a budget as if it had been
-// executed, and its idempotency key cannot be used again. The note says why. An attempt
-// that the journal does not have, or has settled, is an error.
+// Dismiss settles an open attempt by hand, after somebody looked at the account, so that
+// it no longer stops other purchases. note says why. The attempt counts in a budget as if
+// it had been executed, and its idempotency key cannot be used again. It is an error if
+// the journal has no open attempt with this id.
 func (c *Client) Dismiss(ctx context.Context, attemptID, note string) error {
 	const op = "Dismiss"
 	if err := c.check(ctx); err != nil {
@@ -203,14 +204,14 @@ func (c *Client) Dismiss(ctx context.Context, attemptID, note string) error {
 	defer t.leave()
 	entries, err := t.entries(EntryQuery{})
 	if err != nil {
-		return notSent(op, fmt.Errorf("the journal could not be read: %w", outside(c.core().redact, err)))
+		return notSent(op, c.core().unreadJournal(err))
 	}
 	for i := range entries {
 		if e := &entries[i]; e.Attempt.ID == attemptID && e.State == EntryOpen {
 			e.Note = note
 			e.settle(EntryDismissed)
 			if err := t.record(e); err != nil {
-				return notSent(op, fmt.Errorf("the journal could not be written: %w", outside(c.core().redact, err)))
+				return notSent(op, c.core().unwrittenJournal(err))
 			}
 			t.ledger.forget(attemptID)
 			return nil
@@ -236,9 +237,9 @@ func (e *Entry) reconciliation(seen Evidence) *Reconciliation {
 	return r
 }
 
-// lookUntil looks at the account until it shows what became of each of some open attempts,
-// or the patience for the youngest is over. It settles what it finds out. An error is that
-// the context was over, or that the journal could not be read.
+// lookUntil looks at the account until it shows the outcome of each of some open
+// attempts, or until the patience for the youngest is over. It settles what it finds out.
+// The error is that the context was over, or that the journal could not be read.
 func (c *Client) lookUntil(t *turn, open []*Entry) ([]*Reconciliation, error) {
 	found := make([]*Reconciliation, len(open))
 	oldest := time.Now()
@@ -249,7 +250,7 @@ func (c *Client) lookUntil(t *turn, open []*Entry) ([]*Reconciliation, error) {
 	known := &seenEntries{query: EntryQuery{Since: oldest}}
 	var err error
 	if known.entries, err = t.entries(known.query); err != nil {
-		err = fmt.Errorf("the journal could not be read: %w", outside(c.core().redact, err))
+		err = c.core().unreadJournal(err)
 	}
 	for pause := firstLookPause; err == nil; pause = min(2*pause, longestLookPause) {
 		pending, until := c.pending(t, open)
@@ -289,8 +290,8 @@ func (c *Client) lookUntil(t *turn, open []*Entry) ([]*Reconciliation, error) {
 	return found, err
 }
 
-// pending returns the attempts that are open still, and when the patience for the youngest
-// of them is over.
+// pending returns the attempts that are still open, and when the patience for the
+// youngest of them is over.
 func (c *Client) pending(t *turn, open []*Entry) (pending []*Entry, until time.Time) {
 	for _, e := range open {
 		if e.State != EntryOpen {
@@ -305,8 +306,8 @@ func (c *Client) pending(t *turn, open []*Entry) (pending []*Entry, until time.T
 	return pending, until
 }
 
-// conclude settles an attempt where the last look showed what became of it, and returns
-// what is known of it. What the journal does not have is not recorded.
+// conclude settles an attempt if the last look showed its outcome, and returns what is
+// known of it. An attempt that is not in the journal is not recorded.
 func (c *Client) conclude(t *turn, e *Entry, known *seenEntries) (*Reconciliation, error) {
 	v := t.ledger.watch(&e.Attempt)
 	state := map[Verdict]EntryState{VerdictExecuted: EntryExecuted, VerdictNotExecuted: EntryNotExecuted}[v.verdict]
@@ -336,8 +337,8 @@ func (c *Client) conclude(t *turn, e *Entry, known *seenEntries) (*Reconciliatio
 	return e.reconciliation(v.evidence), nil
 }
 
-// close settles an entry and records it. It keeps what the account held before for the
-// caller, though the journal drops it. An error is errLockLost.
+// close settles an entry and records it. The attempt that the caller sees keeps what the
+// journal drops. The error is errLockLost.
 func (c *core) close(t *turn, e *Entry, state EntryState, known *seenEntries) error {
 	kept := e.Attempt
 	e.settle(state)
@@ -346,9 +347,9 @@ func (c *core) close(t *turn, e *Entry, state EntryState, known *seenEntries) er
 	return err
 }
 
-// look takes one look at the account for some open attempts: a list for each proxy type,
-// and the balance twice, as it is told and in a fresh quote, which no cache answers. What
-// it shows of each is noted with its vigil.
+// look looks at the account once for some open attempts. It reads a list for each proxy
+// type, the balance, and the balance in a fresh quote, which no cache answers, and notes
+// the result in the vigil of each.
 func (c *Client) look(t *turn, open []*Entry, entries []Entry) {
 	lists := make(map[ProxyType]*listing)
 	open = slices.DeleteFunc(slices.Clone(open), func(e *Entry) bool {
@@ -385,7 +386,7 @@ func (c *Client) look(t *turn, open []*Entry, entries []Entry) {
 		seen = append(seen, e)
 	}
 	entries = slices.Clone(entries)
-	for again := true; again; { // what one turns out to be accounts for what the others left open
+	for again := true; again; { // one that was executed may decide the others
 		again = false
 		for _, e := range seen {
 			a, v := &e.Attempt, t.ledger.watch(&e.Attempt)
@@ -415,7 +416,8 @@ func (c *Client) look(t *turn, open []*Entry, entries []Entry) {
 	}
 }
 
-// isAsBefore reports whether only a quote is missing to say that the account is as it was.
+// isAsBefore reports whether only the quote is missing to conclude that the account is
+// unchanged.
 func (c *core) isAsBefore(e *Entry, seen Evidence, l *listing, entries []Entry) bool {
 	var scratch vigil
 	seen.Quoted, seen.Moved, seen.Unmoved, seen.Otherwise = seen.Balance, 0, 0, 0
@@ -423,15 +425,11 @@ func (c *core) isAsBefore(e *Entry, seen Evidence, l *listing, entries []Entry) 
 	return scratch.verdict == VerdictNotExecuted
 }
 
-// funds returns the balance as it is told, and as a quote tells it, which may be nil.
+// funds returns the balance, and the balance in a quote, which may be nil.
 func (c *Client) funds(t *turn, a *Attempt) (balance Money, quoted *Money, err error) {
 	ctx, cancel := context.WithTimeoutCause(t, quoteBound, errSlowQuote)
 	defer cancel()
-	balance, aged, err := c.balance(ctx)
-	if aged && err == nil {
-		err = errAged
-	}
-	if err != nil {
+	if balance, err = c.freshBalance(ctx); err != nil {
 		return Money{}, nil, err
 	}
 	op, terms := a.requote()
@@ -446,7 +444,7 @@ func (c *Client) funds(t *turn, a *Attempt) (balance Money, quoted *Money, err e
 	return balance, quoted, nil
 }
 
-// requote returns the question for the price of an attempt.
+// requote returns the request for the price of an attempt.
 func (a *Attempt) requote() (op string, terms any) {
 	if a.isOrder() {
 		terms := &orderTerms{

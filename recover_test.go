@@ -257,62 +257,66 @@ func TestRecover(t *testing.T) {
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("after a restart %t", restarted), func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {
-				all := []struct {
-					b     buying
-					fault youproxytest.Fault
-				}{
-					{buyings[0], youproxytest.DropAfterCommit}, {buyings[1], youproxytest.DropBeforeCommit}, {buyings[2], youproxytest.DropBeforeCommit},
-					{buyings[3], youproxytest.DropBeforeCommit}, {buyings[4], youproxytest.DropBeforeCommit},
-				}
-				var ids []string
-				for i, x := range all {
-					ids = append(ids, anAttemptOf(t, m, x.b, x.fault, youproxy.IdempotencyKey(fmt.Sprint("key ", i))).ID)
-				}
-				client, takes := m.client, thePatience
-				if restarted {
-					client, takes = m.withJournal(t), theTimeout+thePatience
-				}
-				asked := len(m.Requests())
-				var rounds []time.Time
-				m.before["GET /balance"] = func() { rounds = append(rounds, time.Now()) }
-				started := time.Now()
-				found, err := client.Recover(t.Context())
-				require.NoError(t, err)
-				assert.Equal(t, takes, time.Since(started))
-				require.Len(t, found, len(all))
-				for i, r := range found {
-					want := youproxy.VerdictNotExecuted
-					if all[i].fault == youproxytest.DropAfterCommit {
-						want = youproxy.VerdictExecuted
-					}
-					assert.Equal(t, ids[i], r.Attempt.ID, "oldest first")
-					assert.Equal(t, fmt.Sprint("key ", i), r.Attempt.Key)
-					assert.Equal(t, want, r.Verdict, "%s: %s", all[i].b.name, r.Evidence.String())
-				}
-				require.NotNil(t, found[0].Purchase)
-				assertMoney(t, all[0].b.price, *found[0].Purchase.Charged)
-
-				lists := make(map[string]int)
-				for _, r := range m.Requests()[asked:] {
-					if r.Op == "GET /ipAddress" {
-						lists[r.Query.Get("proxyType")]++
-					}
-				}
-				for _, proxyType := range []youproxy.ProxyType{youproxy.ProxyTypeIPv4, youproxy.ProxyTypeIPv6, youproxy.ProxyTypeMobile, youproxy.ProxyTypeISP} {
-					assert.Equal(t, len(rounds), lists[string(proxyType)], "one list of %s a round", proxyType)
-				}
-				assert.Len(t, slices.CompactFunc(slices.Clone(rounds), time.Time.Equal), len(rounds), "one balance a round")
-
-				asked = len(m.ops())
-				for _, c := range []*youproxy.Client{client, m.withJournal(t)} {
-					again, err := c.Recover(t.Context())
-					require.NoError(t, err)
-					assert.Empty(t, again, "it was handed out")
-				}
-				assert.Len(t, m.ops(), asked)
+				recoverSeveral(t, m, restarted)
 			})
 		})
 	}
+}
+
+func recoverSeveral(t *testing.T, m *market, restarted bool) {
+	all := []struct {
+		b     buying
+		fault youproxytest.Fault
+	}{
+		{buyings[0], youproxytest.DropAfterCommit}, {buyings[1], youproxytest.DropBeforeCommit}, {buyings[2], youproxytest.DropBeforeCommit},
+		{buyings[3], youproxytest.DropBeforeCommit}, {buyings[4], youproxytest.DropBeforeCommit},
+	}
+	var ids []string
+	for i, x := range all {
+		ids = append(ids, anAttemptOf(t, m, x.b, x.fault, youproxy.IdempotencyKey(fmt.Sprint("key ", i))).ID)
+	}
+	client, takes := m.client, thePatience
+	if restarted {
+		client, takes = m.withJournal(t), theTimeout+thePatience
+	}
+	asked := len(m.Requests())
+	var rounds []time.Time
+	m.before["GET /balance"] = func() { rounds = append(rounds, time.Now()) }
+	started := time.Now()
+	found, err := client.Recover(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, takes, time.Since(started))
+	require.Len(t, found, len(all))
+	for i, r := range found {
+		want := youproxy.VerdictNotExecuted
+		if all[i].fault == youproxytest.DropAfterCommit {
+			want = youproxy.VerdictExecuted
+		}
+		assert.Equal(t, ids[i], r.Attempt.ID, "oldest first")
+		assert.Equal(t, fmt.Sprint("key ", i), r.Attempt.Key)
+		assert.Equal(t, want, r.Verdict, "%s: %s", all[i].b.name, r.Evidence.String())
+	}
+	require.NotNil(t, found[0].Purchase)
+	assertMoney(t, all[0].b.price, *found[0].Purchase.Charged)
+
+	lists := make(map[string]int)
+	for _, r := range m.Requests()[asked:] {
+		if r.Op == "GET /ipAddress" {
+			lists[r.Query.Get("proxyType")]++
+		}
+	}
+	for _, proxyType := range []youproxy.ProxyType{youproxy.ProxyTypeIPv4, youproxy.ProxyTypeIPv6, youproxy.ProxyTypeMobile, youproxy.ProxyTypeISP} {
+		assert.Equal(t, len(rounds), lists[string(proxyType)], "one list of %s a round", proxyType)
+	}
+	assert.Len(t, slices.CompactFunc(slices.Clone(rounds), time.Time.Equal), len(rounds), "one balance a round")
+
+	asked = len(m.ops())
+	for _, c := range []*youproxy.Client{client, m.withJournal(t)} {
+		again, err := c.Recover(t.Context())
+		require.NoError(t, err)
+		assert.Empty(t, again, "it was handed out")
+	}
+	assert.Len(t, m.ops(), asked)
 }
 
 // Each purchase is recorded before it is handed out, and what is settled when the context
@@ -333,7 +337,7 @@ func TestRecoverThatEndsInBetween(t *testing.T) {
 			found, err := client.Recover(ctx)
 			assert.Equal(t, 10*time.Second, time.Since(started))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.ErrorContains(t, err, "before all was found out")
+			assert.ErrorContains(t, err, "before all outcomes were known")
 			require.Len(t, found, 2)
 			assert.Equal(t, youproxy.VerdictUndetermined, found[0].Verdict)
 			assert.ErrorIs(t, found[0].Evidence.Err, context.DeadlineExceeded)

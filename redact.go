@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// redacted stands where the API key stood in a text. It holds no ASCII, so that
-// neither it nor what it touches can spell a key, which is ASCII throughout.
+// redacted replaces the API key in a string. It contains no ASCII, so that neither it nor
+// what it touches can form a key, which is ASCII throughout.
 const redacted = "•••"
 
-// newRedactor returns a function that takes the key out of a text: in any letter
-// case, raw or escaped as URLs, JSON, Go strings and HTML escape it, also over and
-// over. It takes out the beginning of a key at the end of a text, too, for
-// texts are cut. The key is kept in the closure, where no printing of a struct
-// finds it.
+// newRedactor returns a function that replaces the key in a string: in any letter case,
+// raw or escaped as in URLs, JSON, Go strings and HTML, also repeatedly. It also replaces
+// the beginning of a key at the end of a string, as strings may be cut. The key is kept
+// in the closure, where printing a struct does not find it.
 func newRedactor(key string) func(string) string {
 	var starts [256]bool
 	for _, c := range []byte{key[0], foldCase(key[0]), '%', '\\', '&'} {
@@ -45,12 +44,11 @@ func newRedactor(key string) func(string) string {
 	}
 }
 
-// shortestPartialKey is how much of a key at the end of a text is taken for it.
+// shortestPartialKey is how much of a key at the end of a string is replaced, at least.
 const shortestPartialKey = 4
 
-// matchKey returns where the key that begins at text[from] ends, or -1. It follows
-// every way of reading the text at once, as an escape may also be meant as it
-// stands.
+// matchKey returns the index after the key that begins at text[from], or -1. It follows
+// all readings of the text at once, as what looks like an escape may be literal.
 func matchKey(key, text string, from int) int {
 	var room, spare [8]int
 	at, next := append(room[:0], from), spare[:0]
@@ -77,11 +75,11 @@ func isCutEscape(rest string) bool {
 	return len(rest) < 2*deepestEscape && strings.ContainsAny(rest[:1], `%\&`) && !strings.ContainsAny(rest[1:], " \t\r\n\"<>/")
 }
 
-// deepestEscape is how often a text may have been escaped over again. Without a
-// bound, a long run of escapes would cost time.
+// deepestEscape is how often a string may have been escaped repeatedly. Without a bound,
+// a long run of escapes would take too long.
 const deepestEscape = 32
 
-// longestEntity is how long an HTML entity for one character may be.
+// longestEntity is the length of the longest HTML entity for one character.
 const longestEntity = 16
 
 // appendAfter appends every position at which a reading of c at text[p:] ends.
@@ -89,66 +87,90 @@ func appendAfter(ends []int, c byte, text string, p int) []int {
 	if p >= len(text) {
 		return ends
 	}
-	add := func(end int) {
-		if !slices.Contains(ends, end) {
-			ends = append(ends, end)
-		}
-	}
-	is := func(b byte) bool { return b == c || b == foldCase(c) }
-	if is(text[p]) {
-		add(p + 1)
+	if isFold(text[p], c) {
+		ends = appendNew(ends, p+1)
 	}
 	switch text[p] {
-	case '%': // %41, and %2541 where that was escaped again
-		for q := p + 1; q <= p+2*deepestEscape; q += 2 {
-			b, ok := hexByte(text, q)
-			if ok && is(b) {
-				add(q + 2)
-			}
-			if !ok || b != '%' {
-				break
-			}
+	case '%':
+		return appendPercent(ends, c, text, p)
+	case '\\':
+		return appendBackslash(ends, c, text, p)
+	case '&':
+		return appendEntity(ends, c, text, p)
+	}
+	return ends
+}
+
+// appendPercent reads %41, and %2541 where that was escaped again.
+func appendPercent(ends []int, c byte, text string, p int) []int {
+	for q := p + 1; q <= p+2*deepestEscape; q += 2 {
+		b, ok := hexByte(text, q)
+		if ok && isFold(b, c) {
+			ends = appendNew(ends, q+2)
 		}
-	case '\\': // \", \x41, \u0041, with any number of backslashes
-		q := p
-		for q < len(text) && text[q] == '\\' && q < p+2*deepestEscape {
-			q++
-			if c == '\\' {
-				add(q)
-			}
-		}
-		if q == len(text) {
+		if !ok || b != '%' {
 			break
-		}
-		if is(text[q]) {
-			add(q + 1)
-		}
-		if b, ok := hexByte(text, q+1); ok && text[q] == 'x' && is(b) {
-			add(q + 3)
-		}
-		if zero, ok := hexByte(text, q+1); ok && zero == 0 && (text[q] == 'u' || text[q] == 'U') {
-			if b, ok := hexByte(text, q+3); ok && is(b) {
-				add(q + 5)
-			}
-		}
-	case '&': // &#65; &#x41; &amp; and &amp;#65; where that was escaped again
-		q := p + 1
-		for range deepestEscape {
-			if !strings.HasPrefix(text[q:], "amp;") {
-				break
-			}
-			q += len("amp;")
-			if is('&') {
-				add(q)
-			}
-		}
-		name, _, ok := strings.Cut(text[q:min(len(text), q+longestEntity)], ";")
-		if plain := html.UnescapeString("&" + name + ";"); ok && len(plain) == 1 && is(plain[0]) {
-			add(q + len(name) + 1)
 		}
 	}
 	return ends
 }
+
+// appendBackslash reads \", \x41 and \u0041, with any number of backslashes.
+func appendBackslash(ends []int, c byte, text string, p int) []int {
+	q := p
+	for q < len(text) && text[q] == '\\' && q < p+2*deepestEscape {
+		q++
+		if c == '\\' {
+			ends = appendNew(ends, q)
+		}
+	}
+	if q == len(text) {
+		return ends
+	}
+	if isFold(text[q], c) {
+		ends = appendNew(ends, q+1)
+	}
+	first, ok := hexByte(text, q+1)
+	switch {
+	case !ok:
+	case text[q] == 'x' && isFold(first, c):
+		ends = appendNew(ends, q+3)
+	case first == 0 && (text[q] == 'u' || text[q] == 'U'):
+		if b, ok := hexByte(text, q+3); ok && isFold(b, c) {
+			ends = appendNew(ends, q+5)
+		}
+	}
+	return ends
+}
+
+// appendEntity reads &#65; &#x41; &amp; and &amp;#65; where that was escaped again.
+func appendEntity(ends []int, c byte, text string, p int) []int {
+	q := p + 1
+	for range deepestEscape {
+		if !strings.HasPrefix(text[q:], "amp;") {
+			break
+		}
+		q += len("amp;")
+		if isFold('&', c) {
+			ends = appendNew(ends, q)
+		}
+	}
+	name, _, ok := strings.Cut(text[q:min(len(text), q+longestEntity)], ";")
+	if plain := html.UnescapeString("&" + name + ";"); ok && len(plain) == 1 && isFold(plain[0], c) {
+		ends = appendNew(ends, q+len(name)+1)
+	}
+	return ends
+}
+
+func appendNew(ends []int, end int) []int {
+	if slices.Contains(ends, end) {
+		return ends
+	}
+	return append(ends, end)
+}
+
+// isFold reports whether two bytes are the same but for the letter case of ASCII.
+func isFold(b, c byte) bool { return b == c || b == foldCase(c) }
 
 func hexByte(text string, p int) (byte, bool) {
 	if p+2 > len(text) {

@@ -2,34 +2,35 @@ package youproxy
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 )
 
 // Renewal is an extension that was made.
 type Renewal struct {
-	IPAddressIDs    []IPAddressID // that were extended, as they were named before
+	IPAddressIDs    []IPAddressID // the extended proxies, by their ids before it
 	OrderIDs        []OrderID
 	PromoCodeStatus PromoCodeStatus
 	Quote           Quote
 	Attempt         Attempt
-	Recovered       bool      // the reply was lost, and the account shows the new ends
-	Charged         *Money    // what the balance fell by; nil where that is not known
-	LeftOut         []LeftOut // what [Client.RenewAll] left out of the part of the plan
+	Recovered       bool      // the reply was lost, and the account showed the new ends
+	Charged         *Money    // by how much the balance fell; nil if not known
+	LeftOut         []LeftOut // what [Client.RenewAll] left out of the part
 }
 
-// AboveLimit reports whether more than the limit was charged, as far as that is known.
+// AboveLimit reports whether more than the limit is known to have been charged.
 func (r *Renewal) AboveLimit() bool { return isAbove(r.Charged, r.Attempt.Limit) }
 
-// Renew extends proxies for no more than limit, once, as [Client.Buy] orders them: the
-// error is nil exactly when they were extended. Where no reply tells, the ends of the
-// proxies and the balance do. It refuses a part of an IPv6 order with
-// [ErrWholeOrderRequired], and proxies that are not in the account. An earlier extension
-// whose outcome is not known stops those that share a proxy or an order with it.
+// Renew extends proxies once, for no more than limit. It works like [Client.Buy]: the
+// error is nil exactly when they are known to have been extended. If the reply is lost, the ends of the
+// proxies and the balance show whether they were. An extension of a part of an IPv6 order
+// is stopped with [ErrWholeOrderRequired]. Ids that are not in the account are stopped
+// with [ErrIncorrectIPAddresses] or [ErrIncorrectOrderIDs]. An earlier extension whose
+// outcome is not known stops those that share a proxy or an order with it, with a
+// [*PendingError].
 //
-// The price of one is asked for as well, to tell a price per proxy. Where only one order
-// is extended that cannot be told: the price counts as that of all.
+// Like Buy, Renew asks for the price of one id as well. If the request has only one order
+// id, whether its price is per proxy cannot be found out, and it counts as that of all.
 func (c *Client) Renew(ctx context.Context, req ExtendRequest, limit Money, opts ...SpendOption) (*Renewal, error) {
 	x, err := checkedExtension(req)
 	if err != nil {
@@ -52,7 +53,7 @@ func (c *Client) extending(x *extension) *spending {
 	return s
 }
 
-// one returns the question for the price of one alone, or nil where it is one.
+// one returns the request for the price of one id, or nil if there is only one.
 func (e *extension) one() any {
 	if len(e.IPAddressIDs)+len(e.OrderIDs) <= 1 {
 		return nil
@@ -62,8 +63,8 @@ func (e *extension) one() any {
 	return &one
 }
 
-// renewal returns the extension of an entry that was executed. The quote is nil where it
-// was not asked for now.
+// renewal returns the extension of an executed entry. q is nil if no quote was asked for
+// now.
 func (e *Entry) renewal(q *Quote) *Renewal {
 	return &Renewal{
 		IPAddressIDs: slices.Clone(e.IPAddressIDs), OrderIDs: slices.Clone(e.OrderIDs), PromoCodeStatus: e.PromoCodeStatus,
@@ -84,12 +85,12 @@ func (s *spending) snapshot() error {
 	}
 	date, err := s.c.survey(s.turn, a.ProxyType, note)
 	if err != nil {
-		return stopped(a.Op, "what the account holds could not be read: "+reasonOf(err), settled{err: err})
+		return stoppedBy(a.Op, "what the account holds could not be read", err)
 	}
 	a.Before.Date = date
 	if s.selection == nil {
 		if err := s.turn.name(a.ProxyType, numbers); err != nil {
-			return notSent(a.Op, fmt.Errorf("the journal could not be written: %w", outside(s.c.core().redact, err)))
+			return notSent(a.Op, s.c.core().unwrittenJournal(err))
 		}
 		return nil
 	}
@@ -104,7 +105,8 @@ func (s *spending) snapshot() error {
 	return s.clear() // now that the orders are known
 }
 
-// noteOrder notes the orders that are in the list already, and the ids of numbers.
+// noteOrder returns a function that notes the orders that are already listed, and the ids
+// of their numbers.
 func (s *spending) noteOrder(numbers map[OrderNumber]OrderID) func(*Proxy) {
 	b := &s.entry.Attempt.Before
 	seen := make(map[OrderID]bool)
@@ -117,7 +119,8 @@ func (s *spending) noteOrder(numbers map[OrderNumber]OrderID) func(*Proxy) {
 	}
 }
 
-// noteEnds notes the proxies that are to be extended, and tells what cannot be.
+// noteEnds notes the proxies that are to be extended, or returns an error for what cannot
+// be.
 func (s *spending) noteEnds(listed []Proxy) error {
 	a, x := &s.entry.Attempt, s.selection
 	wanted := make(map[string]bool) // whether it was found

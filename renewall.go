@@ -13,28 +13,28 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// ErrNothingToRenew is matched by a [*PartError] of a part of which nothing was left to
-// renew: all of it ends later by now, is in another renewal, or must be left out for another
-// of the reasons in its LeftOut. Nothing was sent.
+// ErrNothingToRenew is matched by a [*PartError] if nothing of the part is left to renew:
+// all of it ends later by now, is in another renewal, or must be left out for another of
+// the reasons in its LeftOut. Nothing was sent.
 var ErrNothingToRenew = errors.New("youproxy: nothing of the part is left to renew")
 
-// PartError is a part of a plan that was not renewed, or of which that is not known. It has
-// the outcome of Err, and matches what Err matches.
+// PartError is the error of a part of a plan that was not renewed, or whose outcome is
+// not known. It has the outcome of Err, and matches what Err matches.
 type PartError struct {
 	Part    RenewalPart
-	LeftOut []LeftOut // what of it was left out
+	LeftOut []LeftOut // proxies of the part that were left out
 	Err     error     // such as a [*SpendError]
 }
 
-// Error tells which part it is, what went wrong, and what became of the money.
+// Error returns which part failed, why, and whether money may have been spent.
 func (e *PartError) Error() string {
 	return "youproxy: " + e.Part.String() + ": " + strings.TrimPrefix(e.Err.Error(), "youproxy: ")
 }
 
-// Unwrap returns what went wrong.
+// Unwrap returns Err, the cause.
 func (e *PartError) Unwrap() error { return e.Err }
 
-// LogValue gives slog the part, the outcome and the cause.
+// LogValue returns the part, the outcome and the cause as a group, for slog.
 func (e *PartError) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("part", e.Part.String()),
@@ -44,28 +44,29 @@ func (e *PartError) LogValue() slog.Value {
 	)
 }
 
-// RenewAll carries out a plan, part by part. For each part it yields a renewal, or a
-// [*PartError] that says what became of the money, and goes on with the next part.
+// RenewAll returns an iterator that carries out a plan, part by part. For each part it
+// yields a renewal, or a [*PartError], and goes on with the next part.
 //
-// Each part is renewed as [Client.Renew] does it, for no more than its planned price, and
-// all together for no more than the limit of the plan. The journal is locked for one part
-// at a time. With it locked, RenewAll reads the list anew and leaves out what ends later by
-// now than planned, is in an extension of the journal that is open or was executed since,
-// or must be left out for another reason: [Renewal.LeftOut] tells. Of the rest it asks for
-// the price anew.
+// Each part is renewed as with [Client.Renew], for no more than its planned price, and
+// all parts together for no more than the limit of the plan. The journal is locked for
+// one part at a time. After locking it, RenewAll reads the list again and leaves out
+// proxies that now end later than planned, that are in an extension of the journal which
+// is open or was executed since, or that must be left out for another reason: see
+// [Renewal.LeftOut]. It asks for the price of the rest again.
 //
-// A part has an idempotency key of its own, made of the ID of the plan and of what the part
-// extends. To carry out the same plan again, after a crash as well, renews nothing twice: a
-// part that was renewed before is returned, one whose outcome is not known is looked at
-// first. Of two processes that planned the same renewals, and share a journal, one pays.
+// Each part has its own idempotency key, made from the ID of the plan and what the part
+// extends. Carrying out the same plan again, also after a crash, therefore renews nothing
+// twice: a part that was renewed before is yielded again, and one whose outcome is not
+// known is looked at first. If two processes that share a journal plan the same renewals,
+// only one pays.
 //
-// An open extension of another plan stands in the way of its proxies until it is settled:
-// call [Client.Recover] before planning.
+// An open extension of another plan stops the renewal of its proxies until it is settled,
+// so call [Client.Recover] before planning.
 //
-// The iteration ends after an error for which to go on is pointless: ctx is over, the API
-// key is refused, or the plan is not valid, a [*ValidationError]. Where a part was sent and
-// it is not known what became of it, later parts of its proxy type are not tried in this
-// iteration, each with a [*PendingError].
+// The iteration ends early if going on is pointless: if ctx is over, the API key is
+// refused, or the plan is not valid, which is a [*ValidationError]. If the outcome of a
+// part is not known, the later parts of its proxy type are not tried in this iteration;
+// each yields a [*PartError] with a [*PendingError].
 func (c *Client) RenewAll(ctx context.Context, plan *RenewalPlan) iter.Seq2[*Renewal, error] {
 	return func(yield func(*Renewal, error) bool) {
 		if err := c.check(ctx); err != nil {
@@ -76,7 +77,7 @@ func (c *Client) RenewAll(ctx context.Context, plan *RenewalPlan) iter.Seq2[*Ren
 			yield(nil, err)
 			return
 		}
-		left, parts := plan.Limit, slices.Clone(plan.Parts) // whatever the loop does with them
+		left, parts := plan.Limit, slices.Clone(plan.Parts) // the loop may change them
 		undetermined := make(map[ProxyType]*SpendError)
 		for i := range parts {
 			part := &parts[i]
@@ -100,13 +101,13 @@ func (c *Client) RenewAll(ctx context.Context, plan *RenewalPlan) iter.Seq2[*Ren
 	}
 }
 
-// isFinal reports whether an error of one part is that of all that come after it.
+// isFinal reports whether an error of one part would be that of all later parts.
 func isFinal(ctx context.Context, err error) bool {
 	return err != nil && (ctx.Err() != nil || slices.ContainsFunc(
 		[]error{ErrInvalidAPIKey, ErrCallerNotAllowed}, func(final error) bool { return errors.Is(err, final) }))
 }
 
-// renewPart renews a part of a plan, and returns what it cost, or may have.
+// renewPart renews a part of a plan, and returns what it cost, or may have cost.
 func (c *Client) renewPart(ctx context.Context, plan *RenewalPlan, part *RenewalPart, left Money) (*Renewal, Money, error) {
 	limit := part.Price
 	if isAbove(&limit, left) {
@@ -137,14 +138,15 @@ type partTurn struct {
 	leftOut []LeftOut
 }
 
-// key returns the idempotency key of the part, of which the request is the one as planned.
+// key returns the idempotency key of the part, made from the request as planned.
 func (p *partTurn) key(a *Attempt) string { return p.plan.ID + "/" + a.Request[:32] }
 
-// since returns when entries of the journal may have been settled after the plan, as the
-// clocks of two machines may tell it.
+// since returns the time from which entries of the journal may have been settled after
+// the plan, allowing for the clocks of two machines.
 func (p *partTurn) since() time.Time { return minTime(p.plan.At, time.Now()).Add(-clockTolerance) }
 
-// lagging is from when entries count that were settled before: a list may not show them yet.
+// lagging returns the time from which entries settled before since count, as a list may
+// not show them yet.
 func lagging(since time.Time) time.Time { return since.Add(-remainsFor) }
 
 // leftBefore returns what an earlier attempt to renew the part left out.
@@ -157,7 +159,7 @@ func (p *partTurn) leftBefore(a *Attempt) (left []LeftOut) {
 	return left
 }
 
-// prune takes out of a part what is not to be renewed any more.
+// prune takes out of a part what must not be renewed any more.
 func (s *spending) prune(listed []Proxy, now time.Time) error {
 	if now.IsZero() {
 		now = time.Now()
@@ -222,8 +224,8 @@ func (p RenewalPart) units() []unit {
 	return units
 }
 
-// hindrance returns why a proxy that was planned must not be renewed now. It is nil where
-// the list does not show it any more.
+// hindrance returns why a planned proxy must not be renewed now. p is nil if the list
+// does not show it any more.
 func (r PlannedRenewal) hindrance(t ProxyType, p *Proxy, others *extended, now time.Time) (why LeftOut) {
 	switch e := others.entry(r); {
 	case e != nil && e.State == EntryOpen:
@@ -240,14 +242,15 @@ func (r PlannedRenewal) hindrance(t ProxyType, p *Proxy, others *extended, now t
 	return why
 }
 
-// isShown reports whether the end of a proxy is one that an extension of what had not ended
-// may have led to. Where it had more than the period before it, that cannot be told.
+// isShown reports whether the list may show an extension already: whether the end of a
+// proxy is at least a period after the extension was settled, less 36 hours. If the proxy had more than a period
+// left before, that cannot be decided.
 func (e *Entry) isShown(p *Proxy) bool {
 	return !p.End.Before(e.SettledAt.Add(e.Attempt.period() - 36*time.Hour))
 }
 
-// extended is the entries of the journal that extended proxies or orders since a plan, or
-// so shortly before that the list may not show it, or that may have.
+// extended is the entries of the journal that extended proxies or orders, or may have,
+// since a plan or so shortly before it that the list may not show it.
 type extended struct {
 	since  time.Time
 	ids    map[IPAddressID]*Entry
@@ -266,8 +269,8 @@ func (s *spending) others() *extended {
 	return extendedBy(s.open, s.part.since(), func(a *Attempt) bool { return s.turn.ledger.watch(a).isOver(a, &s.c.core().config) })
 }
 
-// extendedBy returns what entries extended. One that is open concerns, until it is over, all
-// proxies of its orders: their ids may change.
+// extendedBy returns what entries extended. An open entry concerns all proxies of its
+// orders until its patience is over, as their ids may change.
 func extendedBy(entries []Entry, since time.Time, isOver func(*Attempt) bool) *extended {
 	x := &extended{since, make(map[IPAddressID]*Entry), make(map[OrderID]*Entry)}
 	for i := range entries {

@@ -182,99 +182,105 @@ func assertPaidOnce(t *testing.T, m *market) {
 	}
 }
 
+const firstISP = "1111111111111111111" // of three
+
+var extendFirstISP = youproxy.ExtendIPsRequest{ProxyType: youproxy.ProxyTypeISP, IPAddressIDs: []youproxy.IPAddressID{firstISP}, RentPeriodDays: 30}
+
+// editFirstISP changes or hides what the list says of the first ISP proxy.
+func editFirstISP(change func(record map[string]any) bool) func(*testing.T, *market) {
+	return func(_ *testing.T, m *market) {
+		m.editList(func(record map[string]any) bool { return record["ipAddressId"] != firstISP || change(record) })
+	}
+}
+
+var meanwhiles = map[string]struct {
+	meanwhile func(t *testing.T, m *market)
+	done      string
+	left      string
+}{
+	"renewed by a plain call": {func(t *testing.T, m *market) {
+		_, err := m.client.Extend(t.Context(), extendFirstISP)
+		require.NoError(t, err)
+	}, "IPv4 1, IPv6 3, ISP 2", "1 ISP renewed since"},
+	"renewed by others": {func(t *testing.T, m *market) {
+		_, err := m.anotherClient(t).Extend(t.Context(), extendFirstISP)
+		require.NoError(t, err)
+	}, "IPv4 1, IPv6 3, ISP 2", "1 ISP ends later by now"},
+	"renewed long before, by the journal": {func(t *testing.T, m *market) {
+		m.journal.add(youproxy.Entry{State: youproxy.EntryExecuted, SettledAt: time.Now().Add(-time.Hour), Attempt: youproxy.Attempt{
+			Version: 2, ID: "A", Op: "POST /extend", ProxyType: youproxy.ProxyTypeISP, IPAddressIDs: extendFirstISP.IPAddressIDs, At: time.Now(),
+		}})
+	}, allRenewed, ""},
+	"renewed by an older version": {func(t *testing.T, m *market) {
+		m.journal.add(youproxy.Entry{State: youproxy.EntryExecuted, IPAddressIDs: extendFirstISP.IPAddressIDs, Attempt: youproxy.Attempt{
+			Version: 1, ID: "A", Op: "POST /extend", ProxyType: youproxy.ProxyTypeISP, At: time.Now(),
+		}})
+	}, "IPv4 1, IPv6 3, ISP 2", "1 ISP renewed since"},
+	"not executed": {func(t *testing.T, m *market) {
+		m.Refuse("POST /extend", 24)
+		_, err := m.client.Extend(t.Context(), extendFirstISP)
+		require.Error(t, err)
+	}, allRenewed, ""},
+	"not settled, and its order neither": {func(t *testing.T, m *market) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		m.Inject("POST /extend", youproxytest.DropBeforeCommit)
+		_, err := m.client.Renew(ctx, extendFirstISP, youproxy.MustMoney("5 USD"))
+		require.ErrorIs(t, err, youproxy.ErrUndetermined)
+	}, "IPv4 1, IPv6 3, not sent", "3 ISP renewal not settled"},
+	"not settled for long": {func(t *testing.T, m *market) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		m.Inject("POST /extend", youproxytest.DropBeforeCommit)
+		_, err := m.client.Renew(ctx, extendFirstISP, youproxy.MustMoney("5 USD"))
+		require.ErrorIs(t, err, youproxy.ErrUndetermined)
+		time.Sleep(aDay)
+	}, "IPv4 1, IPv6 3, ISP 2", "1 ISP renewal not settled"},
+	"extends itself by now": {editFirstISP(func(record map[string]any) bool {
+		record["extendInfo"] = map[string]any{"autoExtend": true, "extendDays": 30}
+		return true
+	}), "IPv4 1, IPv6 3, ISP 2", "1 ISP extends itself"},
+	"has ended": {editFirstISP(func(record map[string]any) bool {
+		record["dateEnd"] = "2000-01-01T00:00:00.000+00:00"
+		return true
+	}), "IPv4 1, IPv6 3, ISP 2", "1 ISP has ended"},
+	"an end that is not known any more": {editFirstISP(func(record map[string]any) bool {
+		record["dateEnd"] = nil
+		return true
+	}), "IPv4 1, IPv6 3, ISP 2", "1 ISP end not known"},
+	"gone": {editFirstISP(func(map[string]any) bool { return false }), "IPv4 1, IPv6 3, ISP 2", "1 ISP not in the account any more"},
+	"an order that lost a proxy": {func(_ *testing.T, m *market) {
+		m.editList(func(record map[string]any) bool { return record["ipAddressId"] != "1111111111111111118" })
+	}, "IPv4 1, not sent, ISP 3", "3 IPv6 not in the account any more"},
+	"an order that got a proxy": {func(_ *testing.T, m *market) {
+		m.rewrite["GET /ipAddress"] = func(reply string) string {
+			var list map[string]any
+			_ = json.Unmarshal([]byte(reply), &list)
+			for name, group := range list {
+				if records, ok := group.([]any); ok && len(records) > 0 {
+					record := maps.Clone(records[0].(map[string]any))
+					record["ipAddressId"] = "new in " + name
+					list[name] = append(records, record)
+				}
+			}
+			text, _ := json.Marshal(list)
+			return string(text)
+		}
+	}, "IPv4 1, not sent, ISP 3", "3 IPv6 a part of an IPv6 order"},
+	"an order with another id": {func(_ *testing.T, m *market) {
+		m.editList(func(record map[string]any) bool {
+			if record["orderId"] == string(m.ipv6.ID) {
+				record["orderId"] = "another"
+			}
+			return true
+		})
+	}, "IPv4 1, not sent, ISP 3", "3 IPv6 not in the account any more"},
+}
+
 // What is not to be renewed any more is left out, and the rest is quoted anew.
 func TestWhatAPartLeavesOut(t *testing.T) {
 	t.Parallel()
-	const first = "1111111111111111111" // of three ISP
-	extendISP := youproxy.ExtendIPsRequest{ProxyType: youproxy.ProxyTypeISP, IPAddressIDs: []youproxy.IPAddressID{first}, RentPeriodDays: 30}
-	edit := func(change func(record map[string]any) bool) func(*testing.T, *market) {
-		return func(_ *testing.T, m *market) {
-			m.editList(func(record map[string]any) bool { return record["ipAddressId"] != first || change(record) })
-		}
-	}
-	for name, tc := range map[string]struct {
-		meanwhile func(t *testing.T, m *market)
-		done      string
-		left      string
-	}{
-		"renewed by a plain call": {func(t *testing.T, m *market) {
-			_, err := m.client.Extend(t.Context(), extendISP)
-			require.NoError(t, err)
-		}, "IPv4 1, IPv6 3, ISP 2", "1 ISP renewed since"},
-		"renewed by others": {func(t *testing.T, m *market) {
-			_, err := m.anotherClient(t).Extend(t.Context(), extendISP)
-			require.NoError(t, err)
-		}, "IPv4 1, IPv6 3, ISP 2", "1 ISP ends later by now"},
-		"renewed long before, by the journal": {func(t *testing.T, m *market) {
-			m.journal.add(youproxy.Entry{State: youproxy.EntryExecuted, SettledAt: time.Now().Add(-time.Hour), Attempt: youproxy.Attempt{
-				Version: 2, ID: "A", Op: "POST /extend", ProxyType: youproxy.ProxyTypeISP, IPAddressIDs: extendISP.IPAddressIDs, At: time.Now(),
-			}})
-		}, allRenewed, ""},
-		"renewed by an older version": {func(t *testing.T, m *market) {
-			m.journal.add(youproxy.Entry{State: youproxy.EntryExecuted, IPAddressIDs: extendISP.IPAddressIDs, Attempt: youproxy.Attempt{
-				Version: 1, ID: "A", Op: "POST /extend", ProxyType: youproxy.ProxyTypeISP, At: time.Now(),
-			}})
-		}, "IPv4 1, IPv6 3, ISP 2", "1 ISP renewed since"},
-		"not executed": {func(t *testing.T, m *market) {
-			m.Refuse("POST /extend", 24)
-			_, err := m.client.Extend(t.Context(), extendISP)
-			require.Error(t, err)
-		}, allRenewed, ""},
-		"not settled, and its order neither": {func(t *testing.T, m *market) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			m.Inject("POST /extend", youproxytest.DropBeforeCommit)
-			_, err := m.client.Renew(ctx, extendISP, youproxy.MustMoney("5 USD"))
-			require.ErrorIs(t, err, youproxy.ErrUndetermined)
-		}, "IPv4 1, IPv6 3, not sent", "3 ISP renewal not settled"},
-		"not settled for long": {func(t *testing.T, m *market) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			m.Inject("POST /extend", youproxytest.DropBeforeCommit)
-			_, err := m.client.Renew(ctx, extendISP, youproxy.MustMoney("5 USD"))
-			require.ErrorIs(t, err, youproxy.ErrUndetermined)
-			time.Sleep(aDay)
-		}, "IPv4 1, IPv6 3, ISP 2", "1 ISP renewal not settled"},
-		"extends itself by now": {edit(func(record map[string]any) bool {
-			record["extendInfo"] = map[string]any{"autoExtend": true, "extendDays": 30}
-			return true
-		}), "IPv4 1, IPv6 3, ISP 2", "1 ISP extends itself"},
-		"has ended": {edit(func(record map[string]any) bool {
-			record["dateEnd"] = "2000-01-01T00:00:00.000+00:00"
-			return true
-		}), "IPv4 1, IPv6 3, ISP 2", "1 ISP has ended"},
-		"an end that is not known any more": {edit(func(record map[string]any) bool {
-			record["dateEnd"] = nil
-			return true
-		}), "IPv4 1, IPv6 3, ISP 2", "1 ISP end not known"},
-		"gone": {edit(func(map[string]any) bool { return false }), "IPv4 1, IPv6 3, ISP 2", "1 ISP not in the account any more"},
-		"an order that lost a proxy": {func(_ *testing.T, m *market) {
-			m.editList(func(record map[string]any) bool { return record["ipAddressId"] != "1111111111111111118" })
-		}, "IPv4 1, not sent, ISP 3", "3 IPv6 not in the account any more"},
-		"an order that got a proxy": {func(_ *testing.T, m *market) {
-			m.rewrite["GET /ipAddress"] = func(reply string) string {
-				var list map[string]any
-				_ = json.Unmarshal([]byte(reply), &list)
-				for name, group := range list {
-					if records, ok := group.([]any); ok && len(records) > 0 {
-						record := maps.Clone(records[0].(map[string]any))
-						record["ipAddressId"] = "new in " + name
-						list[name] = append(records, record)
-					}
-				}
-				text, _ := json.Marshal(list)
-				return string(text)
-			}
-		}, "IPv4 1, not sent, ISP 3", "3 IPv6 a part of an IPv6 order"},
-		"an order with another id": {func(_ *testing.T, m *market) {
-			m.editList(func(record map[string]any) bool {
-				if record["orderId"] == string(m.ipv6.ID) {
-					record["orderId"] = "another"
-				}
-				return true
-			})
-		}, "IPv4 1, not sent, ISP 3", "3 IPv6 not in the account any more"},
-	} {
+	for name, tc := range meanwhiles {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inMarket(t, func(t *testing.T, m *market) {
@@ -282,17 +288,7 @@ func TestWhatAPartLeavesOut(t *testing.T) {
 				tc.meanwhile(t, m)
 				list := renewAll(t.Context(), m.client, plan)
 				assert.Equal(t, tc.done, done(list))
-				var left []youproxy.LeftOut
-				for _, y := range list {
-					var part *youproxy.PartError
-					switch {
-					case y.err == nil:
-						left = append(left, y.renewal.LeftOut...)
-					case assert.ErrorAs(t, y.err, &part) && assert.ErrorIs(t, y.err, youproxy.ErrNothingToRenew):
-						left = append(left, part.LeftOut...)
-					}
-				}
-				assert.Equal(t, tc.left, reasonsOf(left))
+				assert.Equal(t, tc.left, reasonsOf(leftOut(t, list)))
 				assertPaidOnce(t, m)
 				again := renewAll(t.Context(), m.client, plan)
 				assert.Equal(t, tc.done, done(again))
@@ -306,6 +302,20 @@ func TestWhatAPartLeavesOut(t *testing.T) {
 			})
 		})
 	}
+}
+
+// leftOut returns what the renewals left out.
+func leftOut(t *testing.T, list []yielded) (left []youproxy.LeftOut) {
+	for _, y := range list {
+		var part *youproxy.PartError
+		switch {
+		case y.err == nil:
+			left = append(left, y.renewal.LeftOut...)
+		case assert.ErrorAs(t, y.err, &part) && assert.ErrorIs(t, y.err, youproxy.ErrNothingToRenew):
+			left = append(left, part.LeftOut...)
+		}
+	}
+	return left
 }
 
 func TestPricesThatRise(t *testing.T) {

@@ -205,6 +205,7 @@ func TestPlanTellsWarnings(t *testing.T) {
 		for _, l := range plan.LeftOut {
 			assert.Equal(t, []youproxy.Warning{{Code: 7, Message: "not\noffered"}}, l.Warnings)
 			assert.Equal(t, `the service would not execute it: "not\noffered" (code 7)`, l.Detail)
+			assert.Equal(t, fmt.Sprintf("%s proxy %s: refused by the quote: %s", l.ProxyType, l.ID, l.Detail), l.String())
 		}
 		assert.Contains(t, plan.String(), "3 x ISP, refused by the quote: the service would not")
 	})
@@ -344,6 +345,17 @@ func TestPlanKeepsToTheLimit(t *testing.T) {
 	}
 }
 
+// Of bounds that are equal, the limit is the first that somebody can change.
+func TestPlanWhoseLimitIsTheBalance(t *testing.T) {
+	t.Parallel()
+	inMarket(t, func(t *testing.T, m *market) {
+		m.SetBalance(youproxy.MustMoney("2.5 USD"))
+		plan := m.plan(t, func(p *youproxy.RenewalPolicy) { p.Limit = youproxy.MustMoney("2.5 USD") })
+		assert.Equal(t, "IPv4 1 1.31 USD, IPv6 3 0.81 USD", partsOf(plan))
+		assert.Equal(t, "3 ISP above the limit", reasonsOf(plan.LeftOut))
+	})
+}
+
 func TestPlanWithoutTheServicesClock(t *testing.T) {
 	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
@@ -368,6 +380,15 @@ func TestPlanFailsWhole(t *testing.T) {
 			m.Inject("POST /calculate/extend", slices.Repeat([]youproxytest.Fault{youproxytest.HTMLPage}, 9)...)
 		}, youproxy.ErrNotSent},
 		"no journal": {func(m *market) { m.journal.onEntries = func(youproxy.EntryQuery) error { return io.ErrUnexpectedEOF } }, io.ErrUnexpectedEOF},
+		"no journal at first": {func(m *market) {
+			n := 0
+			m.journal.onEntries = func(youproxy.EntryQuery) error {
+				if n++; n == 1 {
+					return io.ErrUnexpectedEOF
+				}
+				return nil
+			}
+		}, io.ErrUnexpectedEOF},
 		"no price of what is cut": {func(m *market) {
 			n := 0
 			m.before["POST /calculate/extend"] = func() {
@@ -410,11 +431,22 @@ func TestPolicyIsValidated(t *testing.T) {
 		assert.Equal(t, []string{"endsWithin", "rentPeriodDays", "proxyTypes", "promoCode", "limit"}, fields)
 		_, err = m.client.PlanRenewals(t.Context(), youproxy.RenewalPolicy{EndsWithin: aDay, RentPeriodDays: 30})
 		assert.ErrorContains(t, err, "limit must be an amount")
+		_, err = m.client.PlanRenewals(t.Context(), youproxy.RenewalPolicy{EndsWithin: 3, RentPeriodDays: 30, Limit: youproxy.MustMoney("1 USD")})
+		assert.ErrorContains(t, err, "endsWithin must be a minute or more")
 		_, err = (*youproxy.Client)(nil).PlanRenewals(t.Context(), youproxy.RenewalPolicy{})
 		assert.ErrorIs(t, err, youproxy.ErrNotSent)
 		_, err = m.client.PlanRenewals(nil, youproxy.RenewalPolicy{}) //nolint:staticcheck // as somebody may
 		assert.ErrorIs(t, err, youproxy.ErrNotSent)
 		assert.Empty(t, m.ops())
+	})
+}
+
+func TestTheSmallestPolicy(t *testing.T) {
+	t.Parallel()
+	inMarket(t, func(t *testing.T, m *market) {
+		plan, err := m.client.PlanRenewals(t.Context(), youproxy.RenewalPolicy{EndsWithin: time.Minute, RentPeriodDays: 1, Limit: youproxy.MustMoney("0 USD")})
+		require.NoError(t, err)
+		assert.Empty(t, plan.Parts)
 	})
 }
 

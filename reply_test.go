@@ -51,135 +51,137 @@ func rentPeriods(of youproxy.ProxyType) caller {
 	return func(ctx context.Context, c *youproxy.Client) (any, error) { return c.RentPeriods(ctx, of) }
 }
 
+var ofIP = []youproxy.IPAddressID{"1111111111111111111"}
+
+var documentedReplies = []struct {
+	name  string
+	op    string
+	call  caller
+	reply string
+	want  any
+}{
+	{
+		"balance", "GET /balance",
+		func(ctx context.Context, c *youproxy.Client) (any, error) { return c.Balance(ctx) },
+		`{"success": true, "balance": 25.03, "currencyCode": "USD", "error": null}`,
+		youproxy.MustMoney("25.03 USD"),
+	},
+	{
+		"rent periods, IPv4", "GET /rentPeriod", rentPeriods("IPv4"),
+		`{"success": true, "rentPeriodDays": [30, 60, 90, 180, 360], "error": null}`,
+		[]int{30, 60, 90, 180, 360},
+	},
+	{
+		"rent periods, IPv6", "GET /rentPeriod", rentPeriods("IPv6"),
+		`{"success": true, "rentPeriodDays": [90, 180, 360], "error": null}`,
+		[]int{90, 180, 360},
+	},
+	{
+		"rent periods, mobile", "GET /rentPeriod", rentPeriods("MOBILE"),
+		`{"success": true, "rentPeriodDays": [30, 360], "error": null}`,
+		[]int{30, 360},
+	},
+	{
+		"promo codes", "GET /promoCode",
+		func(ctx context.Context, c *youproxy.Client) (any, error) { return c.PromoCodes(ctx) },
+		`{"success": true, "promoCodes": [{"code": "CLIENT-PROMO", "countUses": 0, "startDate": "2023-10-26T10:49:49.220+00:00",
+ "endDate": "2023-11-28T10:49:49.220+00:00", "endless": false, "discount": 10,
+ "descriptionsByLocale": {"en": "Description in english locale"}}], "error": null}`,
+		[]youproxy.PromoCode{{
+			Code:         "CLIENT-PROMO",
+			Start:        time.Date(2023, time.October, 26, 10, 49, 49, 220e6, time.UTC),
+			End:          time.Date(2023, time.November, 28, 10, 49, 49, 220e6, time.UTC),
+			Discount:     decimal.RequireFromString("10"),
+			Descriptions: map[string]string{"en": "Description in english locale"},
+		}},
+	},
+	{
+		"price of an order", "POST /calculate/order", quoting(anIPv4Order()),
+		`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 1.31, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, "warnings": null}`,
+		&youproxy.Quote{ProxyType: "IPv4", Price: youproxy.MustMoney("1.31 USD"), Balance: youproxy.MustMoney("7.18 USD"), Discount: decimal.RequireFromString("0")},
+	},
+	{
+		"price of an order, with warnings", "POST /calculate/order", quoting(anIPv4Order()),
+		`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 22.61, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null,
+ "warnings": [{"code": 14, "message": "Incorrect goal"}, {"code": 16, "message": "Insufficient funds on balance"}]}`,
+		&youproxy.Quote{
+			ProxyType: "IPv4", Price: youproxy.MustMoney("22.61 USD"), Balance: youproxy.MustMoney("7.18 USD"), Discount: decimal.RequireFromString("0"),
+			Warnings: []youproxy.Warning{
+				{Code: youproxy.ErrIncorrectGoal, Message: "Incorrect goal"},
+				{Code: youproxy.ErrInsufficientFunds, Message: "Insufficient funds on balance"},
+			},
+		},
+	},
+	{
+		"price of an order, with a promo code", "POST /calculate/order", quoting(anIPv4Order()),
+		`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 1.18, "currency": "USD", "discount": 10, "promoCodeStatus": "VALID", "error": null, "warnings": null}`,
+		&youproxy.Quote{
+			ProxyType: "IPv4", Price: youproxy.MustMoney("1.18 USD"), Balance: youproxy.MustMoney("7.18 USD"), Discount: decimal.RequireFromString("10"),
+			PromoCodeStatus: youproxy.PromoCodeValid,
+		},
+	},
+	{
+		"price of an extension by IPs", "POST /calculate/extend", quotingExtension(anExtension()),
+		`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 2.65, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, "warnings": null}`,
+		&youproxy.Quote{ProxyType: "IPv4", Price: youproxy.MustMoney("2.65 USD"), Balance: youproxy.MustMoney("7.18 USD"), Discount: decimal.RequireFromString("0")},
+	},
+	{
+		"price of an extension by orders", "POST /calculate/extend/order", quotingExtension(anExtensionOfOrders()),
+		`{"success": true, "proxyType": "IPv6", "balance": 7.18, "price": 0.80, "currency": "USD", "discount": 0, "promoCodeStatus": "NO_VALID", "error": null,
+ "warnings": [{"code": 16, "message": "Insufficient funds on balance"}]}`,
+		&youproxy.Quote{
+			ProxyType: "IPv6", Price: youproxy.MustMoney("0.80 USD"), Balance: youproxy.MustMoney("7.18 USD"), Discount: decimal.RequireFromString("0"),
+			PromoCodeStatus: youproxy.PromoCodeNotValid,
+			Warnings:        []youproxy.Warning{{Code: youproxy.ErrInsufficientFunds, Message: "Insufficient funds on balance"}},
+		},
+	},
+	{
+		"IPv4 order", "POST /order", ordering(anIPv4Order()),
+		`{"success": true, "proxyType": "IPv4", "orderNumber": "NUMBER-112233", "balance": 4.57, "currency": "USD", "error": null, "promoCodeStatus": null}`,
+		&youproxy.Order{Number: "NUMBER-112233", ProxyType: "IPv4", Balance: youproxy.MustMoney("4.57 USD")},
+	},
+	{
+		"IPv6 order", "POST /order", ordering(anIPv6Order()),
+		`{"success": true, "proxyType": "IPv6", "orderNumber": "NUMBER-22334455", "balance": 3.76, "currency": "USD", "error": null, "promoCodeStatus": "VALID"}`,
+		&youproxy.Order{Number: "NUMBER-22334455", ProxyType: "IPv6", Balance: youproxy.MustMoney("3.76 USD"), PromoCodeStatus: youproxy.PromoCodeValid},
+	},
+	{
+		"mobile order", "POST /order", ordering(aMobileOrder()),
+		`{"success": true, "proxyType": "MOBILE", "orderNumber": "NUMBER-4455566677", "balance": 1.95, "currency": "USD", "error": null, "promoCodeStatus": "NO_VALID"}`,
+		&youproxy.Order{Number: "NUMBER-4455566677", ProxyType: "MOBILE", Balance: youproxy.MustMoney("1.95 USD"), PromoCodeStatus: youproxy.PromoCodeNotValid},
+	},
+	{
+		"extension by IPs", "POST /extend", extending(youproxy.ExtendIPsRequest{ProxyType: "IPv4", IPAddressIDs: ofIP, RentPeriodDays: 30}),
+		`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111111"], "balance": 0.65, "currency": "USD", "error": null, "promoCodeStatus": null}`,
+		&youproxy.Extension{ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, IPAddressIDs: ofIP, Balance: youproxy.MustMoney("0.65 USD")},
+	},
+	{
+		"extension by orders lists IPs, too", "POST /extend/order", extending(youproxy.ExtendOrdersRequest{ProxyType: "IPv4", OrderIDs: []youproxy.OrderID{"2"}, RentPeriodDays: 30}),
+		`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111111"], "balance": 0.65, "currency": "USD", "error": null, "promoCodeStatus": null}`,
+		&youproxy.Extension{ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, IPAddressIDs: ofIP, Balance: youproxy.MustMoney("0.65 USD")},
+	},
+	{
+		"automatic extension by IPs", "POST /extend/auto", autoExtending(youproxy.AutoExtendIPsRequest{ProxyType: "IPv4", IPAddressIDs: []youproxy.IPAddressID{"1111111111111111"}, RentPeriodDays: 30, AutoExtend: true}),
+		`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111"], "balance": 5, "currency": "USD", "error": null}`,
+		&youproxy.Extension{
+			ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, IPAddressIDs: []youproxy.IPAddressID{"1111111111111111"}, Balance: youproxy.MustMoney("5 USD"),
+		},
+	},
+	{
+		"automatic extension by orders", "POST /extend/order/auto", autoExtending(youproxy.AutoExtendOrdersRequest{ProxyType: "IPv4", OrderIDs: []youproxy.OrderID{"1111111111111111"}, RentPeriodDays: 30}),
+		`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "orderIds": ["1111111111111111"], "balance": 5, "currency": "USD", "error": null}`,
+		&youproxy.Extension{
+			ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, OrderIDs: []youproxy.OrderID{"1111111111111111"}, Balance: youproxy.MustMoney("5 USD"),
+		},
+	},
+}
+
 // The replies are those that the documentation prints. Of the price of an
 // extension it prints the price only, and of a few calls by orders that the reply
 // is as by IPs.
 func TestDocumentedReplies(t *testing.T) {
-	money, percent := youproxy.MustMoney, decimal.RequireFromString
-	ofIP := []youproxy.IPAddressID{"1111111111111111111"}
 	answered := map[string]bool{}
-	for _, tt := range []struct {
-		name  string
-		op    string
-		call  caller
-		reply string
-		want  any
-	}{
-		{
-			"balance", "GET /balance",
-			func(ctx context.Context, c *youproxy.Client) (any, error) { return c.Balance(ctx) },
-			`{"success": true, "balance": 25.03, "currencyCode": "USD", "error": null}`,
-			money("25.03 USD"),
-		},
-		{
-			"rent periods, IPv4", "GET /rentPeriod", rentPeriods("IPv4"),
-			`{"success": true, "rentPeriodDays": [30, 60, 90, 180, 360], "error": null}`,
-			[]int{30, 60, 90, 180, 360},
-		},
-		{
-			"rent periods, IPv6", "GET /rentPeriod", rentPeriods("IPv6"),
-			`{"success": true, "rentPeriodDays": [90, 180, 360], "error": null}`,
-			[]int{90, 180, 360},
-		},
-		{
-			"rent periods, mobile", "GET /rentPeriod", rentPeriods("MOBILE"),
-			`{"success": true, "rentPeriodDays": [30, 360], "error": null}`,
-			[]int{30, 360},
-		},
-		{
-			"promo codes", "GET /promoCode",
-			func(ctx context.Context, c *youproxy.Client) (any, error) { return c.PromoCodes(ctx) },
-			`{"success": true, "promoCodes": [{"code": "CLIENT-PROMO", "countUses": 0, "startDate": "2023-10-26T10:49:49.220+00:00",
- "endDate": "2023-11-28T10:49:49.220+00:00", "endless": false, "discount": 10,
- "descriptionsByLocale": {"en": "Description in english locale"}}], "error": null}`,
-			[]youproxy.PromoCode{{
-				Code:         "CLIENT-PROMO",
-				Start:        time.Date(2023, time.October, 26, 10, 49, 49, 220e6, time.UTC),
-				End:          time.Date(2023, time.November, 28, 10, 49, 49, 220e6, time.UTC),
-				Discount:     percent("10"),
-				Descriptions: map[string]string{"en": "Description in english locale"},
-			}},
-		},
-		{
-			"price of an order", "POST /calculate/order", quoting(anIPv4Order()),
-			`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 1.31, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, "warnings": null}`,
-			&youproxy.Quote{ProxyType: "IPv4", Price: money("1.31 USD"), Balance: money("7.18 USD"), Discount: percent("0")},
-		},
-		{
-			"price of an order, with warnings", "POST /calculate/order", quoting(anIPv4Order()),
-			`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 22.61, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null,
- "warnings": [{"code": 14, "message": "Incorrect goal"}, {"code": 16, "message": "Insufficient funds on balance"}]}`,
-			&youproxy.Quote{
-				ProxyType: "IPv4", Price: money("22.61 USD"), Balance: money("7.18 USD"), Discount: percent("0"),
-				Warnings: []youproxy.Warning{
-					{Code: youproxy.ErrIncorrectGoal, Message: "Incorrect goal"},
-					{Code: youproxy.ErrInsufficientFunds, Message: "Insufficient funds on balance"},
-				},
-			},
-		},
-		{
-			"price of an order, with a promo code", "POST /calculate/order", quoting(anIPv4Order()),
-			`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 1.18, "currency": "USD", "discount": 10, "promoCodeStatus": "VALID", "error": null, "warnings": null}`,
-			&youproxy.Quote{
-				ProxyType: "IPv4", Price: money("1.18 USD"), Balance: money("7.18 USD"), Discount: percent("10"),
-				PromoCodeStatus: youproxy.PromoCodeValid,
-			},
-		},
-		{
-			"price of an extension by IPs", "POST /calculate/extend", quotingExtension(anExtension()),
-			`{"success": true, "proxyType": "IPv4", "balance": 7.18, "price": 2.65, "currency": "USD", "discount": 0, "promoCodeStatus": null, "error": null, "warnings": null}`,
-			&youproxy.Quote{ProxyType: "IPv4", Price: money("2.65 USD"), Balance: money("7.18 USD"), Discount: percent("0")},
-		},
-		{
-			"price of an extension by orders", "POST /calculate/extend/order", quotingExtension(anExtensionOfOrders()),
-			`{"success": true, "proxyType": "IPv6", "balance": 7.18, "price": 0.80, "currency": "USD", "discount": 0, "promoCodeStatus": "NO_VALID", "error": null,
- "warnings": [{"code": 16, "message": "Insufficient funds on balance"}]}`,
-			&youproxy.Quote{
-				ProxyType: "IPv6", Price: money("0.80 USD"), Balance: money("7.18 USD"), Discount: percent("0"),
-				PromoCodeStatus: youproxy.PromoCodeNotValid,
-				Warnings:        []youproxy.Warning{{Code: youproxy.ErrInsufficientFunds, Message: "Insufficient funds on balance"}},
-			},
-		},
-		{
-			"IPv4 order", "POST /order", ordering(anIPv4Order()),
-			`{"success": true, "proxyType": "IPv4", "orderNumber": "NUMBER-112233", "balance": 4.57, "currency": "USD", "error": null, "promoCodeStatus": null}`,
-			&youproxy.Order{Number: "NUMBER-112233", ProxyType: "IPv4", Balance: money("4.57 USD")},
-		},
-		{
-			"IPv6 order", "POST /order", ordering(anIPv6Order()),
-			`{"success": true, "proxyType": "IPv6", "orderNumber": "NUMBER-22334455", "balance": 3.76, "currency": "USD", "error": null, "promoCodeStatus": "VALID"}`,
-			&youproxy.Order{Number: "NUMBER-22334455", ProxyType: "IPv6", Balance: money("3.76 USD"), PromoCodeStatus: youproxy.PromoCodeValid},
-		},
-		{
-			"mobile order", "POST /order", ordering(aMobileOrder()),
-			`{"success": true, "proxyType": "MOBILE", "orderNumber": "NUMBER-4455566677", "balance": 1.95, "currency": "USD", "error": null, "promoCodeStatus": "NO_VALID"}`,
-			&youproxy.Order{Number: "NUMBER-4455566677", ProxyType: "MOBILE", Balance: money("1.95 USD"), PromoCodeStatus: youproxy.PromoCodeNotValid},
-		},
-		{
-			"extension by IPs", "POST /extend", extending(youproxy.ExtendIPsRequest{ProxyType: "IPv4", IPAddressIDs: ofIP, RentPeriodDays: 30}),
-			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111111"], "balance": 0.65, "currency": "USD", "error": null, "promoCodeStatus": null}`,
-			&youproxy.Extension{ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, IPAddressIDs: ofIP, Balance: money("0.65 USD")},
-		},
-		{
-			"extension by orders lists IPs, too", "POST /extend/order", extending(youproxy.ExtendOrdersRequest{ProxyType: "IPv4", OrderIDs: []youproxy.OrderID{"2"}, RentPeriodDays: 30}),
-			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111111"], "balance": 0.65, "currency": "USD", "error": null, "promoCodeStatus": null}`,
-			&youproxy.Extension{ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, IPAddressIDs: ofIP, Balance: money("0.65 USD")},
-		},
-		{
-			"automatic extension by IPs", "POST /extend/auto", autoExtending(youproxy.AutoExtendIPsRequest{ProxyType: "IPv4", IPAddressIDs: []youproxy.IPAddressID{"1111111111111111"}, RentPeriodDays: 30, AutoExtend: true}),
-			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "ipAddressIds": ["1111111111111111"], "balance": 5, "currency": "USD", "error": null}`,
-			&youproxy.Extension{
-				ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, IPAddressIDs: []youproxy.IPAddressID{"1111111111111111"}, Balance: money("5 USD"),
-			},
-		},
-		{
-			"automatic extension by orders", "POST /extend/order/auto", autoExtending(youproxy.AutoExtendOrdersRequest{ProxyType: "IPv4", OrderIDs: []youproxy.OrderID{"1111111111111111"}, RentPeriodDays: 30}),
-			`{"success": true, "proxyType": "IPv4", "rentPeriodDays": 30, "quantity": 1, "orderIds": ["1111111111111111"], "balance": 5, "currency": "USD", "error": null}`,
-			&youproxy.Extension{
-				ProxyType: "IPv4", RentPeriodDays: 30, Quantity: 1, OrderIDs: []youproxy.OrderID{"1111111111111111"}, Balance: money("5 USD"),
-			},
-		},
-	} {
+	for _, tt := range documentedReplies {
 		answered[tt.op] = true
 		t.Run(tt.name, func(t *testing.T) {
 			client, transport := answering(t, http.StatusOK, tt.reply)
@@ -195,115 +197,117 @@ func TestDocumentedReplies(t *testing.T) {
 	assert.ElementsMatch(t, documentedOps, slices.Collect(maps.Keys(answered)))
 }
 
+var documentedRefusals = []struct {
+	name    string
+	op      string
+	reply   string
+	code    youproxy.ErrorCode
+	message string
+	balance string // empty where the service named none
+}{
+	{
+		"balance", "GET /balance",
+		`{"success": false, "balance": null, "currencyCode": null, "error": {"code": 2, "message": "Error api key"}}`,
+		youproxy.ErrInvalidAPIKey, "Error api key", "",
+	},
+	{
+		"rent periods", "GET /rentPeriod",
+		`{"success": false, "rentPeriodDays": [], "error": {"code": 4, "message": "Incorrect proxy type"}}`,
+		youproxy.ErrIncorrectProxyType, "Incorrect proxy type", "",
+	},
+	{
+		"promo codes", "GET /promoCode",
+		`{"success": false, "promoCodes": [], "error": {"code": 2, "message": "Error api key"}}`,
+		youproxy.ErrInvalidAPIKey, "Error api key", "",
+	},
+	{
+		"price of an order", "POST /calculate/order",
+		`{"success": false, "proxyType": null, "balance": 7.18, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null,
+ "error": {"code": 4, "message": "Incorrect proxy type"}, "warnings": null}`,
+		youproxy.ErrIncorrectProxyType, "Incorrect proxy type", "7.18 USD",
+	},
+	{
+		"price of an extension by IPs", "POST /calculate/extend",
+		`{"success": false, "proxyType": null, "balance": 0.65, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null,
+ "error": {"code": 24, "message": "Incorrect ip addresses"}, "warnings": null}`,
+		youproxy.ErrIncorrectIPAddresses, "Incorrect ip addresses", "0.65 USD",
+	},
+	{
+		"price of an extension by orders, no balance", "POST /calculate/extend/order",
+		`{"success": false, "proxyType": null, "balance": null, "price": null, "currency": null, "discount": null, "promoCodeStatus": null,
+ "error": {"code": 29, "message": "Incorrect orderIds"}, "warnings": null}`,
+		youproxy.ErrIncorrectOrderIDs, "Incorrect orderIds", "",
+	},
+	{
+		"price of an extension by orders", "POST /calculate/extend/order",
+		`{"success": false, "proxyType": null, "balance": 0.65, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null,
+ "error": {"code": 29, "message": "Incorrect orderIds"}, "warnings": null}`,
+		youproxy.ErrIncorrectOrderIDs, "Incorrect orderIds", "0.65 USD",
+	},
+	{
+		"IPv4 or ISP order", "POST /order",
+		`{"success": false, "proxyType": null, "orderNumber": null, "balance": 7.18, "currency": "USD", "error": {"code": 14, "message": "Incorrect goal"}, "promoCodeStatus": null}`,
+		youproxy.ErrIncorrectGoal, "Incorrect goal", "7.18 USD",
+	},
+	{
+		"IPv6 order", "POST /order",
+		`{"success": false, "proxyType": null, "orderNumber": null, "balance": 4.57, "currency": "USD", "error": {"code": 13, "message": "Incorrect protocol"}, "promoCodeStatus": null}`,
+		youproxy.ErrIncorrectProtocol, "Incorrect protocol", "4.57 USD",
+	},
+	{
+		"mobile order", "POST /order",
+		`{"success": false, "proxyType": null, "orderNumber": null, "balance": 3.76, "currency": "USD", "error": {"code": 8, "message": "Incorrect mobile operator"}, "promoCodeStatus": null}`,
+		youproxy.ErrIncorrectMobileOperator, "Incorrect mobile operator", "3.76 USD",
+	},
+	{
+		"extension by IPs", "POST /extend",
+		`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 0.65, "currency": "USD",
+ "error": {"code": 24, "message": "Incorrect ip addresses"}, "promoCodeStatus": null}`,
+		youproxy.ErrIncorrectIPAddresses, "Incorrect ip addresses", "0.65 USD",
+	},
+	{
+		"extension by orders", "POST /extend/order",
+		`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 0.65, "currency": "USD",
+ "error": {"code": 29, "message": "Incorrect orderIds"}, "promoCodeStatus": null}`,
+		youproxy.ErrIncorrectOrderIDs, "Incorrect orderIds", "0.65 USD",
+	},
+	{
+		"automatic extension by IPs", "POST /extend/auto",
+		`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 5, "currency": "USD", "error": {"code": 4, "message": "Incorrect proxy type"}}`,
+		youproxy.ErrIncorrectProxyType, "Incorrect proxy type", "5 USD",
+	},
+	{
+		"automatic extension by orders", "POST /extend/order/auto",
+		`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "orderIds": [], "balance": 5, "currency": "USD", "error": {"code": 4, "message": "Incorrect proxy type"}}`,
+		youproxy.ErrIncorrectProxyType, "Incorrect proxy type", "5 USD",
+	},
+	{
+		"proxy types", "GET /proxyType",
+		`{"success": false, "error": {"code": 2, "message": "Error api key"}}`,
+		youproxy.ErrInvalidAPIKey, "Error api key", "",
+	},
+	{
+		"countries", "GET /country",
+		`{"success": false, "countries": [], "error": {"code": 4, "message": "Incorrect proxy type"}}`,
+		youproxy.ErrIncorrectProxyType, "Incorrect proxy type", "",
+	},
+	{
+		"mobile operators", "GET /mobileOperator",
+		`{"success": false, "mobileOperators": null, "error": {"code": 2, "message": "Error api key"}}`,
+		youproxy.ErrInvalidAPIKey, "Error api key", "",
+	},
+	{
+		"proxies", "GET /ipAddress",
+		`{"success": false, "ipv4": null, "error": {"code": 2, "message": "Error api key"}}`,
+		youproxy.ErrInvalidAPIKey, "Error api key", "",
+	},
+}
+
 // The refusals are those that the documentation prints, and the one it prints
 // most of each call of which it prints none.
 func TestDocumentedRefusals(t *testing.T) {
 	refused := map[string]bool{}
-	for _, tt := range []struct {
-		name    string
-		op      string
-		reply   string
-		code    youproxy.ErrorCode
-		message string
-		balance string // empty where the service named none
-	}{
-		{
-			"balance", "GET /balance",
-			`{"success": false, "balance": null, "currencyCode": null, "error": {"code": 2, "message": "Error api key"}}`,
-			youproxy.ErrInvalidAPIKey, "Error api key", "",
-		},
-		{
-			"rent periods", "GET /rentPeriod",
-			`{"success": false, "rentPeriodDays": [], "error": {"code": 4, "message": "Incorrect proxy type"}}`,
-			youproxy.ErrIncorrectProxyType, "Incorrect proxy type", "",
-		},
-		{
-			"promo codes", "GET /promoCode",
-			`{"success": false, "promoCodes": [], "error": {"code": 2, "message": "Error api key"}}`,
-			youproxy.ErrInvalidAPIKey, "Error api key", "",
-		},
-		{
-			"price of an order", "POST /calculate/order",
-			`{"success": false, "proxyType": null, "balance": 7.18, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null,
- "error": {"code": 4, "message": "Incorrect proxy type"}, "warnings": null}`,
-			youproxy.ErrIncorrectProxyType, "Incorrect proxy type", "7.18 USD",
-		},
-		{
-			"price of an extension by IPs", "POST /calculate/extend",
-			`{"success": false, "proxyType": null, "balance": 0.65, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null,
- "error": {"code": 24, "message": "Incorrect ip addresses"}, "warnings": null}`,
-			youproxy.ErrIncorrectIPAddresses, "Incorrect ip addresses", "0.65 USD",
-		},
-		{
-			"price of an extension by orders, no balance", "POST /calculate/extend/order",
-			`{"success": false, "proxyType": null, "balance": null, "price": null, "currency": null, "discount": null, "promoCodeStatus": null,
- "error": {"code": 29, "message": "Incorrect orderIds"}, "warnings": null}`,
-			youproxy.ErrIncorrectOrderIDs, "Incorrect orderIds", "",
-		},
-		{
-			"price of an extension by orders", "POST /calculate/extend/order",
-			`{"success": false, "proxyType": null, "balance": 0.65, "price": null, "currency": "USD", "discount": null, "promoCodeStatus": null,
- "error": {"code": 29, "message": "Incorrect orderIds"}, "warnings": null}`,
-			youproxy.ErrIncorrectOrderIDs, "Incorrect orderIds", "0.65 USD",
-		},
-		{
-			"IPv4 or ISP order", "POST /order",
-			`{"success": false, "proxyType": null, "orderNumber": null, "balance": 7.18, "currency": "USD", "error": {"code": 14, "message": "Incorrect goal"}, "promoCodeStatus": null}`,
-			youproxy.ErrIncorrectGoal, "Incorrect goal", "7.18 USD",
-		},
-		{
-			"IPv6 order", "POST /order",
-			`{"success": false, "proxyType": null, "orderNumber": null, "balance": 4.57, "currency": "USD", "error": {"code": 13, "message": "Incorrect protocol"}, "promoCodeStatus": null}`,
-			youproxy.ErrIncorrectProtocol, "Incorrect protocol", "4.57 USD",
-		},
-		{
-			"mobile order", "POST /order",
-			`{"success": false, "proxyType": null, "orderNumber": null, "balance": 3.76, "currency": "USD", "error": {"code": 8, "message": "Incorrect mobile operator"}, "promoCodeStatus": null}`,
-			youproxy.ErrIncorrectMobileOperator, "Incorrect mobile operator", "3.76 USD",
-		},
-		{
-			"extension by IPs", "POST /extend",
-			`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 0.65, "currency": "USD",
- "error": {"code": 24, "message": "Incorrect ip addresses"}, "promoCodeStatus": null}`,
-			youproxy.ErrIncorrectIPAddresses, "Incorrect ip addresses", "0.65 USD",
-		},
-		{
-			"extension by orders", "POST /extend/order",
-			`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 0.65, "currency": "USD",
- "error": {"code": 29, "message": "Incorrect orderIds"}, "promoCodeStatus": null}`,
-			youproxy.ErrIncorrectOrderIDs, "Incorrect orderIds", "0.65 USD",
-		},
-		{
-			"automatic extension by IPs", "POST /extend/auto",
-			`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "ipAddressIds": [], "balance": 5, "currency": "USD", "error": {"code": 4, "message": "Incorrect proxy type"}}`,
-			youproxy.ErrIncorrectProxyType, "Incorrect proxy type", "5 USD",
-		},
-		{
-			"automatic extension by orders", "POST /extend/order/auto",
-			`{"success": false, "proxyType": null, "rentPeriodDays": 0, "quantity": 0, "orderIds": [], "balance": 5, "currency": "USD", "error": {"code": 4, "message": "Incorrect proxy type"}}`,
-			youproxy.ErrIncorrectProxyType, "Incorrect proxy type", "5 USD",
-		},
-		{
-			"proxy types", "GET /proxyType",
-			`{"success": false, "error": {"code": 2, "message": "Error api key"}}`,
-			youproxy.ErrInvalidAPIKey, "Error api key", "",
-		},
-		{
-			"countries", "GET /country",
-			`{"success": false, "countries": [], "error": {"code": 4, "message": "Incorrect proxy type"}}`,
-			youproxy.ErrIncorrectProxyType, "Incorrect proxy type", "",
-		},
-		{
-			"mobile operators", "GET /mobileOperator",
-			`{"success": false, "mobileOperators": null, "error": {"code": 2, "message": "Error api key"}}`,
-			youproxy.ErrInvalidAPIKey, "Error api key", "",
-		},
-		{
-			"proxies", "GET /ipAddress",
-			`{"success": false, "ipv4": null, "error": {"code": 2, "message": "Error api key"}}`,
-			youproxy.ErrInvalidAPIKey, "Error api key", "",
-		},
-	} {
+	for _, tt := range documentedRefusals {
 		refused[tt.op] = true
 		t.Run(tt.name, func(t *testing.T) {
 			client, transport := answering(t, http.StatusOK, tt.reply)

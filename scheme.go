@@ -13,17 +13,17 @@ import (
 	"github.com/youproxy-go/youproxy/internal/hostname"
 )
 
-// Scheme is the protocol that a program speaks with a proxy.
+// Scheme is the protocol that a program uses to talk to a proxy.
 type Scheme string
 
-// The schemes. SchemeAny stands for SchemeHTTP where the proxy has a port for it, and
-// else for SchemeSOCKS5.
+// The schemes. SchemeAny means SchemeHTTP if the proxy has a port for it, and SchemeSOCKS5
+// otherwise.
 //
-// SchemeSOCKS5 and SchemeSOCKS5H are the same protocol at the same port, and the same for
-// net/http, package proxypool and browsers: the proxy looks host names up. To curl, and to
-// programs in Python, socks5 means that they look names up themselves, which tells their
-// name server where they go, and socks5h that the proxy does: use SchemeSOCKS5H in what is
-// written for them.
+// SchemeSOCKS5 and SchemeSOCKS5H are the same protocol on the same port. For net/http,
+// package proxypool and browsers they are equal: the proxy resolves host names. For curl and
+// programs in Python, socks5 means that they resolve host names themselves, which shows their
+// name server where they connect to, and socks5h means that the proxy does. Use SchemeSOCKS5H
+// for these.
 const (
 	SchemeAny     Scheme = ""
 	SchemeHTTP    Scheme = "http"
@@ -36,20 +36,19 @@ func (s Scheme) Valid() bool { return s == SchemeAny || s == SchemeHTTP || s.isS
 
 func (s Scheme) isSOCKS5() bool { return s == SchemeSOCKS5 || s == SchemeSOCKS5H }
 
-// ErrNotUsable is matched by the errors of a [Proxy] that cannot be used, or
-// written down, in the way that was asked for. Their texts say why, without its
-// password.
+// ErrNotUsable is matched by the errors of a [Proxy] that cannot be used or written in
+// the requested way. Their texts contain the reason, without the password.
 var ErrNotUsable = errors.New("the proxy cannot be used in this way")
 
-// URL returns what [http.ProxyURL] and other programs take, with the password: its
-// String must not be logged. [url.URL.Redacted] may.
+// URL returns the URL of the proxy, with its password, for [http.ProxyURL] and other
+// programs. Log [url.URL.Redacted] rather than its String.
 //
-// It is an error that matches [ErrNotUsable] where the proxy has no port for the scheme,
-// its host is neither an address nor a host name, or the scheme cannot carry its login or
-// password. HTTP takes no colon in a login and no control characters (RFC 7617). SOCKS5
-// takes a login of 1 to 255 bytes and a password of up to 255; an empty one is taken by
-// servers, although RFC 1929 rules it out. An address has no zone, and a host name is in
-// ASCII.
+// The error matches [ErrNotUsable] if the proxy has no port for the scheme, if its host
+// is neither an address without a zone nor an ASCII host name, if the list has a login
+// that could not be read, or if the scheme cannot carry the login or password. HTTP
+// cannot carry control characters or a login with a colon (RFC 7617). SOCKS5 needs a
+// login of 1 to 255 bytes and a password of at most 255. An empty password is allowed:
+// servers accept it, although RFC 1929 does not.
 func (p Proxy) URL(s Scheme) (*url.URL, error) {
 	e, err := p.endpoint(s)
 	if err != nil {
@@ -62,13 +61,13 @@ func (p Proxy) URL(s Scheme) (*url.URL, error) {
 	return u, nil
 }
 
-// Transport returns a new transport that sends everything through the proxy. It
-// begins as a copy of [http.DefaultTransport], without what the environment says
-// of proxies; each of configure, in turn, may change it.
+// Transport returns a new transport that sends all requests through the proxy. It is a
+// copy of [http.DefaultTransport] without the proxy settings of the environment. Each of
+// configure is called with it in turn and may change it. The errors are those of
+// [Proxy.URL].
 //
-// A transport keeps connections open: use one for all requests through the
-// proxy, and close its idle connections in the end. For several proxies there is
-// package proxypool.
+// A transport keeps connections open: use one for all requests through the proxy, and
+// close its idle connections at the end. For several proxies use package proxypool.
 func (p Proxy) Transport(s Scheme, configure ...func(*http.Transport)) (*http.Transport, error) {
 	u, err := p.URL(s)
 	if err != nil {
@@ -80,7 +79,7 @@ func (p Proxy) Transport(s Scheme, configure ...func(*http.Transport)) (*http.Tr
 		if base.TLSNextProto["h2"] != nil { // of x/net/http2: it would share connections, and go around the proxy
 			base.TLSNextProto, base.ForceAttemptHTTP2 = nil, true
 		}
-	} else { // a program has put another one there
+	} else { // the program has replaced it
 		base = &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			ForceAttemptHTTP2:   true,
@@ -97,7 +96,7 @@ func (p Proxy) Transport(s Scheme, configure ...func(*http.Transport)) (*http.Tr
 	return base, nil
 }
 
-// endpoint is where and as whom a proxy is used.
+// endpoint is the address and the login with which a proxy is used.
 type endpoint struct {
 	scheme          Scheme
 	host            string // an address or a host name, without brackets
@@ -107,7 +106,7 @@ type endpoint struct {
 
 func (e endpoint) hostPort() string { return net.JoinHostPort(e.host, strconv.Itoa(e.port)) }
 
-// endpoint checks all that [Proxy.URL] promises.
+// endpoint returns the endpoint of the proxy, or an error as documented for [Proxy.URL].
 func (p Proxy) endpoint(s Scheme) (endpoint, error) {
 	if !s.Valid() {
 		return endpoint{}, fmt.Errorf("youproxy: the scheme %s is not known: it is %q, %q or %q", shortQuote(string(s)), SchemeHTTP, SchemeSOCKS5, SchemeSOCKS5H)
@@ -136,7 +135,7 @@ func (p Proxy) endpoint(s Scheme) (endpoint, error) {
 		return e, p.notUsable("its port %d is out of range", e.port)
 	}
 	if p.hidesLogin() {
-		return e, p.notUsable("its list says something of a login that cannot be read")
+		return e, p.notUsable("the list has a login for it that cannot be read")
 	}
 	if p.Credentials == nil {
 		return e, nil
@@ -158,7 +157,7 @@ func (p Proxy) endpoint(s Scheme) (endpoint, error) {
 	return e, nil
 }
 
-// host returns the host, or the address where that is all there is.
+// host returns Host, or IP if there is no Host.
 func (p Proxy) host() string {
 	if p.Host == "" && p.IP.IsValid() {
 		return p.IP.String()
@@ -166,7 +165,7 @@ func (p Proxy) host() string {
 	return p.Host
 }
 
-// notUsable says what stands in the way. Nothing of format may be a secret.
+// notUsable returns an error that matches ErrNotUsable. args must not contain a secret.
 func (p Proxy) notUsable(format string, args ...any) error {
 	name := "the proxy"
 	if p.ID != "" {

@@ -25,7 +25,7 @@ import (
 	"github.com/youproxy-go/youproxy/proxypool"
 )
 
-var sendings = flag.Int("sendings", 200, "how many calls TestNotSentIsTrue makes in each way")
+var sendings = flag.Int("sendings", 0, "how many calls TestNotSentIsTrue makes in each way; 0 for as many as is usual")
 
 // way is a way in which calls are sent, and given up.
 type way struct {
@@ -136,52 +136,60 @@ func ways() []way {
 // TestNotSentIsTrue gives calls up at any moment. Of none that was called not sent
 // the request arrives, then or later.
 func TestNotSentIsTrue(t *testing.T) {
+	calls := *sendings
+	if calls == 0 {
+		calls = size(200, 10, 5)
+	}
 	for _, w := range wires {
 		for _, way := range ways() {
 			for _, body := range []any{nil, map[string]string{"note": "a body"}} {
 				t.Run(fmt.Sprintf("%s/%s/body %t", w.name, way.name, body != nil), func(t *testing.T) {
-					var arrived, notSent sync.Map
-					g := serveOn(t, w, func(_ *guarded, rw http.ResponseWriter, r *http.Request) {
-						arrived.Store(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:], true)
-						_, _ = io.WriteString(rw, `{"success": true, "error": null}`)
-					})
-					var claims, calls atomic.Int64
-					var workers sync.WaitGroup
-					for range 4 {
-						c, err := youproxy.New(guardKey, append(way.options(g.transport), youproxy.WithBaseURL(g.URL))...)
-						require.NoError(t, err)
-						workers.Go(func() {
-							for n := calls.Add(1); n <= int64(*sendings); n = calls.Add(1) {
-								ctx, cancel := context.WithCancel(t.Context())
-								if !way.patient {
-									time.AfterFunc(soon(), cancel)
-								}
-								id := fmt.Sprint(n)
-								err := c.Call(ctx, http.MethodPost, "/n/"+id, nil, body, nil)
-								cancel()
-								if youproxy.OutcomeOf(err) == youproxy.OutcomeNotSent {
-									claims.Add(1)
-									notSent.Store(id, err)
-								}
-							}
-						})
-					}
-					workers.Wait()
-					g.transport.CloseIdleConnections()
-					g.Close() // waits for what arrived
-					wrong := 0
-					notSent.Range(func(id, err any) bool {
-						if _, ok := arrived.Load(id); ok {
-							wrong++
-							t.Errorf("call %s arrived: %v", id, err)
-						}
-						return wrong < 10
-					})
-					t.Logf("%d calls, %d not sent, %d of them arrived", *sendings, claims.Load(), wrong)
+					giveUpAnyTime(t, w, way, body, calls)
 				})
 			}
 		}
 	}
+}
+
+func giveUpAnyTime(t *testing.T, w wire, way way, body any, most int) {
+	var arrived, notSent sync.Map
+	g := serveOn(t, w, func(_ *guarded, rw http.ResponseWriter, r *http.Request) {
+		arrived.Store(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:], true)
+		_, _ = io.WriteString(rw, `{"success": true, "error": null}`)
+	})
+	var claims, calls atomic.Int64
+	var workers sync.WaitGroup
+	for range 4 {
+		c, err := youproxy.New(guardKey, append(way.options(g.transport), youproxy.WithBaseURL(g.URL))...)
+		require.NoError(t, err)
+		workers.Go(func() {
+			for n := calls.Add(1); n <= int64(most); n = calls.Add(1) {
+				ctx, cancel := context.WithCancel(t.Context())
+				if !way.patient {
+					time.AfterFunc(soon(), cancel)
+				}
+				id := fmt.Sprint(n)
+				err := c.Call(ctx, http.MethodPost, "/n/"+id, nil, body, nil)
+				cancel()
+				if youproxy.OutcomeOf(err) == youproxy.OutcomeNotSent {
+					claims.Add(1)
+					notSent.Store(id, err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	g.transport.CloseIdleConnections()
+	g.Close() // waits for what arrived
+	wrong := 0
+	notSent.Range(func(id, err any) bool {
+		if _, ok := arrived.Load(id); ok {
+			wrong++
+			t.Errorf("call %s arrived: %v", id, err)
+		}
+		return wrong < 10
+	})
+	t.Logf("%d calls, %d not sent, %d of them arrived", most, claims.Load(), wrong)
 }
 
 // TestNotSentIsSaid: what is known is said as well.
@@ -237,7 +245,8 @@ func TestClosedIdleConnections(t *testing.T) {
 			g := serveOn(t, w, func(_ *guarded, rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, orderedReply) })
 			var dialed, gone int32
 			var open atomic.Int32 // it may dial one more than it uses
-			closed := make(chan struct{}, 2*200)
+			orders := size(200, 20, 10)
+			closed := make(chan struct{}, 2*orders)
 			g.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 				if err != nil {
@@ -247,7 +256,6 @@ func TestClosedIdleConnections(t *testing.T) {
 				return &closeNotice{Conn: conn, closed: closed}, nil
 			}
 			c := g.client(t, g.transport)
-			const orders = 200
 			for range orders {
 				_, err := c.CreateOrder(t.Context(), guardOrder)
 				require.NoError(t, err)

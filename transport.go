@@ -22,11 +22,11 @@ import (
 	"github.com/youproxy-go/youproxy/internal/untraced"
 )
 
-// apiPath stands between the base URL and the API key.
+// apiPath is the path between the base URL and the API key.
 const apiPath = "/client/api/v1/"
 
-// keyPlaceholder stands in the path where the key will be, in every request
-// above the innermost round tripper.
+// keyPlaceholder replaces the API key in the path of every request above the innermost
+// round tripper.
 const keyPlaceholder = "REDACTED"
 
 var (
@@ -39,9 +39,9 @@ var (
 	errFollowed   = fmt.Errorf("the transport followed a redirect: %w", ErrRedirect)
 )
 
-// newTransport returns the transport of a client whose caller brings none. It
-// closes idle connections before servers usually do, as a request on a connection
-// that the server is just closing is lost.
+// newTransport returns the transport of a client without WithHTTPClient. It closes idle
+// connections before servers usually do, as a request is lost if the server is just
+// closing its connection.
 func newTransport() *http.Transport {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if ok {
@@ -55,19 +55,19 @@ func newTransport() *http.Transport {
 	return t
 }
 
-// keyTransport is the innermost round tripper. It alone knows the key: it puts
-// it into the path of a request, and takes it out of whatever comes back but
-// the body. It keeps the sending informed of how far it got.
+// keyTransport is the innermost round tripper. It alone knows the key: it puts the key
+// into the path of a request, and removes it from everything that comes back except the
+// body. It keeps the sending informed of its progress.
 type keyTransport struct {
-	base   func() http.RoundTripper // looked up at each request, for it may be swapped
+	base   func() http.RoundTripper // looked up at each request, as it may change
 	api    *url.URL                 // scheme, host and the path before apiPath
 	key    func() string
 	redact func(string) string
 
-	// What a transport that follows redirects would tell the next host it came from,
-	// key and all, were the field not there.
+	// The Referer. Without it, a transport that follows redirects would send the URL,
+	// with the key, to the next host.
 	referer []string
-	addr    string // of the API, as net/http tells it
+	addr    string // of the API, in the form of net/http
 }
 
 func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -91,14 +91,15 @@ func (t *keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// address returns the URL of a path below the key, with the key.
+// address returns the URL of a path below the key, including the key.
 func (t *keyTransport) address(path, query string) *url.URL {
 	return &url.URL{Scheme: t.api.Scheme, Host: t.api.Host, Path: t.api.Path + apiPath + t.key() + path, RawQuery: query}
 }
 
-// exchange sends the request that it lets make for a context, and returns its
-// response without the key in it. A replayed one is such as net/http may send again.
-// The body of a native one is net/http's own, which ends with its context.
+// exchange sends the request that the function request returns for a context, and returns
+// the response without the key. replayed reports whether net/http may send the request
+// again. native reports whether the body of the response is of net/http itself, so that
+// it ends with its context.
 func (t *keyTransport) exchange(ctx context.Context, s *sending, replayed bool, request func(context.Context) *http.Request) (resp *http.Response, native bool, err error) {
 	base := t.base()
 	plain, _ := base.(*http.Transport)
@@ -129,22 +130,22 @@ func (t *keyTransport) exchange(ctx context.Context, s *sending, replayed bool, 
 		}
 		return nil, false, outside(t.redact, err)
 	}
-	if plain == nil { // it may be given again
+	if plain == nil { // it may be returned again
 		clean := *resp
 		resp = &clean
 	}
 	resp.Request = nil
 	resp.Status = t.redact(resp.Status)
 	resp.Header = t.redactHeader(resp.Header)
-	resp.Trailer = nil // the API sends none, and they come after they could be looked through
+	resp.Trailer = nil // the API sends none, and they arrive too late to be checked
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
 	return resp, plain != nil && s.stage.Load() >= got, nil
 }
 
-// redactHeader returns h itself where the key is nowhere in it. A field whose name
-// is the key is left out.
+// redactHeader returns h itself if it does not contain the key. A field whose name
+// contains the key is left out.
 func (t *keyTransport) redactHeader(h http.Header) http.Header {
 	var clean http.Header
 	for name, values := range h {
@@ -208,16 +209,16 @@ func (t *keyTransport) traced(ctx context.Context, s *sending, replayed bool, pl
 	return httptrace.WithClientTrace(ctx, trace)
 }
 
-// replayed reports whether net/http may send a request with that method and header
-// again though it wrote some of it. Of others it repeats, over HTTP/1, only what it
-// wrote nothing of.
+// replayed reports whether net/http may send a request with this method and header again
+// after writing a part of it. Over HTTP/1 it repeats other requests only if it wrote
+// nothing.
 func replayed(method string, h http.Header) bool {
 	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}, method) ||
 		h["Idempotency-Key"] != nil || h["X-Idempotency-Key"] != nil
 }
 
-// quiet returns a copy of the caller's trace that is not shown header fields, one
-// of which is the path over HTTP/2, and is shown errors without the key.
+// quiet returns a copy of the caller's trace that receives no header fields, one of which
+// is the path over HTTP/2, and receives errors without the key.
 func (t *keyTransport) quiet(theirs *httptrace.ClientTrace) *httptrace.ClientTrace {
 	trace := *theirs
 	trace.WroteHeaderField = nil
@@ -255,48 +256,48 @@ func (t *keyTransport) quiet(theirs *httptrace.ClientTrace) *httptrace.ClientTra
 	return &trace
 }
 
-// stage is how far a sending got. It only rises, but for a transport that came
-// back without a connection: then the sending is as it was made.
+// stage is how far a sending got. It only rises, except that a transport which failed
+// without a connection resets it.
 type stage = uint32
 
 const (
-	made    stage = iota // no transport has it
-	entered              // a transport has it, and has told nothing
-	asked                // the transport asks for a connection, so it tells what it does
-	got                  // it has one, or may have: from here on something may be written
+	made    stage = iota // no transport has it yet
+	entered              // a transport has it and has reported nothing
+	asked                // the transport asked for a connection, so it reports what it does
+	got                  // it has a connection, or may have: from here on something may be written
 	wrote                // the header is being written
-	over                 // the call has ended: from here on nothing is to be written
+	over                 // the call has ended: from here on nothing must be written
 )
 
-// sending is one attempt of a call on its way. It is the context of its request, so
-// that the innermost round tripper finds it, and ends with its call's context, when
-// its time is over, or when it is stopped.
+// sending is one attempt of a call in progress. It is the context of its request, so that
+// the innermost round tripper finds it. It ends with the context of its call, when its
+// time is over, or when it is stopped.
 type sending struct {
 	context.Context
 	cancel   context.CancelCauseFunc
 	timer    *time.Timer
 	patience time.Duration
-	until    time.Time // zero where there is only a bound for each wait
+	until    time.Time // zero if only each wait is bounded
 	spend    bool
-	recorded time.Time // when the attempt was recorded: it is to be written soon after
+	recorded time.Time // when the attempt was recorded; it must be written soon after
 	stage    atomic.Uint32
-	http2    atomic.Bool // what it uses is known to be HTTP/2
+	http2    atomic.Bool // the connection is known to be HTTP/2
 	mu       sync.Mutex
 	others   []context.CancelCauseFunc // of contexts that a middleware made
-	native   bool                      // the reply's body ends with its context
-	whole    atomic.Bool               // it was read, and is being closed
+	native   bool                      // the body of the reply ends with its context
+	whole    atomic.Bool               // the body was read and is being closed
 }
 
 type sendingKey struct{}
 
-// Why a sending ends.
+// The causes of the end of a sending.
 var (
 	errTooSlow = fmt.Errorf("no complete reply within the timeout: %w", context.DeadlineExceeded)
 	errStalled = fmt.Errorf("nothing more came within the timeout: %w", context.DeadlineExceeded)
 )
 
-// newSending begins a sending whose time is bounded as a whole or, in steps, for
-// each wait, of which the first has begun.
+// newSending begins a sending. Its time is bounded as a whole or, if steps is set, for
+// each wait, the first of which begins now.
 func newSending(ctx context.Context, patience time.Duration, spend, steps bool) *sending {
 	s := &sending{spend: spend, patience: patience}
 	s.Context, s.cancel = context.WithCancelCause(ctx)
@@ -323,25 +324,24 @@ func (s *sending) Deadline() (time.Time, bool) {
 	return s.until, true
 }
 
-// wait begins another wait, where each is bounded.
+// wait begins another wait, if each is bounded.
 func (s *sending) wait() {
 	if s.timer != nil && s.until.IsZero() {
 		s.timer.Reset(s.patience)
 	}
 }
 
-// end ends the sending, and reports whether it is certain that nothing of it was
-// written, or will be.
+// end ends the sending. unsent reports whether certainly nothing was or will be written.
 func (s *sending) end() (unsent bool) {
 	before := s.stage.Swap(over)
 	s.timer.Stop()
 	return before == made || before == asked
 }
 
-// hand notes that the request is about to be handed to a transport. One that is
-// not net/http's own may do anything with it, and use some that tell nothing: from
-// here on it may have been written. What spends is handed over once, unless the
-// transport came back without having had a connection.
+// hand notes that the request is about to be passed to a transport. A transport other
+// than that of net/http may do anything with it without reporting, so it may have been
+// written from then on. A request that spends is passed on once, unless the transport
+// failed without a connection.
 func (s *sending) hand(plain bool) error {
 	for {
 		at := s.stage.Load()
@@ -367,8 +367,8 @@ func (s *sending) back() { s.stage.CompareAndSwap(asked, made) }
 
 func (s *sending) askedFor(string) { s.stage.CompareAndSwap(entered, asked) }
 
-// gotConn stops a spend that is about to be sent again, or after its call has
-// ended.
+// gotConn stops a request that spends if it is about to be sent again, and any request
+// after its call has ended.
 func (s *sending) gotConn(info httptrace.GotConnInfo) {
 	for {
 		at := s.stage.Load()
@@ -388,22 +388,22 @@ func (s *sending) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-// isOutdated reports whether the attempt was recorded so long ago, by the wall clock or
-// the monotonic one, that others may not wait for it any more.
+// isOutdated reports whether the attempt was recorded too long ago to be sent: others may
+// not wait for it any more.
 func (s *sending) isOutdated() bool {
 	return !s.recorded.IsZero() && elapsed(s.recorded) > recordBound
 }
 
-// elapsed returns how long ago it was, by the wall clock or the monotonic one, which stands
-// still while a machine sleeps.
+// elapsed returns the time since t by the wall clock or the monotonic clock, whichever is
+// longer: the monotonic clock stops while a machine sleeps.
 func elapsed(t time.Time) time.Duration {
 	now := time.Now()
 	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
 }
 
-// stop ends a sending that has a connection. On HTTP/1 cancelling alone comes too
-// late, so the connection is closed as well; one of HTTP/2 is shared with other
-// calls, and cancelling is enough there.
+// stop ends a sending that has a connection. On HTTP/1 canceling alone is too late, so
+// the connection is closed as well. An HTTP/2 connection is shared with other calls, and
+// canceling is enough.
 func (s *sending) stop(why error, conn net.Conn) {
 	s.cancel(why)
 	s.mu.Lock()
@@ -420,7 +420,8 @@ func (s *sending) stop(why error, conn net.Conn) {
 	}
 }
 
-// closeConn closes what a transport told of. That of HTTP/3 is none, and panics.
+// closeConn closes the connection that a transport reported. That of HTTP/3 is not a real
+// one, and panics.
 func closeConn(conn net.Conn) {
 	defer func() { _ = recover() }()
 	if conn != nil {
@@ -430,8 +431,8 @@ func closeConn(conn net.Conn) {
 
 func (s *sending) wroteHeader() { s.stage.CompareAndSwap(got, wrote) }
 
-// wroteField is told of each field before the header leaves. Over HTTP/2 net/http
-// repeats what the server refused, though it was written.
+// wroteField is called for each header field before the header is sent. Over HTTP/2
+// net/http repeats a request that the server refused, even if it was written.
 func (s *sending) wroteField(name string, _ []string) {
 	if strings.HasPrefix(name, ":") {
 		s.http2.Store(true)
@@ -439,20 +440,20 @@ func (s *sending) wroteField(name string, _ []string) {
 	}
 }
 
-// watch is told what a transport does that may follow redirects, and stops a request
-// to another host. GetConn alone is not told of one: behind a proxy all hosts are at
-// one address, and an HTTP/2 connection may be there already.
+// watch follows what a transport does that may follow redirects, and stops a request to
+// another host. GetConn alone does not show one: behind a proxy all hosts have the same
+// address, and an HTTP/2 connection may exist already.
 type watch struct {
 	*sending
 	api        string // the API's own address
 	mu         sync.Mutex
-	addr, host string   // the first
-	conn       net.Conn // the last
+	addr, host string   // the first ones
+	conn       net.Conn // the last one
 	strayed    bool
 }
 
-// hold stops the sending where now is not what it was at first, and that was api,
-// unless api is empty.
+// hold stops the sending if now differs from its first value. If api is not empty, the
+// first value must have been api for that.
 func (w *watch) hold(first *string, now, api string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -487,9 +488,9 @@ func (w *watch) wroteField(name string, values []string) {
 	}
 }
 
-// body returns what is sent. It is a reader that net/http knows to be in memory,
-// so that header and body leave in one write. That of a spend is not given again
-// once the header was written.
+// body returns the body of a request. Its type is known to net/http to be in memory, so
+// header and body are sent in one write. The body of a request that spends is not
+// returned again once the header was written.
 func (s *sending) body(data []byte) (io.ReadCloser, error) {
 	if s.spend && s.stage.Load() == wrote {
 		return nil, errSecondSend
@@ -497,8 +498,8 @@ func (s *sending) body(data []byte) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
-// await calls f, which may not end with the sending, and waits for it no longer
-// than the sending lasts.
+// await calls f, which may not end with the sending, and waits for it until the sending
+// ends.
 func await[T any](s *sending, f func() (T, error)) (T, error) {
 	if s.native {
 		return f()
@@ -529,7 +530,7 @@ func await[T any](s *sending, f func() (T, error)) (T, error) {
 	}
 }
 
-// close closes the body of a reply. One that is not net/http's own may wait.
+// close closes the body of a reply. A body that is not of net/http may block.
 func (s *sending) close(body io.Closer) {
 	switch {
 	case s.whole.Load():

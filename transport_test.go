@@ -3,14 +3,11 @@ package youproxy_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,85 +27,6 @@ const (
 
 var guardOrder = youproxy.IPv4OrderRequest{
 	Country: "USA", Quantity: 1, RentPeriodDays: 30, Goal: "price monitoring", AuthType: youproxy.AuthTypeLogin,
-}
-
-// wire is a way in which a client and a server speak.
-type wire struct {
-	name  string
-	start func(*httptest.Server) *http.Transport
-}
-
-var wires = []wire{
-	{"HTTP/1.1", func(s *httptest.Server) *http.Transport {
-		s.Start()
-		return &http.Transport{}
-	}},
-	{"HTTP/1.1 over TLS", func(s *httptest.Server) *http.Transport {
-		s.StartTLS()
-		return &http.Transport{TLSClientConfig: trusting(s)}
-	}},
-	{"HTTP/2", func(s *httptest.Server) *http.Transport {
-		s.EnableHTTP2 = true
-		s.StartTLS()
-		return &http.Transport{TLSClientConfig: trusting(s), ForceAttemptHTTP2: true}
-	}},
-	{"HTTP/2 without TLS", func(s *httptest.Server) *http.Transport {
-		only := new(http.Protocols)
-		only.SetUnencryptedHTTP2(true)
-		s.Config.Protocols = only
-		s.Start()
-		return &http.Transport{Protocols: only}
-	}},
-}
-
-func trusting(s *httptest.Server) *tls.Config {
-	return &tls.Config{RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
-}
-
-func (w wire) isHTTP2() bool { return strings.HasPrefix(w.name, "HTTP/2") }
-
-// guarded is a server that counts what reaches it, and a transport to it.
-type guarded struct {
-	*httptest.Server
-	transport *http.Transport
-	orders    atomic.Int32
-	conns     atomic.Int32
-}
-
-func serveOn(t *testing.T, w wire, handle func(g *guarded, rw http.ResponseWriter, r *http.Request)) *guarded {
-	t.Helper()
-	g := new(guarded)
-	g.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			g.orders.Add(1)
-		}
-		_, _ = io.Copy(io.Discard, r.Body)
-		handle(g, rw, r)
-	}))
-	g.Config.ErrorLog = log.New(io.Discard, "", 0)
-	g.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		if s == http.StateNew {
-			g.conns.Add(1)
-		}
-	}
-	g.transport = w.start(g.Server)
-	t.Cleanup(func() {
-		g.transport.CloseIdleConnections()
-		g.CloseClientConnections()
-		g.Close()
-	})
-	return g
-}
-
-func (g *guarded) client(t *testing.T, rt http.RoundTripper, opts ...youproxy.Option) *youproxy.Client {
-	t.Helper()
-	opts = append([]youproxy.Option{
-		youproxy.WithBaseURL(g.URL), youproxy.WithHTTPClient(&http.Client{Transport: rt}), youproxy.WithReadRetries(0),
-		youproxy.WithTimeouts(youproxy.Timeouts{Read: 10 * time.Second, Spend: 10 * time.Second}),
-	}, opts...)
-	c, err := youproxy.New(guardKey, opts...)
-	require.NoError(t, err)
-	return c
 }
 
 // retrying is a caller's transport that knows better: it sends whatever failed
@@ -180,6 +98,7 @@ func TestRetryingTransportCannotOrderTwice(t *testing.T) {
 					name += "/as a new request"
 				}
 				t.Run(name, func(t *testing.T) {
+					t.Parallel()
 					g := serveOn(t, w, failure.handle)
 					c := g.client(t, &retrying{inner: g.transport, fresh: fresh, times: 4})
 					_, err := c.CreateOrder(t.Context(), guardOrder)
@@ -561,46 +480,3 @@ func TestHostileTransports(t *testing.T) {
 type iotestErr struct{ err error }
 
 func (r iotestErr) Read([]byte) (int, error) { return 0, r.err }
-
-// A middleware that sends two at once, to take the faster, gets one through.
-func TestHedgingMiddlewareSendsOnce(t *testing.T) {
-	var orders atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		orders.Add(1)
-		_, _ = io.WriteString(w, orderedReply)
-	}))
-	defer server.Close()
-	hedge := func(next http.RoundTripper) http.RoundTripper {
-		return stubTransport(func(r *http.Request) (*http.Response, error) {
-			type answer struct {
-				resp *http.Response
-				err  error
-			}
-			answers := make(chan answer, 2)
-			for range 2 {
-				go func() {
-					again := r.Clone(r.Context())
-					again.Body, _ = r.GetBody()
-					resp, err := next.RoundTrip(again)
-					answers <- answer{resp, err}
-				}()
-			}
-			first, second := <-answers, <-answers
-			if first.err != nil {
-				return second.resp, second.err
-			}
-			return first.resp, first.err
-		})
-	}
-	for range 50 {
-		c, err := youproxy.New("a-key-for-tests", youproxy.WithBaseURL(server.URL), youproxy.WithMiddleware(hedge))
-		require.NoError(t, err)
-		orders.Store(0)
-		order, err := c.CreateOrder(t.Context(), benchOrder)
-		require.NoError(t, err)
-		assert.EqualValues(t, "NUMBER-112233", order.Number)
-		assert.EqualValues(t, 1, orders.Load())
-		c.CloseIdleConnections()
-	}
-}

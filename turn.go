@@ -11,37 +11,37 @@ import (
 	"time"
 )
 
-// The bounds of what is done while a journal is locked, beside [Timeouts.Spend] and the
-// patience of [WithReconcilePatience].
+// The time limits while a journal is locked, beside [Timeouts.Spend] and the patience of
+// [WithReconcilePatience].
 const (
 	listBound     = time.Minute
 	quoteBound    = 30 * time.Second // of quotes, and of the balance
 	entriesBound  = 30 * time.Second
 	recordBound   = 10 * time.Second // of Record, and from then until the request is written
-	rerecordBound = 30 * time.Second // where the last Record failed
+	rerecordBound = 30 * time.Second // after the last Record failed
 )
 
-// ledger is a client's side of its journal. Variants of the client share it, as long as
+// ledger is a client's side of its journal. Variants of the client share it as long as
 // they share the journal.
 type ledger struct {
 	journal Journal
-	key     any // finds its turn in a context: a turnKey
+	key     any // the turnKey of this journal in a context
 
 	mu      sync.Mutex
-	owed    map[string]Entry  // what could not be recorded, by attempt: written at the next turn
-	unnamed map[string]Entry  // orders that were placed, and whose ids are not known yet
+	owed    map[string]Entry  // entries that could not be recorded, by attempt; written at the next turn
+	unnamed map[string]Entry  // orders that were placed and whose ids are not known yet
 	vigils  map[string]*vigil // of attempts that are open
 }
 
-// vigil is what this process knows of an attempt that is open. It is used within a turn.
+// vigil is what this process knows of an open attempt. It is used within a turn.
 type vigil struct {
-	since    time.Time // its sending ended, or it was first seen in the journal
+	since    time.Time // when its sending ended, or it was first seen in the journal
 	sent     bool      // by this process
 	at       time.Time // of the last look
 	looks    int
-	changed  bool // at some look the account was not as it had been before the attempt
+	changed  bool // a look showed a difference to the account before the attempt
 	verdict  Verdict
-	order    SeenOrder // that was placed; its ID is empty where it is one of several
+	order    SeenOrder // the order that was placed; its ID is empty if it is one of several
 	charged  *Money
 	evidence Evidence
 }
@@ -50,17 +50,17 @@ func newLedger(j Journal) *ledger {
 	return &ledger{journal: j, key: turnKey{j}, owed: make(map[string]Entry), unnamed: make(map[string]Entry), vigils: make(map[string]*vigil)}
 }
 
-// turn is the context of all that is done while a client has its journal locked.
+// turn is the context of everything that is done while a client has its journal locked.
 type turn struct {
 	context.Context
 	ledger *ledger
 	unlock func()
-	memory *memoryJournal // that is locked, in place of unlock
+	memory *memoryJournal // the locked journal in memory, instead of unlock
 	over   atomic.Bool
 	broken bool // it was unlocked meanwhile, and others may have spent since
 }
 
-// turnKey finds the turn of a journal in a context.
+// turnKey is the key of the turn of a journal in a context.
 type turnKey struct{ journal Journal }
 
 func (t *turn) Value(key any) any {
@@ -72,12 +72,12 @@ func (t *turn) Value(key any) any {
 
 var errSlowRecord = fmt.Errorf("the journal took longer than %s", recordBound)
 
-var errBroken = errors.New("what became of an earlier purchase could not be recorded at once, and others may have bought meanwhile: try again")
+var errBroken = errors.New("the outcome of an earlier purchase could not be recorded at once, and others may have bought meanwhile: try again")
 
-var errWithinSpend = errors.New("called by a function that is called while the journal is locked for a purchase, which would wait for itself")
+var errWithinSpend = errors.New("the call would wait for itself: it was made by a function that runs while the journal is locked")
 
-// takeTurn locks the journal, and writes into it what is owed to it. All that the turn
-// is for is done with the turn as context.
+// takeTurn locks the journal and records what is owed to it. The turn is the context of
+// what follows.
 func (c *core) takeTurn(ctx context.Context, op string) (*turn, error) {
 	return c.enter(new(turn), ctx, op)
 }
@@ -102,7 +102,7 @@ func (c *core) enter(t *turn, ctx context.Context, op string) (*turn, error) { /
 	}
 	ready := false
 	defer func() {
-		if !ready { // be it that the journal panics
+		if !ready { // even if the journal panics
 			t.leave()
 		}
 	}()
@@ -135,6 +135,14 @@ func (t *turn) release() {
 	}
 }
 
+func (c *core) unreadJournal(err error) error {
+	return fmt.Errorf("the journal could not be read: %w", outside(c.redact, err))
+}
+
+func (c *core) unwrittenJournal(err error) error {
+	return fmt.Errorf("the journal could not be written: %w", outside(c.redact, err))
+}
+
 // entries reads the journal.
 func (t *turn) entries(q EntryQuery) ([]Entry, error) {
 	if m, ok := t.ledger.journal.(*memoryJournal); ok {
@@ -159,8 +167,8 @@ func readEntries(ctx context.Context, j Journal, q EntryQuery) ([]Entry, error) 
 	return entries, nil
 }
 
-// check reports an entry that this package does not know: it must not pass for one that
-// was not executed.
+// check returns an error for an entry that this package does not know, so that it does
+// not count as not executed.
 func (e *Entry) check() error {
 	switch e.State {
 	case EntryOpen, EntryExecuted, EntryNotExecuted, EntryDismissed:
@@ -171,7 +179,7 @@ func (e *Entry) check() error {
 	return fmt.Errorf("the entry of attempt %s is in a form that this version does not know: update the program, or correct the entry", shortQuote(e.Attempt.ID))
 }
 
-// spent returns what was spent since a time, and what may have been.
+// spent returns what was spent, or may have been, since a time.
 func (t *turn) spent(since time.Time, currency string) (Money, error) {
 	if m, ok := t.ledger.journal.(*memoryJournal); ok {
 		return m.sum(since, currency)
@@ -186,8 +194,7 @@ func (t *turn) spent(since time.Time, currency string) (Money, error) {
 	return total, err
 }
 
-// record writes an entry, within ten seconds, whatever becomes of the caller's context
-// meanwhile.
+// record writes an entry within 10 seconds, even if the context of the caller ends.
 func (t *turn) record(e *Entry) error {
 	if m, ok := t.ledger.journal.(*memoryJournal); ok {
 		return m.record(e)
@@ -205,14 +212,15 @@ func (l *ledger) record(ctx context.Context, e *Entry) error {
 	return err
 }
 
-// settle records what became of an attempt. Where that fails, it locks the journal anew
-// and tries again, for half a minute. An entry that could not be recorded then is
-// recorded at the next turn.
+// settle records the outcome of an attempt. If that fails, it locks the journal again and
+// retries for 30 seconds. An entry that still could not be recorded is recorded at the
+// next turn.
 //
-// What was found out by a look needs known, the entries that were gone by. Where they have
-// changed when the journal is locked anew, or it cannot be locked, another process may have
-// bought what was seen: nothing is recorded then. If the attempt was settled meanwhile, e
-// becomes what the journal has; else the error is errLockLost.
+// What a look found out depends on known, the entries that the look was compared with. If
+// they have changed when the journal is locked again, or it cannot be locked, another
+// process may have bought what was seen: nothing is recorded then. If the attempt was
+// settled meanwhile, e becomes the entry of the journal; otherwise the error is
+// errLockLost.
 func (t *turn) settle(e *Entry, known *seenEntries) error {
 	l := t.ledger
 	err := t.record(e)
@@ -251,7 +259,7 @@ func (t *turn) settle(e *Entry, known *seenEntries) error {
 	return err
 }
 
-// adopt makes e what the journal has, if that is settled.
+// adopt sets e to the entry of the journal, if that is settled.
 func (t *turn) adopt(e *Entry, q EntryQuery) error {
 	entries, _ := t.entries(q)
 	for i := range entries {
@@ -265,13 +273,13 @@ func (t *turn) adopt(e *Entry, q EntryQuery) error {
 
 var errLockLost = errors.New("the journal's lock was lost meanwhile: what was seen may be another's")
 
-// seenEntries is what a journal held.
+// seenEntries is what a journal contained.
 type seenEntries struct {
 	query   EntryQuery
 	entries []Entry
 }
 
-// hold reports whether a journal still holds them, but for e.
+// hold reports whether a journal still contains the entries, except for e.
 func (s *seenEntries) hold(ctx context.Context, j Journal, e *Entry) bool {
 	now, err := readEntries(ctx, j, s.query)
 	return err == nil && slices.EqualFunc(s.entries, now, func(a, b Entry) bool {
@@ -279,15 +287,15 @@ func (s *seenEntries) hold(ctx context.Context, j Journal, e *Entry) bool {
 	})
 }
 
-// owe remembers an entry that is to be recorded at the next turn.
+// owe keeps an entry that must be recorded at the next turn.
 func (l *ledger) owe(e *Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.owed[e.Attempt.ID] = e.clone()
 }
 
-// payOwed records what is owed, where the journal does not know better by now: others
-// may have settled the attempt.
+// payOwed records what is owed, unless the journal knows more by now: others may have
+// settled the attempt.
 func (t *turn) payOwed(ctx context.Context) error {
 	l := t.ledger
 	l.mu.Lock()
@@ -328,8 +336,8 @@ func minTime(a, b time.Time) time.Time {
 	return a
 }
 
-// watch returns what is known of an attempt that is open. What this process did not send
-// is first seen now.
+// watch returns what is known of an open attempt. An attempt that this process did not
+// send counts as first seen now.
 func (l *ledger) watch(a *Attempt) *vigil {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -341,7 +349,7 @@ func (l *ledger) watch(a *Attempt) *vigil {
 	return v
 }
 
-// mostUnnamed bounds how many orders are looked for, to note their ids.
+// mostUnnamed is how many orders are remembered in order to note their ids, at most.
 const mostUnnamed = 1000
 
 // expectName notes that the id of an order that was placed is not known yet.
@@ -356,8 +364,8 @@ func (l *ledger) expectName(e *Entry) {
 	}
 }
 
-// name notes the ids of orders that a list shows by their numbers, and of the others
-// drops, after a day, what would tell them from others.
+// name notes the ids of orders whose numbers a list shows. After a day, it drops what
+// distinguishes the others from other orders.
 func (t *turn) name(proxyType ProxyType, ids map[OrderNumber]OrderID) error {
 	l := t.ledger
 	l.mu.Lock()
@@ -410,9 +418,9 @@ func (l *ledger) forget(id string) {
 }
 
 // over returns when the patience for an attempt is over. It begins when the sending has
-// ended. What this process did not send may still be under way elsewhere for as long as
-// its reply is waited for, which is counted from when it was recorded. Of two clients the
-// longer times count.
+// ended. An attempt that this process did not send may still be in progress elsewhere for
+// as long as its reply is waited for, so that time is added. Of two clients the longer
+// times count.
 func (v *vigil) over(a *Attempt, cfg *config) time.Time {
 	until := v.since.Add(max(cfg.patience, time.Duration(a.PatienceMillis)*time.Millisecond))
 	if !v.sent {
@@ -422,7 +430,7 @@ func (v *vigil) over(a *Attempt, cfg *config) time.Time {
 }
 
 // isOld reports whether another process made an attempt so long ago, by this machine's
-// clock, that it cannot be under way any more.
+// clock, that it cannot be in progress any more.
 func (v *vigil) isOld(a *Attempt, cfg *config) bool {
 	since := *v
 	since.since = a.At

@@ -503,3 +503,76 @@ func TestAnAttemptWhoseRecordingFailedIsNotExecuted(t *testing.T) {
 		assert.Equal(t, []youproxy.EntryState{youproxy.EntryNotExecuted, youproxy.EntryExecuted}, m.journal.states())
 	})
 }
+
+func TestSpendsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most, sent int
+		var mu sync.Mutex
+		c := clientFor(t, byStub(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodGet {
+				return stubReply(r, 200, clientBalance), nil
+			}
+			mu.Lock()
+			sent++
+			now++
+			most = max(most, now)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return stubReply(r, 200, orderedReply), nil
+		}))
+		variant, err := c.With(youproxy.WithUserAgent("variant"))
+		require.NoError(t, err)
+		another, err := variant.With(youproxy.WithMiddleware(func(rt http.RoundTripper) http.RoundTripper { return rt }))
+		require.NoError(t, err)
+
+		started := time.Now()
+		var wg sync.WaitGroup
+		for _, client := range []*youproxy.Client{c, variant, another} {
+			wg.Go(func() {
+				_, err := client.CreateOrder(t.Context(), benchOrder)
+				assert.NoError(t, err)
+			})
+			wg.Go(func() {
+				assert.NoError(t, client.Call(t.Context(), "DELETE", "/thing", nil, nil, nil))
+			})
+		}
+		synctest.Wait()
+		_, err = another.Balance(t.Context())
+		require.NoError(t, err)
+		assert.Zero(t, time.Since(started), "a read does not wait")
+		wg.Wait()
+		assert.Equal(t, 1, most)
+		assert.Equal(t, 6, sent)
+		assert.Equal(t, 6*time.Second, time.Since(started))
+	})
+	t.Run("two clients do not wait for each other", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			slow := func(r *http.Request) (*http.Response, error) {
+				time.Sleep(time.Second)
+				return stubReply(r, 200, orderedReply), nil
+			}
+			started := time.Now()
+			var wg sync.WaitGroup
+			for range 2 {
+				c := clientFor(t, byStub(slow))
+				wg.Go(func() {
+					_, err := c.CreateOrder(t.Context(), benchOrder)
+					assert.NoError(t, err)
+				})
+			}
+			wg.Wait()
+			assert.Equal(t, time.Second, time.Since(started))
+		})
+	})
+	t.Run("a turn is given on after a failure", func(t *testing.T) {
+		s := &script{answers: []answer{breaks(errors.New("reset")), status(200, clientNoFunds), status(200, orderedReply)}}
+		c := clientFor(t, s.option())
+		for _, want := range []youproxy.Outcome{youproxy.OutcomeUnknown, youproxy.OutcomeRejected, youproxy.OutcomeDone} {
+			_, err := c.CreateOrder(t.Context(), benchOrder)
+			assert.Equal(t, want, youproxy.OutcomeOf(err))
+		}
+	})
+}

@@ -7,16 +7,17 @@ import (
 	"hash/maphash"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 )
 
-// ProxyType is a kind of proxy the service sells. Its values are case
-// sensitive. A type this package does not know is kept as the service wrote it.
+// ProxyType is a kind of proxy that the service sells. Its values are case-sensitive. An
+// unknown type is kept as the service wrote it.
 type ProxyType string
 
-// The proxy types the service documents.
+// The documented proxy types.
 const (
 	ProxyTypeIPv4   ProxyType = "IPv4"
 	ProxyTypeIPv6   ProxyType = "IPv6"
@@ -25,13 +26,7 @@ const (
 )
 
 // Valid reports whether t is one of the documented proxy types.
-func (t ProxyType) Valid() bool {
-	switch t {
-	case ProxyTypeIPv4, ProxyTypeIPv6, ProxyTypeMobile, ProxyTypeISP:
-		return true
-	}
-	return false
-}
+func (t ProxyType) Valid() bool { return slices.Contains(knownProxyTypes[:], t) }
 
 var knownProxyTypes = [...]ProxyType{ProxyTypeIPv4, ProxyTypeIPv6, ProxyTypeMobile, ProxyTypeISP}
 
@@ -45,10 +40,10 @@ func knownProxyType(name string) ProxyType {
 	return ProxyType(name)
 }
 
-// AuthType says how a proxy recognises its user.
+// AuthType is how a proxy recognises its user.
 type AuthType string
 
-// The authorisation types the service documents.
+// The documented authorisation types.
 const (
 	AuthTypeLogin AuthType = "LOGIN" // by login and password
 	AuthTypeIP    AuthType = "IP"    // by the address the traffic comes from
@@ -57,10 +52,10 @@ const (
 // Valid reports whether t is one of the documented authorisation types.
 func (t AuthType) Valid() bool { return t == AuthTypeLogin || t == AuthTypeIP }
 
-// Protocol is what an IPv6 proxy speaks. The other proxy types speak both.
+// Protocol is the protocol of an IPv6 proxy. The other proxy types speak both.
 type Protocol string
 
-// The protocols the service documents.
+// The documented protocols.
 const (
 	ProtocolHTTP  Protocol = "HTTP"
 	ProtocolSOCKS Protocol = "SOCKS"
@@ -69,52 +64,52 @@ const (
 // Valid reports whether p is one of the documented protocols.
 func (p Protocol) Valid() bool { return p == ProtocolHTTP || p == ProtocolSOCKS }
 
-// PromoCodeStatus says what became of the promo code of a request. It is empty
-// where no code was sent. A code that is not valid is no error to the service:
-// the order is placed at the full price.
+// PromoCodeStatus is whether the promo code of a request is valid. It is empty if no code
+// was sent. To the service a code that is not valid is not an error: it charges the full
+// price.
 type PromoCodeStatus string
 
-// The promo code states the service documents.
+// The documented states of a promo code.
 const (
 	PromoCodeValid    PromoCodeStatus = "VALID"
 	PromoCodeNotValid PromoCodeStatus = "NO_VALID"
 )
 
-// Valid reports whether s is a documented state, or the empty one of a request
-// without a promo code. It does not say whether the code was accepted: compare
-// with [PromoCodeValid] for that.
+// Valid reports whether s is a documented state, or the empty one of a request without a
+// promo code. It does not report whether the code was accepted: compare s with
+// [PromoCodeValid].
 func (s PromoCodeStatus) Valid() bool {
 	return s == "" || s == PromoCodeValid || s == PromoCodeNotValid
 }
 
-// OrderNumber is what the reply to an order calls it, such as
-// "NUMBER-112233". It is not the [OrderID] that extensions ask for.
+// OrderNumber is the number of an order in the reply that accepts it, such as
+// "NUMBER-112233". It is not the [OrderID] that extensions require.
 type OrderNumber string
 
-// OrderID names an order in the list of IP addresses and in extensions.
+// OrderID identifies an order in the list of proxies and in extensions.
 type OrderID string
 
-// IPAddressID names one IP address of an order.
+// IPAddressID identifies one IP address of an order, which is one proxy.
 type IPAddressID string
 
-// hidden stands wherever a [Secret] would be printed.
+// hidden is printed instead of a [Secret].
 const hidden = "***"
 
-// Secret is a string that must not be shown, such as a password. It prints as ***
-// under every verb, in logs and in JSON; only [Secret.Reveal] returns it. The zero
-// Secret is empty. Two Secrets are equal, with == as well, if they hide the same.
+// Secret is a string that must not be shown, such as a password. It prints as *** with
+// every verb, in logs and in JSON; only [Secret.Reveal] returns the string. The zero
+// Secret is empty. Two Secrets are equal, also with ==, if they hide the same string.
 //
-// What it holds is masked with a key of this process, so that a dump of its fields,
-// such as that of a failed assertion, does not show the string either.
+// The string is masked with a key of this process, so that a dump of the fields, such as
+// that of a failed assertion, does not show it either.
 type Secret struct{ masked string }
 
-// maskKey masks what secrets hold.
+// maskKey masks the strings of secrets.
 var maskKey = maphash.MakeSeed()
 
-// maskSize is how much is masked at a time, and how long the tag before it is.
+// maskSize is how many bytes are masked at a time, and the length of the tag before them.
 const maskSize = 8
 
-// NewSecret hides a string.
+// NewSecret returns a Secret that hides s.
 func NewSecret(s string) Secret {
 	if s == "" {
 		return Secret{}
@@ -124,7 +119,7 @@ func NewSecret(s string) Secret {
 	return Secret{masked: string(mask(append(b, s...)))}
 }
 
-// Reveal returns the string.
+// Reveal returns the hidden string.
 func (s Secret) Reveal() string {
 	if s.masked == "" {
 		return ""
@@ -133,8 +128,8 @@ func (s Secret) Reveal() string {
 	return string(mask(append(room[:0], s.masked...))[maskSize:])
 }
 
-// mask masks what follows the tag, or takes the mask off again. The tag makes each
-// string's mask its own.
+// mask masks or unmasks what follows the tag. The tag makes the mask of each string
+// different.
 func mask(b []byte) []byte {
 	var block [2 * maskSize]byte
 	copy(block[:], b[:maskSize])
@@ -151,19 +146,19 @@ func mask(b []byte) []byte {
 // Equal reports whether both hide the same string.
 func (s Secret) Equal(other Secret) bool { return s == other }
 
-// IsZero reports whether there is nothing to hide.
+// IsZero reports whether the hidden string is empty.
 func (s Secret) IsZero() bool { return s == Secret{} }
 
 // String returns ***.
 func (Secret) String() string { return hidden }
 
-// Format writes *** whatever the verb.
+// Format writes *** for every verb.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 
-// LogValue returns *** for slog.
+// LogValue returns ***, for slog.
 func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 
-// MarshalJSON writes "***", or "" where there is nothing to hide.
+// MarshalJSON returns "***", or "" if the hidden string is empty.
 func (s Secret) MarshalJSON() ([]byte, error) {
 	if s.IsZero() {
 		return []byte(`""`), nil
@@ -171,8 +166,8 @@ func (s Secret) MarshalJSON() ([]byte, error) {
 	return []byte(`"` + hidden + `"`), nil
 }
 
-// UnmarshalJSON reads a string. It refuses "***", so that a value that was
-// saved without its secret is not taken for one that has it.
+// UnmarshalJSON reads a string. "***" is an error, so that a value that was saved without
+// its secret is not mistaken for the secret.
 func (s *Secret) UnmarshalJSON(b []byte) error {
 	var text string
 	if err := json.Unmarshal(b, &text); err != nil {

@@ -42,8 +42,8 @@ func TestEvidenceText(t *testing.T) {
 		{"an order", youproxy.Evidence{Looks: 1, NewOrders: many[3:4]}, "new orders: 1: o3 (3 proxies)"},
 		{"many orders", youproxy.Evidence{Looks: 1, NewOrders: many}, "new orders: 7: o0 (0 proxies), o1 (1 proxies), o2 (2 proxies), o3 (3 proxies), o4 (4 proxies)"},
 		{"an odd id", youproxy.Evidence{Looks: 1, NewOrders: []youproxy.SeenOrder{{ID: "a\nb", Proxies: 1}}}, `new orders: 1: "a\nb" (1 proxies)`},
-		{"ends", youproxy.Evidence{Looks: 1, Moved: 1, Unmoved: 2, Otherwise: 3}, "of 6 proxies 1 were extended, 2 were not, 3 end otherwise"},
-		{"all", youproxy.Evidence{Looks: 2, Fell: &fell, Moved: 1, Err: io.EOF}, "the balance fell by 7.2 USD; of 1 proxies 1 were extended, 0 were not, 0 end otherwise; the account could not be read: EOF"},
+		{"ends", youproxy.Evidence{Looks: 1, Moved: 1, Unmoved: 2, Otherwise: 3}, "of 6 proxies, extended: 1, not extended: 2, with another end: 3"},
+		{"all", youproxy.Evidence{Looks: 2, Fell: &fell, Moved: 1, Err: io.EOF}, "the balance fell by 7.2 USD; of 1 proxies, extended: 1, not extended: 0, with another end: 0; the account could not be read: EOF"},
 	} {
 		t.Run(tc.name, func(t *testing.T) { assert.Equal(t, tc.want, tc.e.String()) })
 	}

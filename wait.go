@@ -19,15 +19,20 @@ func wait(ctx context.Context, d time.Duration) {
 }
 
 // WaitForProxies waits until the account's list shows all proxies of a purchase, and
-// returns them. It does not take those of another order: where it cannot tell which order
-// is the one, it waits on. Where the list carries no order numbers, it tells by what was
-// ordered, and by what the journal says of other orders. It looks again after growing
-// pauses, until ctx is over; the error then tells how many came. A call that fails is made
-// again then, too, unless the service does not accept the API key or the caller.
+// returns them. It looks again after growing pauses until ctx is over; the error then
+// contains how many proxies came. A call that fails is repeated too, unless the service
+// does not accept the API key or the caller.
 //
-// It notes the OrderID in the purchase, and in the journal. So two must not wait for one
-// purchase at once. Its errors, and their outcomes, are of reading the list: the purchase
-// stands, and can be waited for again.
+// It never returns the proxies of another order: if it cannot decide which order is the
+// right one, it keeps waiting. If the list has no order numbers, it decides by what was
+// ordered and by what the journal contains about other orders.
+//
+// WaitForProxies sets p.OrderID and notes it in the journal, so it must not be called for
+// the same Purchase value concurrently. An error is about reading the list only: the
+// purchase stands and can be waited for again. The outcome of the error is
+// [OutcomeUnknown], so that nobody takes it for a reason to buy again. Only if nothing can
+// be read, because the client is empty, ctx is nil or p is no purchase, it is
+// [OutcomeNotSent].
 func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, error) {
 	const op = "GET /ipAddress"
 	if err := c.check(ctx); err != nil {
@@ -48,7 +53,7 @@ func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, erro
 			c.noteOrderID(ctx, p)
 			return proxies, nil
 		case errors.Is(err, ErrInvalidAPIKey), errors.Is(err, ErrCallerNotAllowed), errors.Is(err, ErrIncorrectProxyType):
-			return nil, purchaseStands(op, err) // to ask again would not help
+			return nil, purchaseStands(op, err) // asking again would not help
 		case err == nil:
 			came = len(proxies)
 		}
@@ -64,12 +69,13 @@ func (c *Client) WaitForProxies(ctx context.Context, p *Purchase) ([]Proxy, erro
 	}
 }
 
-// purchaseStands returns an error of reading the list, which says that the purchase stands.
+// purchaseStands returns an error of reading the list, which says that the purchase
+// stands.
 func purchaseStands(op string, err error) error {
-	return &CallError{Op: op, Outcome: OutcomeOf(err), Err: fmt.Errorf("the order stands, its proxies could not be read: %w", err)}
+	return &CallError{Op: op, Err: fmt.Errorf("the order stands, its proxies could not be read: %w", err)}
 }
 
-// proxiesOf returns the proxies of a purchase that are in the list so far.
+// proxiesOf returns the proxies of a purchase that are listed so far.
 func (c *Client) proxiesOf(ctx context.Context, p *Purchase) ([]Proxy, error) {
 	a := &p.Attempt
 	before := setOf(a.Before.Orders)
@@ -100,7 +106,7 @@ func (c *Client) proxiesOf(ctx context.Context, p *Purchase) ([]Proxy, error) {
 	e := Entry{Attempt: *a, State: EntryExecuted, OrderNumber: p.OrderNumber}
 	entries, err := readEntries(ctx, c.core().ledger.journal, EntryQuery{Since: a.horizon()})
 	if err != nil {
-		return nil, fmt.Errorf("the journal could not be read: %w", outside(c.core().redact, err))
+		return nil, c.core().unreadJournal(err)
 	}
 	order := e.order(l, entries)
 	if len(all[order]) >= a.Quantity {
@@ -109,7 +115,7 @@ func (c *Client) proxiesOf(ctx context.Context, p *Purchase) ([]Proxy, error) {
 	return all[order], nil
 }
 
-// order returns the order of an entry that was executed; empty where that cannot be told.
+// order returns the order of an executed entry, or "" if that cannot be decided.
 func (e *Entry) order(l *listing, entries []Entry) OrderID {
 	if i := slices.IndexFunc(l.orders, func(o SeenOrder) bool { return o.Number != "" && o.Number == e.OrderNumber }); i >= 0 {
 		return l.orders[i].ID
@@ -123,8 +129,8 @@ func (e *Entry) order(l *listing, entries []Entry) OrderID {
 	return order.ID
 }
 
-// noteOrderID notes in the journal which order a purchase is: at once if nobody spends now,
-// else at the next turn.
+// noteOrderID notes in the journal which order a purchase is: at once if nobody is
+// spending, otherwise at the next turn.
 func (c *Client) noteOrderID(ctx context.Context, p *Purchase) {
 	l := c.core().ledger
 	entries, err := readEntries(ctx, l.journal, EntryQuery{Since: p.Attempt.horizon(), Key: p.Attempt.Key})
@@ -139,13 +145,13 @@ func (c *Client) noteOrderID(ctx context.Context, p *Purchase) {
 	l.forget(e.Attempt.ID)
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if t, err := c.core().takeTurn(ctx, e.Attempt.Op); err == nil { // which pays what is owed
+	if t, err := c.core().takeTurn(ctx, e.Attempt.Op); err == nil { // this records what is owed
 		t.leave()
 	}
 }
 
-// identify finds out which order an entry is that was executed, and notes it.
-// The orders that were there before it may be dropped from the journal by now.
+// identify finds out which order an executed entry is, and notes it. before lists the
+// orders that were there before it, which the journal may have dropped.
 func (c *Client) identify(t *turn, e *Entry, before []OrderID, entries []Entry) {
 	l := newListing(c)
 	if e.OrderID != "" {
@@ -154,7 +160,7 @@ func (c *Client) identify(t *turn, e *Entry, before []OrderID, entries []Entry) 
 	whole := *e
 	whole.Attempt.Before.Orders = before
 	if _, err := c.survey(t, e.Attempt.ProxyType, l.add); err != nil {
-		return // it is known already that it was executed
+		return // that it was executed is known already
 	}
 	if e.OrderID = whole.order(l, entries); e.OrderID != "" {
 		e.trim()

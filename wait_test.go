@@ -182,6 +182,7 @@ func TestWaitForProxiesRefused(t *testing.T) {
 			require.ErrorAs(t, err, &refused)
 			assert.ErrorIs(t, err, want)
 			assert.ErrorContains(t, err, "the order stands")
+			assert.Equal(t, youproxy.OutcomeUnknown, youproxy.OutcomeOf(err), "it is no reason to buy again")
 			assert.Zero(t, time.Since(started))
 		})
 	}

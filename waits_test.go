@@ -369,3 +369,17 @@ func TestTurnsEnd(t *testing.T) {
 		assert.Zero(t, time.Since(started))
 	})
 }
+
+// A date has no fractions of a second, and the clock has.
+func TestRetryAfterADateIsRoundedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Second - time.Nanosecond)
+		client := clientFor(t, byStub(func(r *http.Request) (*http.Response, error) {
+			return stubReply(r, http.StatusTooManyRequests, "busy", "Retry-After", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat)), nil
+		}))
+		_, err := client.Balance(t.Context())
+		var call *youproxy.CallError
+		require.ErrorAs(t, err, &call)
+		assert.Equal(t, time.Minute, call.RetryAfter, "it is 59 seconds and a nanosecond")
+	})
+}

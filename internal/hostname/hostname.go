@@ -1,4 +1,4 @@
-// Package hostname decides what may stand where a host is expected.
+// Package hostname checks host names and addresses.
 package hostname
 
 import (
@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Valid reports whether s is an IP address, or could be a host name: labels of ASCII
-// letters, digits, - and _ between dots, none of which begins with a hyphen, 253 bytes at
-// the most. A dot at the end is allowed. An address has no brackets and no zone, which has
-// a meaning on one machine only; a name in other letters is written in its ASCII form,
-// such as xn--bcher-kva.example.
+// Valid reports whether s is an IP address without brackets and zone, or could be a host
+// name. A host name is at most 253 bytes of labels between dots; a label is ASCII
+// letters, digits, - and _, and does not begin with a hyphen. A dot at the end is
+// allowed. A name in other letters must be in its ASCII form, such as
+// xn--bcher-kva.example. A zone is not valid, as it has a meaning on one machine only.
 func Valid(s string) bool {
 	if strings.Trim(s, "0123456789.") == "" || strings.IndexByte(s, ':') >= 0 {
 		addr, err := netip.ParseAddr(s)

@@ -1,6 +1,6 @@
 // Package looptest is the table of programs that buy in a loop, or start again after
 // they ended in the middle of a purchase: how often is one wanted purchase charged? The
-// tests of the SDK and those of journals in databases share it, and the README shows it.
+// tests of the SDK and those of journals in databases share it, and the documentation shows it.
 package looptest
 
 import (
@@ -24,12 +24,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/youproxy-go/youproxy"
+	"github.com/youproxy-go/youproxy/internal/long"
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
 // Journals is a kind of journal.
 type Journals struct {
-	Name  string // as the README names it
+	Name  string // as the documentation names it
 	Lasts bool   // what one process records the next one finds
 	Waits bool   // for its lock in real time: processes that wait for each other, and most faults, are left out
 
@@ -55,7 +56,7 @@ const (
 
 // Caller is a program that wants one purchase.
 type Caller struct {
-	Name string // as the README names it
+	Name string // as the documentation names it
 
 	ends    step
 	workers int
@@ -146,18 +147,34 @@ var purchases = []purchase{
 	{name: "an extension", op: "POST /extend", renew: true},
 }
 
-// Charges returns how often one wanted purchase of a caller was charged at the most, with
-// every fault of the fake service, and none.
-func (c Caller) Charges(t *testing.T, j Journals, keyed bool) (most int) {
+// faults returns those with which a caller is tried, 0 for none. In the long runs they are
+// all, or some where a run takes long, as one that waits for a file or a database does.
+func (c Caller) faults(j Journals) []youproxytest.Fault {
+	if !long.Run() {
+		some := []youproxytest.Fault{0, youproxytest.DropAfterCommit, youproxytest.DropBeforeCommit, youproxytest.CommitLate}
+		if testing.Short() {
+			return some[:2]
+		}
+		return some
+	}
 	info, _ := debug.ReadBuildInfo()
 	slow := info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+	var faults []youproxytest.Fault
+	for i, fault := range append([]youproxytest.Fault{0}, youproxytest.Faults()...) {
+		if (!slow || i%5 == 0) && (!c.apart && !j.Waits || i%8 == 0) {
+			faults = append(faults, fault)
+		}
+	}
+	return faults
+}
+
+// Charges returns how often one wanted purchase of a caller was charged at the most, with
+// the faults of the fake service, and none.
+func (c Caller) Charges(t *testing.T, j Journals, keyed bool) (most int) {
 	for _, p := range purchases {
-		for i, fault := range append([]youproxytest.Fault{0}, youproxytest.Faults()...) {
-			if slow && i%5 != 0 || (c.apart || j.Waits) && i%8 != 0 { // what waits for a file or a database takes long
-				continue
-			}
+		for _, fault := range c.faults(j) {
 			executes := fault == 0 || fault.AfterCommit() == fault
-			if p.slow > 0 && !executes || p.second != 0 && executes { // as without
+			if p.slow > 0 && (!executes || !long.Run()) || p.second != 0 && executes { // as without
 				continue
 			}
 			synctest.Test(t, func(t *testing.T) {

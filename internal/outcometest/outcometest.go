@@ -1,6 +1,6 @@
 // Package outcometest is the table of what can happen to an order on its way,
 // and a server that makes each of it happen. The tests of the SDK and those
-// against other HTTP clients share it, and the README shows it.
+// against other HTTP clients share it, and the documentation shows it.
 package outcometest
 
 import (
@@ -28,10 +28,10 @@ const refused = `{"success": false, "proxyType": null, "orderNumber": null, "bal
 
 // Case is one thing that can happen to an order.
 type Case struct {
-	Name    string           // as the README names it
+	Name    string           // as the documentation names it
 	Reached int64            // how often the order reaches the service
 	Outcome youproxy.Outcome // what OutcomeOf says
-	Error   string           // the kind of error, as the README names it
+	Error   string           // the kind of error, as the documentation names it
 
 	// Hidden: behind a transport that is not net/http's own, and may repeat what
 	// fails, the outcome is unknown.
@@ -96,12 +96,12 @@ var Cases = []Case{
 	{Name: "success without an order number", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, `{"success": true, "error": null}`)},
 	{Name: "success with an order of another proxy type", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, strings.Replace(Placed, "IPv4", "IPv6", 1))},
 	{Name: "success with an empty error", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, strings.Replace(Placed, "null", "{}", 1))},
-	{Name: "success given twice", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, `{"success": false, `+Placed[1:])},
+	{Name: "two values of success", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, `{"success": false, `+Placed[1:])},
 	{Name: "truncated reply", Reached: 1, Outcome: unknown, Error: callError, serve: truncated},
 	{Name: "trailing bytes", Reached: 1, Outcome: unknown, Error: callError, serve: reply(200, Placed+"x")},
 	{Name: "reply of 64 MiB", Reached: 1, Outcome: unknown, Error: tooLarge, serve: huge},
 	{Name: "connection refused", Reached: 0, Outcome: notSent, Error: callError, Hidden: true, baseURL: "http://127.0.0.1:1"},
-	{Name: "connection refused, as another transport tells it", Reached: 0, Outcome: unknown, Error: callError, opaque: true, baseURL: "http://127.0.0.1:1"},
+	{Name: "connection refused, reported by another kind of transport", Reached: 0, Outcome: unknown, Error: callError, opaque: true, baseURL: "http://127.0.0.1:1"},
 	{Name: "unknown host", Reached: 0, Outcome: notSent, Error: callError, Hidden: true, baseURL: "https://no-such-host.invalid"},
 	{Name: "bad certificate", Reached: 0, Outcome: notSent, Error: callError, Hidden: true, untrust: true, serve: reply(200, Placed)},
 	{Name: "context over before the order", Reached: 0, Outcome: notSent, Error: callError, over: true, serve: reply(200, Placed)},

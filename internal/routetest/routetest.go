@@ -44,37 +44,42 @@ func (r Route) Path(key string) string {
 	return path
 }
 
+// The requests, and their bodies up to what differs.
+var (
+	address = netip.MustParseAddr("203.0.113.7")
+	ipv4    = youproxy.IPv4OrderRequest{
+		Country: "USA", Quantity: 1, RentPeriodDays: 30, Goal: "price monitoring",
+		AuthType: youproxy.AuthTypeIP, AuthIP: address, PromoCode: "CLIENT-PROMO",
+	}
+	ipv6 = youproxy.IPv6OrderRequest{
+		Country: "DEU", Quantity: 10, RentPeriodDays: 90, Goal: "search results",
+		AuthType: youproxy.AuthTypeIP, AuthIP: address, Protocol: youproxy.ProtocolSOCKS, PromoCode: "CLIENT-PROMO",
+	}
+	mobile = youproxy.MobileOrderRequest{
+		Country: "USA", Quantity: 2, RentPeriodDays: 30, Goal: "app tests",
+		AuthType: youproxy.AuthTypeIP, AuthIP: address, MobileOperator: "verizon", RotationTime: 300, PromoCode: "OLD-PROMO",
+	}
+	isp = youproxy.ISPOrderRequest{
+		Country: "GBR", Quantity: 3, RentPeriodDays: 30, Goal: "ad checks",
+		AuthType: youproxy.AuthTypeIP, AuthIP: address, PromoCode: "CLIENT-PROMO",
+	}
+)
+
+const (
+	ipv4Terms   = `{"proxyType":"IPv4","quantity":1,"rentPeriodDays":30,"country":"USA","goal":"price monitoring","promoCode":"CLIENT-PROMO"`
+	ipv6Terms   = `{"proxyType":"IPv6","quantity":10,"rentPeriodDays":90,"country":"DEU","goal":"search results","promoCode":"CLIENT-PROMO"`
+	mobileTerms = `{"proxyType":"MOBILE","quantity":2,"rentPeriodDays":30,"country":"USA","goal":"app tests","promoCode":"OLD-PROMO","rotationTime":300,"mobileOperator":"verizon"`
+	ispTerms    = `{"proxyType":"ISP","quantity":3,"rentPeriodDays":30,"country":"GBR","goal":"ad checks","promoCode":"CLIENT-PROMO"`
+	auth        = `,"authType":"IP","authIp":"203.0.113.7"`
+	ips         = `{"proxyType":"IPv4","ipAddressIds":["1111111111111111111","1112223334283d122"],"rentPeriodDays":30`
+	orders      = `{"proxyType":"IPv6","orderIds":["2222222222222222222"],"rentPeriodDays":90`
+	promo       = `,"promoCode":"CLIENT-PROMO"`
+)
+
 // Routes is the table: every method of the client that calls the service, with
 // every form of its request. The requests have every field that does not
 // contradict another. Those of the method Call are of no endpoint there is.
 func Routes() []Route {
-	address := netip.MustParseAddr("203.0.113.7")
-	ipv4 := youproxy.IPv4OrderRequest{
-		Country: "USA", Quantity: 1, RentPeriodDays: 30, Goal: "price monitoring",
-		AuthType: youproxy.AuthTypeIP, AuthIP: address, PromoCode: "CLIENT-PROMO",
-	}
-	ipv6 := youproxy.IPv6OrderRequest{
-		Country: "DEU", Quantity: 10, RentPeriodDays: 90, Goal: "search results",
-		AuthType: youproxy.AuthTypeIP, AuthIP: address, Protocol: youproxy.ProtocolSOCKS, PromoCode: "CLIENT-PROMO",
-	}
-	mobile := youproxy.MobileOrderRequest{
-		Country: "USA", Quantity: 2, RentPeriodDays: 30, Goal: "app tests",
-		AuthType: youproxy.AuthTypeIP, AuthIP: address, MobileOperator: "verizon", RotationTime: 300, PromoCode: "OLD-PROMO",
-	}
-	isp := youproxy.ISPOrderRequest{
-		Country: "GBR", Quantity: 3, RentPeriodDays: 30, Goal: "ad checks",
-		AuthType: youproxy.AuthTypeIP, AuthIP: address, PromoCode: "CLIENT-PROMO",
-	}
-	const (
-		ipv4Terms   = `{"proxyType":"IPv4","quantity":1,"rentPeriodDays":30,"country":"USA","goal":"price monitoring","promoCode":"CLIENT-PROMO"`
-		ipv6Terms   = `{"proxyType":"IPv6","quantity":10,"rentPeriodDays":90,"country":"DEU","goal":"search results","promoCode":"CLIENT-PROMO"`
-		mobileTerms = `{"proxyType":"MOBILE","quantity":2,"rentPeriodDays":30,"country":"USA","goal":"app tests","promoCode":"OLD-PROMO","rotationTime":300,"mobileOperator":"verizon"`
-		ispTerms    = `{"proxyType":"ISP","quantity":3,"rentPeriodDays":30,"country":"GBR","goal":"ad checks","promoCode":"CLIENT-PROMO"`
-		auth        = `,"authType":"IP","authIp":"203.0.113.7"`
-		ips         = `{"proxyType":"IPv4","ipAddressIds":["1111111111111111111","1112223334283d122"],"rentPeriodDays":30`
-		orders      = `{"proxyType":"IPv6","orderIds":["2222222222222222222"],"rentPeriodDays":90`
-		promo       = `,"promoCode":"CLIENT-PROMO"`
-	)
 	ipIDs, orderIDs := []youproxy.IPAddressID{"1111111111111111111", "1112223334283d122"}, []youproxy.OrderID{OrderID}
 	extendIPs := youproxy.ExtendIPsRequest{ProxyType: youproxy.ProxyTypeIPv4, IPAddressIDs: ipIDs, RentPeriodDays: 30}
 	extendIPsWithPromo := extendIPs

@@ -1,5 +1,5 @@
-// Package untraced hides the hooks of a caller on a request's connection, so that
-// others can stand in their place: net/http/httptrace only ever adds to them.
+// Package untraced hides the httptrace hooks of a context, so that others can replace
+// them: package net/http/httptrace can only add hooks.
 package untraced
 
 import (
@@ -7,7 +7,7 @@ import (
 	"net/http/httptrace"
 )
 
-// Context gives ctx without its [httptrace.ClientTrace].
+// Context returns ctx without its [httptrace.ClientTrace].
 func Context(ctx context.Context) context.Context { return untraced{ctx} }
 
 type untraced struct{ context.Context }
