@@ -1,0 +1,4 @@
+// Empty does nothing: it is what every Go program weighs.
+package main
+
+func main() {}
