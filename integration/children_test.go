@@ -22,14 +22,14 @@ import (
 	"github.com/youproxy-go/youproxy/sqljournal"
 )
 
-// The variables of the environment that make the test program another process of a
-// test: what it is for, and its settings.
+// Environment variables that make the test program a child process of a test: its
+// role and its settings.
 const (
 	childRole     = "YOUPROXY_TEST_CHILD"
 	childSettings = "YOUPROXY_TEST_CHILD_SETTINGS"
 )
 
-// settings are those of a child with a journal.
+// settings are the settings of a child with a journal.
 type settings struct {
 	Dialect sqljournal.Dialect
 	DSN     string
@@ -55,8 +55,8 @@ func (c settings) journal() (*sqljournal.Journal, error) {
 	return j, nil
 }
 
-// childRoles are what a child can be for. Each of them reads a line for every thing
-// to do, and answers with one.
+// childRoles are the roles of a child. Each reads commands, one a line, and answers
+// each with a line.
 var childRoles = map[string]func(c settings) (answer func(command string, args []string) error, err error){
 	"journal": journalRole,
 	"buyer":   buyerRole,
@@ -86,7 +86,7 @@ func runChild(role string) (exit int) {
 	return 0
 }
 
-// journalRole locks, records and unlocks as it is told.
+// journalRole locks, records and unlocks on command.
 func journalRole(c settings) (func(string, []string) error, error) {
 	j, err := c.journal()
 	if err != nil {
@@ -122,8 +122,8 @@ func journalRole(c settings) (func(string, []string) error, error) {
 	}, nil
 }
 
-// aloneInside records an entry, open and settled, and fails where anybody else holds
-// the lock of the same folder meanwhile.
+// aloneInside records an entry, first open and then settled. It fails if anybody
+// else holds the lock of the same folder meanwhile.
 func aloneInside(ctx context.Context, j youproxy.Journal, dir, id string) (err error) {
 	unlock, err := j.Lock(ctx)
 	if err != nil {
@@ -165,7 +165,7 @@ type child struct {
 	answers chan string
 }
 
-// startChild starts a process. It ends with the test, if not before.
+// startChild starts a process, which ends with the test at the latest.
 func startChild(t *testing.T, role string, c settings) *child {
 	t.Helper()
 	text, err := json.Marshal(c)
@@ -190,11 +190,11 @@ func startChild(t *testing.T, role string, c settings) *child {
 	return p
 }
 
-// kill ends it at once.
+// kill kills the process and waits until its output ends.
 func (p *child) kill() {
 	_ = p.process.Process.Kill()
 	for range p.answers {
-		continue // until its output ends
+		continue
 	}
 	_ = p.process.Wait()
 }
@@ -204,14 +204,14 @@ func (p *child) signal(t *testing.T, s syscall.Signal) {
 	require.NoError(t, p.process.Process.Signal(s))
 }
 
-// tell asks for something without waiting for the answer.
+// tell sends a command without waiting for the answer.
 func (p *child) tell(t *testing.T, command string) {
 	t.Helper()
 	_, err := io.WriteString(p.in, command+"\n")
 	require.NoError(t, err)
 }
 
-// answer waits for the answer to what it was told: "ok", or an error.
+// answer waits for the answer to a command: "ok" or an error.
 func (p *child) answer(t *testing.T, limit time.Duration) string {
 	t.Helper()
 	select {
@@ -224,7 +224,8 @@ func (p *child) answer(t *testing.T, limit time.Duration) string {
 	}
 }
 
-// ask has something done by a process that may be killed meanwhile.
+// ask sends a command to a process that may be killed meanwhile, and waits for the
+// answer.
 func (p *child) ask(command string) error {
 	if _, err := io.WriteString(p.in, command+"\n"); err != nil {
 		return err
@@ -239,7 +240,7 @@ func (p *child) ask(command string) error {
 	return nil
 }
 
-// must has something done.
+// must sends a command that must succeed.
 func (p *child) must(t *testing.T, command string) {
 	t.Helper()
 	p.tell(t, command)

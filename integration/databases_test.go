@@ -26,7 +26,7 @@ import (
 	"github.com/youproxy-go/youproxy/sqljournal"
 )
 
-// databaseServer is a PostgreSQL or a MariaDB as a process on loopback.
+// databaseServer is a PostgreSQL or MariaDB process on loopback.
 type databaseServer struct {
 	name    string
 	dialect sqljournal.Dialect
@@ -38,13 +38,13 @@ type databaseServer struct {
 	admin   *sql.DB
 }
 
-// databaseServers are the kinds.
+// databaseServers has a function to start each kind of server.
 var databaseServers = map[string]func(t *testing.T) *databaseServer{
 	"PostgreSQL": func(t *testing.T) *databaseServer { return startPostgres(t) },
 	"MariaDB":    func(t *testing.T) *databaseServer { return startMariaDB(t) },
 }
 
-// startPostgres starts a PostgreSQL, with further arguments of the server.
+// startPostgres starts a PostgreSQL server with additional arguments.
 func startPostgres(t *testing.T, args ...string) *databaseServer {
 	t.Helper()
 	bin := postgresBin(t)
@@ -80,7 +80,7 @@ func postgresBin(t *testing.T) string {
 	return ""
 }
 
-// startMariaDB starts a MariaDB, with further arguments of the server.
+// startMariaDB starts a MariaDB server with additional arguments.
 func startMariaDB(t *testing.T, args ...string) *databaseServer {
 	t.Helper()
 	mariadbd, install := program(t, "mariadbd", "mariadb-server"), program(t, "mariadb-install-db", "mariadb-server")
@@ -120,8 +120,8 @@ func newDatabaseServer(t *testing.T, name string, d sqljournal.Dialect) *databas
 	return s
 }
 
-// prepare gives a command of the server an account that is not root, which these
-// servers refuse to run as.
+// prepare makes a command of the server run as a user other than root, as these
+// servers refuse to run as root.
 func (s *databaseServer) prepare(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, s.log, s.log
@@ -147,7 +147,7 @@ func (s *databaseServer) run(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
-// start runs the server, and waits until it answers.
+// start runs the server and waits until it answers.
 func (s *databaseServer) start(t *testing.T) {
 	t.Helper()
 	cmd := s.command()
@@ -164,7 +164,7 @@ func (s *databaseServer) start(t *testing.T) {
 	}, time.Minute, 20*time.Millisecond, "%s does not answer", s.name)
 }
 
-// stop ends the server in the way that it ends its sessions, too, and waits for it.
+// stop ends the server and its sessions, and waits until it has ended.
 func (s *databaseServer) stop(t *testing.T) {
 	t.Helper()
 	if s.process == nil {
@@ -184,7 +184,7 @@ func (s *databaseServer) stop(t *testing.T) {
 	s.process = nil
 }
 
-// dsn is the data source name of a database at a port, which may be a proxy's.
+// dsn returns the data source name of a database at a port, which may be a proxy's.
 func (s *databaseServer) dsn(port int, database, params string) string {
 	if s.dialect == sqljournal.MySQL {
 		return fmt.Sprintf("youproxy@tcp(127.0.0.1:%d)/%s?%s", port, database, params)
@@ -196,7 +196,7 @@ func driverOf(d sqljournal.Dialect) string {
 	return map[sqljournal.Dialect]string{sqljournal.Postgres: "pgx", sqljournal.MySQL: "mysql"}[d]
 }
 
-// open returns a pool of its own, until the test ends.
+// open returns a new connection pool, which is closed when the test ends.
 func (s *databaseServer) open(t *testing.T, database string) *sql.DB {
 	t.Helper()
 	return openDSN(t, s.dialect, s.dsn(s.port, database, ""))
@@ -212,7 +212,7 @@ func openDSN(t *testing.T, d sqljournal.Dialect, dsn string) *sql.DB {
 
 var databaseNames atomic.Int64
 
-// database makes a database with the tables of the journal.
+// database creates a database with the tables of the journal and returns its name.
 func (s *databaseServer) database(t *testing.T) string {
 	t.Helper()
 	name := "journal" + strconv.FormatInt(databaseNames.Add(1), 10)
@@ -224,7 +224,7 @@ func (s *databaseServer) database(t *testing.T) string {
 	return name
 }
 
-// endSessions ends all sessions in a database, as somebody at the server can.
+// endSessions ends all sessions in a database, as an administrator can.
 func (s *databaseServer) endSessions(t *testing.T, database string) (ended int) {
 	t.Helper()
 	ids := column[int64](t, s.admin, map[sqljournal.Dialect]string{
@@ -241,7 +241,7 @@ func (s *databaseServer) endSessions(t *testing.T, database string) (ended int) 
 	return len(ids)
 }
 
-// waiting tells how many sessions wait for a lock in a database.
+// waiting returns how many sessions wait for a lock in a database.
 func (s *databaseServer) waiting(t *testing.T, database string) int {
 	t.Helper()
 	return len(column[int64](t, s.admin, map[sqljournal.Dialect]string{
@@ -250,7 +250,7 @@ func (s *databaseServer) waiting(t *testing.T, database string) int {
 	}[s.dialect]))
 }
 
-// column reads the one column of a query.
+// column returns the values of the only column of a query.
 func column[T any](t *testing.T, db *sql.DB, query string, args ...any) (list []T) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query, args...)
@@ -265,7 +265,7 @@ func column[T any](t *testing.T, db *sql.DB, query string, args ...any) (list []
 	return list
 }
 
-// silentProxy forwards TCP connections until it goes silent: then it neither
+// silentProxy forwards TCP connections until it goes silent. Then it neither
 // forwards nor closes, like a network that drops everything.
 type silentProxy struct {
 	listener net.Listener
@@ -293,7 +293,7 @@ func startSilentProxy(t *testing.T, to int) *silentProxy {
 	return p
 }
 
-// close ends the proxy and all connections through it.
+// close closes the proxy and all connections through it.
 func (p *silentProxy) close() {
 	p.once.Do(func() { close(p.closed) })
 	_ = p.listener.Close()
@@ -324,8 +324,7 @@ func (p *silentProxy) serve(c net.Conn, to int) {
 	_ = server.Close()
 }
 
-// quietReader never returns what it reads, nor that there is an end, once the proxy
-// is silent.
+// quietReader returns neither data nor EOF once the proxy is silent.
 type quietReader struct {
 	io.Reader
 	p *silentProxy
@@ -342,7 +341,7 @@ func (r *quietReader) Read(b []byte) (int, error) {
 	}
 }
 
-// startPgBouncer starts a PgBouncer before a server, and returns its port.
+// startPgBouncer starts PgBouncer in front of a server and returns its port.
 func startPgBouncer(t *testing.T, s *databaseServer, mode string) int {
 	t.Helper()
 	bouncer := program(t, "pgbouncer", "pgbouncer")

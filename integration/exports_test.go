@@ -17,7 +17,7 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// run gives what a program says. It is killed after two minutes.
+// run returns the output of a program, which is killed after two minutes.
 func run(t *testing.T, stdin string, name string, args ...string) (stdout string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -56,7 +56,7 @@ func TestCurl(t *testing.T) {
 	})
 }
 
-// The lines that hold a whole URL are what curl, and so libcurl, takes as it is.
+// curl, and so libcurl, accepts a line that is a whole URL unchanged.
 func TestCurlTakesTheURL(t *testing.T) {
 	curl := program(t, "curl", "curl")
 	throughAll(t, func(t *testing.T, s *proxyServer, scheme youproxy.Scheme, g *target) {
@@ -66,7 +66,7 @@ func TestCurlTakesTheURL(t *testing.T) {
 	})
 }
 
-// chromiumFlags let Chromium run as root, without what it would look up by itself.
+// chromiumFlags let Chromium run as root and without lookups of its own.
 var chromiumFlags = []string{
 	"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 	"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--ignore-certificate-errors",
@@ -83,7 +83,7 @@ func TestChromium(t *testing.T) {
 		for name, startTarget := range targets {
 			t.Run(kind+" to "+name, func(t *testing.T) {
 				g := startTarget(t)
-				// A browser is given no login: host:port, under the scheme.
+				// A browser takes no login, only the scheme, host and port.
 				setting := string(s.schemes()[0]) + "://" + format(t, s.proxy(), youproxy.LayoutHostPort(youproxy.SchemeAny))
 				out, err := run(t, "", chromium, append(slices.Clone(chromiumFlags),
 					"--proxy-server="+setting, "--user-data-dir="+t.TempDir(), "--dump-dom", g.URL)...)
@@ -103,7 +103,7 @@ func TestChromium(t *testing.T) {
 	}
 }
 
-// playwrightScript opens pages with the launch options that it reads.
+// playwrightScript opens pages with the launch options on its standard input.
 const playwrightScript = `
 const { chromium } = require(process.argv[2] + '/node_modules/playwright-core');
 (async () => {
@@ -120,7 +120,7 @@ const { chromium } = require(process.argv[2] + '/node_modules/playwright-core');
 })().catch(e => { console.error(e); process.exit(1); });
 `
 
-// playwrightFolder is where Playwright is installed.
+// playwrightFolder returns the folder in which Playwright is installed.
 func playwrightFolder(t *testing.T) string {
 	t.Helper()
 	folder := os.Getenv("PLAYWRIGHT_FOLDER")
@@ -152,7 +152,7 @@ func TestPlaywright(t *testing.T) {
 	assert.Equal(t, 3, secure.times(""))
 }
 
-// scrapyScript asks for each URL through each proxy, and prints what came of it.
+// scrapyScript requests each URL through each proxy and prints the results.
 const scrapyScript = `
 import json, sys, scrapy
 from scrapy.crawler import CrawlerProcess
@@ -181,8 +181,8 @@ process.start()
 print(json.dumps([", ".join(texts) for texts in results]))
 `
 
-// assertPages checks that each proxy led to both targets. out is a JSON array of what was
-// seen through each.
+// assertPages checks that each proxy led to both targets. out is a JSON array of the
+// pages that were seen through each.
 func assertPages(t *testing.T, names []string, out string) {
 	t.Helper()
 	var got []string
@@ -209,7 +209,7 @@ func TestScrapy(t *testing.T) {
 	assert.Equal(t, 2, secure.times(""))
 }
 
-// csvScript reads a CSV as the documentation says, with another reader than Go's.
+// csvScript reads a CSV as documented, with a reader other than Go's.
 const csvScript = `
 import csv, json, sys
 rows = [{name: value[1:] if value.startswith("'") else value for name, value in row.items()} for row in csv.DictReader(sys.stdin)]

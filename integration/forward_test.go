@@ -15,8 +15,8 @@ import (
 	"github.com/youproxy-go/youproxy/proxypool"
 )
 
-// throughForwarders runs f with a proxy on this machine that wants no login, in
-// front of each server and protocol that does.
+// throughForwarders runs f with a local proxy that requires no login, in front of
+// each server and protocol that requires one.
 func throughForwarders(t *testing.T, f func(t *testing.T, at string)) {
 	t.Helper()
 	throughPools(t, func(t *testing.T, _ *proxyServer, pool *proxypool.Pool) {
@@ -24,7 +24,7 @@ func throughForwarders(t *testing.T, f func(t *testing.T, at string)) {
 	})
 }
 
-// startForwarder starts the proxy, and returns its URL.
+// startForwarder starts the local proxy and returns its URL.
 func startForwarder(t *testing.T, pool *proxypool.Pool) string {
 	t.Helper()
 	forwarder := proxypool.Forward(pool)
@@ -36,7 +36,7 @@ func startForwarder(t *testing.T, pool *proxypool.Pool) string {
 	return server.URL
 }
 
-// curl takes a proxy from its command line, or from the environment.
+// curl takes a proxy from its command line or from the environment.
 func TestCurlThroughForwarder(t *testing.T) {
 	curl := program(t, "curl", "curl")
 	throughForwarders(t, func(t *testing.T, at string) {
@@ -53,7 +53,7 @@ func TestCurlThroughForwarder(t *testing.T) {
 					sent := strings.Repeat("body ", 100_000)
 					out, err = run(t, sent, "/usr/bin/env", append(args, "-sS", "--insecure", "--data-binary", "@-", g.URL)...)
 					require.NoError(t, err)
-					same := sent == out // which is too long to be shown
+					same := sent == out // a body is too long to be printed
 					assert.True(t, same, "another body came back")
 				}
 				assert.Equal(t, strings.Replace(strings.TrimPrefix(name, "https "), "http", "HTTP/1.1", 1), strings.TrimSuffix(g.spoke(), ".0"))
@@ -62,7 +62,7 @@ func TestCurlThroughForwarder(t *testing.T) {
 	})
 }
 
-// curl, and so its user, is told why nothing comes.
+// curl, and so its user, learns why there is no response.
 func TestCurlThroughForwarderWithAWrongPassword(t *testing.T) {
 	const wrong = "wr@ng/Password-9"
 	curl := program(t, "curl", "curl")
@@ -94,8 +94,8 @@ func TestCurlThroughForwarderWithAWrongPassword(t *testing.T) {
 	assert.Zero(t, secure.times(""))
 }
 
-// pythonScript asks each URL, and sends a body, with two clients that take the proxy
-// from the environment.
+// pythonScript requests each URL and sends a body, with two clients that take the
+// proxy from the environment.
 const pythonScript = `
 import ssl, sys, urllib.request, requests
 insecure = ssl._create_unverified_context()
@@ -122,7 +122,7 @@ func TestPythonThroughForwarder(t *testing.T) {
 	})
 }
 
-// A WebSocket without TLS upgrades a request, one with TLS goes through a tunnel.
+// A WebSocket without TLS upgrades a request. One with TLS goes through a tunnel.
 func TestWebSocketThroughForwarder(t *testing.T) {
 	for scheme, start := range webSocketServers {
 		t.Run(scheme, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestWebSocketThroughForwarder(t *testing.T) {
 	}
 }
 
-// A browser opens a page, and a WebSocket from its script.
+// A browser opens a page, whose script opens a WebSocket.
 func TestChromiumThroughForwarder(t *testing.T) {
 	chromium := program(t, "chromium", "chromium")
 	throughForwarders(t, func(t *testing.T, at string) {
@@ -174,7 +174,7 @@ func TestChromiumThroughForwarder(t *testing.T) {
 	})
 }
 
-// talkingPage says hello over a WebSocket, and shows what comes back.
+// talkingPage sends a greeting over a WebSocket and shows the answer.
 const talkingPage = `<!DOCTYPE html><p></p><script>
 const socket = new WebSocket(location.href.replace('http', 'ws') + 'talk');
 socket.onopen = () => socket.send('hello');

@@ -13,8 +13,8 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// oddLogins are logins and passwords that a program could take for something else. No login
-// is there twice.
+// oddLogins are logins and passwords that a program could misread. No login is there
+// twice.
 var oddLogins = [][2]string{
 	{"user", "word"},
 	{"us:er", "colon"},
@@ -50,7 +50,7 @@ var oddLogins = [][2]string{
 	{"a tab", "\tword\t"},
 }
 
-// oddProxies are the proxies with these logins, at one server.
+// oddProxies returns the proxies with these logins, at one server.
 func oddProxies(t *testing.T) []youproxy.Proxy {
 	t.Helper()
 	s := startV2rayFor(t, oddLogins)
@@ -63,8 +63,8 @@ func oddProxies(t *testing.T) []youproxy.Proxy {
 	return list
 }
 
-// usable returns those that can be written in the layout, and what is written of each. The
-// others must be refused as such, and be as many as expected.
+// usable returns the proxies that can be written in the layout, and the line of each.
+// The others must be refused, and be as many as expected.
 func usable(t *testing.T, l youproxy.Layout, list []youproxy.Proxy, refused int) (names, texts []string) {
 	t.Helper()
 	var no []string
@@ -96,7 +96,7 @@ func TestCurlWithOddLogins(t *testing.T) {
 					assert.Equal(t, page, out, names[i])
 				}
 				if scheme == youproxy.SchemeSOCKS5 {
-					return // as a URL it has curl look the name up
+					return // for a socks5 URL, curl looks the name up itself
 				}
 				names, lines = usable(t, youproxy.LayoutURL(scheme), list, map[bool]int{true: 6, false: 8}[scheme == youproxy.SchemeHTTP])
 				for i, line := range lines {
@@ -120,7 +120,7 @@ func TestCurlLooksNamesUpWithSOCKS5(t *testing.T) {
 	require.Error(t, err)
 }
 
-// playwrightContexts opens each page through each proxy, in a context of its own.
+// playwrightContexts opens each page through each proxy, in a separate context.
 const playwrightContexts = `
 const { chromium } = require(process.argv[2] + '/node_modules/playwright-core');
 (async () => {
@@ -166,8 +166,8 @@ func TestScrapyWithOddLogins(t *testing.T) {
 	assertPages(t, names, out)
 }
 
-// pythonLogin reads proxies as the documentation of a layout says, and asks for each URL
-// through each of them.
+// pythonLogin reads proxies as the documentation of a layout says and requests each
+// URL through each of them.
 const pythonLogin = `
 import base64, csv, http.client, io, json, socket, ssl, sys
 from urllib.parse import unquote, urlsplit
@@ -275,7 +275,7 @@ func TestPythonWithOddLogins(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(test.layout, " over ", test.scheme), func(t *testing.T) {
 			list := list
-			if name := test.layout.String(); name == "CSV" || name == "JSON lines" { // they hold what no scheme can carry
+			if name := test.layout.String(); name == "CSV" || name == "JSON lines" { // they have logins that no scheme can carry
 				list = slices.DeleteFunc(slices.Clone(list), func(p youproxy.Proxy) bool {
 					_, err := p.URL(test.scheme)
 					return err != nil
@@ -293,7 +293,7 @@ func TestPythonWithOddLogins(t *testing.T) {
 	}
 }
 
-// requestsScript asks for each URL through the proxies of a list of URLs.
+// requestsScript requests each URL through the proxies of a list of URLs.
 const requestsScript = `
 import json, sys, requests, urllib3
 
@@ -312,8 +312,8 @@ for text in given["texts"]:
 print(json.dumps(results))
 `
 
-// Requests is what most programs in Python use, with PySocks for SOCKS5. What they cannot
-// do, whatever the URL, is told in the documentation of [youproxy.LayoutURL].
+// Most Python programs use Requests, with PySocks for SOCKS5. The documentation of
+// [youproxy.LayoutURL] says what these cannot do with any URL.
 func TestRequestsWithOddLogins(t *testing.T) {
 	plain, secure := targets["http"](t), targets["https HTTP/1.1"](t)
 	list := slices.DeleteFunc(oddProxies(t), func(p youproxy.Proxy) bool {

@@ -13,8 +13,8 @@ import (
 	"github.com/youproxy-go/youproxy/sqljournal"
 )
 
-// TestSQLLoop makes one wanted purchase in all the ways that programs do, with every fault
-// of the fake service and a journal in a database: it is charged at most once.
+// TestSQLLoop makes one purchase in all the ways that programs do, with every fault of
+// the fake service and a journal in a database. It must be charged at most once.
 func TestSQLLoop(t *testing.T) {
 	for kind, start := range databaseServers {
 		t.Run(kind, func(t *testing.T) {

@@ -7,10 +7,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// atExit is what is left to do when all tests have ended.
+// atExit has functions to call when all tests have ended.
 var atExit []func()
 
-// TestMain runs the tests, or what a process of [startChild] is for.
+// TestMain runs the tests, or the role of a process that [startChild] started.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(childRole); role != "" {
 		os.Exit(runChild(role))

@@ -27,14 +27,14 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// tracedKeys are a key as it likely is, and one that a URL must escape.
+// tracedKeys are a likely key, and one that must be escaped in a URL.
 var tracedKeys = []struct{ name, key string }{
 	{"plain key", "Trace-Me-Not-0123456789"},
 	{"odd key", `oDd%zz"Key<42>{Of}|Signs^`},
 }
 
-// shows reports whether text holds the key, or all of it but two letters at
-// either end, in any letter case, raw or percent-encoded.
+// shows reports whether text contains the key without its first and last two
+// letters, in any letter case, raw or percent-encoded.
 func shows(text, key string) bool {
 	core := strings.ToLower(key[2 : len(key)-2])
 	for range 4 {
@@ -46,7 +46,7 @@ func shows(text, key string) bool {
 	return false
 }
 
-// percentDecoded decodes what can be decoded and leaves the rest.
+// percentDecoded decodes what can be decoded and keeps the rest.
 func percentDecoded(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
@@ -62,7 +62,7 @@ func percentDecoded(text string) string {
 	return b.String()
 }
 
-// echoes gives a text in the ways in which a service may echo it.
+// echoes returns text in the forms in which a service may echo it.
 func echoes(text string) []string {
 	var all strings.Builder
 	for _, c := range []byte(text) {
@@ -84,7 +84,7 @@ func TestShows(t *testing.T) {
 	}
 }
 
-// traced is an order whose tracing must not show the key.
+// traced is an order whose traces must not show the key.
 type traced struct {
 	name   string
 	serve  func(http.ResponseWriter, *http.Request)
@@ -96,8 +96,48 @@ type traced struct {
 }
 
 func tracedOrders() []traced {
-	return []traced{
+	return append(echoedPaths(), []traced{
 		{name: "success", serve: answer(200, orderPlaced), done: true},
+		{name: "500", serve: answer(500, "")},
+		{
+			name: "truncated reply",
+			serve: func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Length", "4096")
+				_, _ = io.WriteString(w, r.URL.Path)
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			},
+		},
+		{name: "reset", serve: func(_ http.ResponseWriter, r *http.Request) { reset(r) }},
+		{
+			name:   "deadline",
+			serve:  func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			before: (*setting).expires,
+		},
+		{
+			name: "dial failure", silent: true,
+			before: func(s *setting) { s.baseURL = refusedAddress(s.t, s.wire.scheme()) },
+		},
+		{name: "unknown host", silent: true, before: func(s *setting) { s.baseURL = "https://youproxy.invalid" }},
+		{
+			name: "bad certificate", silent: true, onTLS: true,
+			before: func(s *setting) { s.transport.TLSClientConfig.RootCAs = nil },
+		},
+		{
+			name: "dial failure whose error names the request", silent: true,
+			before: func(s *setting) {
+				s.baseURL = refusedAddress(s.t, "http")
+				s.transport.Proxy = func(r *http.Request) (*url.URL, error) {
+					return nil, fmt.Errorf("no proxy for %s", r.URL)
+				}
+			},
+		},
+	}...)
+}
+
+// echoedPaths are orders whose replies echo the path, and so the key.
+func echoedPaths() []traced {
+	return []traced{
 		{
 			name: "refusal that echoes the path",
 			serve: func(w http.ResponseWriter, r *http.Request) {
@@ -146,40 +186,6 @@ func tracedOrders() []traced {
 		{name: "status code that is the path", http1: true, serve: rawReply("HTTP/1.1 %s\r\n\r\n")},
 		{name: "header line that is the path", http1: true, serve: rawReply("HTTP/1.1 200 OK\r\n%s\r\n\r\n")},
 		{name: "transfer encoding that is the path", http1: true, serve: rawReply("HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n")},
-		{name: "500", serve: answer(500, "")},
-		{
-			name: "truncated reply",
-			serve: func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Length", "4096")
-				_, _ = io.WriteString(w, r.URL.Path)
-				_ = http.NewResponseController(w).Flush()
-				panic(http.ErrAbortHandler)
-			},
-		},
-		{name: "reset", serve: func(_ http.ResponseWriter, r *http.Request) { reset(r) }},
-		{
-			name:   "deadline",
-			serve:  func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-			before: (*setting).expires,
-		},
-		{
-			name: "dial failure", silent: true,
-			before: func(s *setting) { s.baseURL = refusedAddress(s.t, s.wire.scheme()) },
-		},
-		{name: "unknown host", silent: true, before: func(s *setting) { s.baseURL = "https://youproxy.invalid" }},
-		{
-			name: "bad certificate", silent: true, onTLS: true,
-			before: func(s *setting) { s.transport.TLSClientConfig.RootCAs = nil },
-		},
-		{
-			name: "dial failure whose error names the request", silent: true,
-			before: func(s *setting) {
-				s.baseURL = refusedAddress(s.t, "http")
-				s.transport.Proxy = func(r *http.Request) (*url.URL, error) {
-					return nil, fmt.Errorf("no proxy for %s", r.URL)
-				}
-			},
-		},
 	}
 }
 
@@ -203,7 +209,7 @@ func rawReply(format string) func(http.ResponseWriter, *http.Request) {
 	}
 }
 
-// forEachTraced places every traced order with every key over every wire.
+// forEachTraced calls place for every traced order with every key over every wire.
 func forEachTraced(t *testing.T, place func(t *testing.T, x *setting, o traced, key string)) {
 	for _, w := range wires {
 		for _, k := range tracedKeys {
@@ -215,7 +221,7 @@ func forEachTraced(t *testing.T, place func(t *testing.T, x *setting, o traced, 
 					t.Parallel()
 					s := startService(t, w, func(s *service, w http.ResponseWriter, r *http.Request) {
 						s.read(r)
-						assert.True(t, shows(r.RequestURI, k.key), "the service gets the key")
+						assert.True(t, shows(r.RequestURI, k.key), "the service must get the key")
 						o.serve(w, r)
 					})
 					x := newSetting(t, w, s)
@@ -234,7 +240,7 @@ func forEachTraced(t *testing.T, place func(t *testing.T, x *setting, o traced, 
 	}
 }
 
-// order places an order and checks that it ended as it should.
+// order places an order and checks whether it was placed.
 func (s *setting) order(ctx context.Context, o traced, key string, opts ...youproxy.Option) error {
 	c, err := youproxy.New(key, append([]youproxy.Option{
 		youproxy.WithBaseURL(s.baseURL), youproxy.WithHTTPClient(&http.Client{Transport: s.transport}),
@@ -247,7 +253,7 @@ func (s *setting) order(ctx context.Context, o traced, key string, opts ...youpr
 	return err
 }
 
-// spans is what a tracer recorded, ended or not.
+// spans are what a tracer recorded, ended or not.
 type spans struct {
 	*tracetest.SpanRecorder
 	provider *sdktrace.TracerProvider
@@ -278,7 +284,7 @@ func (s spans) names() []string {
 	return names
 }
 
-// text renders all that was recorded, plainly and as JSON.
+// text returns everything that was recorded, as plain text and as JSON.
 func (s spans) text(t *testing.T) string {
 	var b bytes.Buffer
 	attributes := func(all []attribute.KeyValue) {
@@ -335,7 +341,7 @@ func TestOtelHTTPRecordsNoKey(t *testing.T) {
 	})
 }
 
-// otelhttptrace in the caller's context records no key, however it is set up.
+// otelhttptrace in the caller's context records no key with any options.
 func TestOtelHTTPTraceRecordsNoKey(t *testing.T) {
 	setups := map[string][]otelhttptrace.ClientTraceOption{
 		"spans":  {otelhttptrace.WithInsecureHeaders()},
@@ -362,8 +368,8 @@ func TestOtelHTTPTraceRecordsNoKey(t *testing.T) {
 	}
 }
 
-// A plain trace of the caller is shown no key by any hook.
-func TestClientTraceIsShownNoKey(t *testing.T) {
+// No hook of a plain client trace sees the key.
+func TestClientTraceSeesNoKey(t *testing.T) {
 	forEachTraced(t, func(t *testing.T, x *setting, o traced, key string) {
 		var seen hooks
 		_ = x.order(httptrace.WithClientTrace(x.ctx, seen.trace()), o, key)
@@ -381,7 +387,7 @@ func TestClientTraceIsShownNoKey(t *testing.T) {
 	})
 }
 
-// hooks notes all that a trace is shown.
+// hooks records everything that a trace sees.
 type hooks struct {
 	mu   sync.Mutex
 	text strings.Builder

@@ -22,7 +22,7 @@ import (
 	"github.com/youproxy-go/youproxy/proxypool"
 )
 
-// eight are servers of each kind, some of them twice.
+// eight returns eight servers, at least one of each kind.
 func eight(t *testing.T) (servers []*proxyServer, urls []*url.URL) {
 	t.Helper()
 	add := func(s *proxyServer, scheme youproxy.Scheme) {
@@ -53,7 +53,7 @@ func atOnce(n int, f func(i int)) {
 	all.Wait()
 }
 
-// send sends a request with a number, whose response has no body.
+// send sends a request with a number. The response has no body.
 func send(ctx context.Context, pool *proxypool.Pool, method, target string, i int) error {
 	var body io.Reader
 	if method == http.MethodPost {
@@ -78,8 +78,8 @@ func send(ctx context.Context, pool *proxypool.Pool, method, target string, i in
 	return nil
 }
 
-// Eight real proxies, 8,000 requests, 64 at once, one HTTP/2 target: each proxy
-// carries an eighth, over one connection.
+// Eight real proxies carry 8,000 requests to one HTTP/2 target, 64 at once. Each proxy
+// carries an eighth of them over one connection.
 func TestPoolSharesTheLoad(t *testing.T) {
 	_, urls := eight(t)
 	g := startHTTP2Target(t)
@@ -105,8 +105,8 @@ func TestPoolSharesTheLoad(t *testing.T) {
 	}
 }
 
-// Three of the eight are killed while requests run. A request without a body is
-// served all the same; one with a body arrives once, or says that it may have.
+// Three of the eight are killed while requests run. A request without a body still
+// succeeds. One with a body arrives once, or its error says that it may have arrived.
 func TestPoolLosesProxies(t *testing.T) {
 	servers, urls := eight(t)
 	g := startHTTP2Target(t)
@@ -156,8 +156,8 @@ func TestPoolLosesProxies(t *testing.T) {
 	}
 }
 
-// Each kind of server is killed and started again, over and over, while requests
-// run: it rests, and comes back by itself.
+// Each kind of server is killed and restarted repeatedly while requests run. It rests
+// and comes back by itself.
 func TestPoolTakesProxiesBack(t *testing.T) {
 	servers, urls := eight(t)
 	for name, startTarget := range targets {
@@ -195,7 +195,8 @@ func TestPoolTakesProxiesBack(t *testing.T) {
 	}
 }
 
-// A wrong password is said so, without it; the proxy rests, and the others serve.
+// The error says that the password is wrong, without quoting it. The proxy rests, and
+// the others are used.
 func TestPoolWithAWrongPassword(t *testing.T) {
 	const wrong = "wr@ng/Password-9"
 	throughAll(t, func(t *testing.T, s *proxyServer, scheme youproxy.Scheme, g *target) {
@@ -220,8 +221,8 @@ func TestPoolWithAWrongPassword(t *testing.T) {
 	})
 }
 
-// What a check says of each server, with the right password, a wrong one, a target
-// that is not there, and when it is killed.
+// A check reports on each server with the right password, with a wrong one, with a
+// target that is not there, and when the server is killed.
 func TestCheckOfServers(t *testing.T) {
 	throughAll(t, func(t *testing.T, s *proxyServer, scheme youproxy.Scheme, g *target) {
 		check := func(password, target string) proxypool.CheckResult {
@@ -246,7 +247,7 @@ func TestCheckOfServers(t *testing.T) {
 		r = check(s.password, nowhere)
 		assert.Error(t, r.Err)
 		assert.True(t, r.Reachable, r)
-		if s.kind != "v2ray" { // which says yes before it has asked
+		if s.kind != "v2ray" { // which accepts a tunnel before it has a connection
 			assert.ErrorIs(t, r.Err, proxypool.ErrRefused)
 			assert.True(t, r.Authenticated, r)
 		}
@@ -259,7 +260,7 @@ func TestCheckOfServers(t *testing.T) {
 	})
 }
 
-// The list changes all the time while requests run through real proxies.
+// The list changes continually while requests run through real proxies.
 func TestReplaceUnderLoad(t *testing.T) {
 	_, urls := eight(t)
 	g := startHTTP2Target(t)

@@ -153,7 +153,7 @@ func TestProgramLosesAReply(t *testing.T) {
 		p.ok("--sandbox", "journal", "dismiss", row[2], "--note", "I looked at the account")
 		s := p.run(spend...)
 		assert.Equal(t, 1, s.code)
-		assert.Contains(t, s.stderr, "Give another --idempotency-key to buy.")
+		assert.Contains(t, s.stderr, "To buy, use another --idempotency-key.")
 		assert.Zero(t, p.bought())
 	})
 }
@@ -218,7 +218,7 @@ func TestProgramWithoutSpaceForASandbox(t *testing.T) {
 	p.env["XDG_STATE_HOME"] = filepath.Dir(fullDisk(t, p))
 	s := p.run("--sandbox", "balance")
 	assert.Equal(t, 1, s.code)
-	assert.Contains(t, s.stderr, "youproxy: the sandbox cannot be made: ")
+	assert.Contains(t, s.stderr, "youproxy: the sandbox cannot be created: ")
 	assert.NoFileExists(t, filepath.Join(p.env["XDG_STATE_HOME"], "youproxy", "sandbox", "account.jsonl"))
 	require.NoError(t, os.Remove(filepath.Join(p.env["XDG_STATE_HOME"], "fill")))
 	assert.Equal(t, "100 USD\n", p.ok("--sandbox", "balance"))

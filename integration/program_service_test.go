@@ -145,5 +145,5 @@ func TestProgramSharesASandbox(t *testing.T) {
 
 	s := newPerson(t).run("sandbox", "--addr", strings.TrimPrefix(p.env["YOUPROXY_BASE_URL"], "http://"))
 	assert.Equal(t, 1, s.code)
-	assert.Contains(t, s.stderr, "name another --addr, such as 127.0.0.1:0")
+	assert.Contains(t, s.stderr, "use another --addr, such as 127.0.0.1:0")
 }

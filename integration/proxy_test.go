@@ -13,7 +13,7 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// throughAll runs f for each server, scheme that it speaks, and target.
+// throughAll runs f for each server, each scheme that it speaks, and each target.
 func throughAll(t *testing.T, f func(t *testing.T, s *proxyServer, scheme youproxy.Scheme, g *target)) {
 	t.Helper()
 	for kind, start := range proxyServers {
@@ -51,7 +51,7 @@ func TestTransportThroughServers(t *testing.T) {
 		body, err = io.ReadAll(resp.Body)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
-		same := sent == string(body) // which is too long to be shown
+		same := sent == string(body) // a body is too long to be printed
 		assert.True(t, same, "another body came back")
 
 		want := "HTTP/1.1"
@@ -72,7 +72,7 @@ func TestTransportWithAWrongPassword(t *testing.T) {
 		assert.Empty(t, g.requests)
 		if err == nil {
 			require.NoError(t, resp.Body.Close())
-			// Over plain HTTP the server itself answers: Tinyproxy with the wrong status.
+			// Over plain HTTP the server itself answers, Tinyproxy with the wrong status.
 			assert.Equal(t, map[bool]int{true: 401, false: 407}[s.kind == "tinyproxy"], resp.StatusCode)
 			assert.Equal(t, youproxy.SchemeHTTP, scheme)
 			return

@@ -29,19 +29,18 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// Every character that is not plain in a URL, and a space.
+// Logins with characters that must be escaped in a URL, and a space.
 const (
 	oddLogin    = "us@er/%#? 1"  // HTTP takes no colon in a login
 	oddLogin5   = "us@er:/%#? 1" // SOCKS5 does
 	oddPassword = "p@:/%#? w"
 )
 
-// proxyServer is somebody else's proxy server, with a login, as a process on
-// loopback.
+// proxyServer is a process of a third-party proxy server on loopback.
 type proxyServer struct {
 	t               *testing.T
 	kind            string
-	login, password string // no login: it takes everybody
+	login, password string // no login: anybody may use it
 	httpPort        int    // 0: it speaks no HTTP
 	httpsPort       int    // 0: it speaks no HTTP over TLS
 	socksPort       int    // 0: it speaks no SOCKS5
@@ -50,7 +49,7 @@ type proxyServer struct {
 	process         *exec.Cmd
 }
 
-// proxyServers are the kinds, each with the oddest login that it takes.
+// proxyServers has a function to start each kind, with the oddest login that it accepts.
 var proxyServers = map[string]func(t *testing.T) *proxyServer{
 	"squid":      func(t *testing.T) *proxyServer { return startSquid(t, oddLogin, oddPassword) },
 	"tinyproxy":  func(t *testing.T) *proxyServer { return startTinyproxy(t, "us-er.1", "pass-word_1") },
@@ -59,8 +58,7 @@ var proxyServers = map[string]func(t *testing.T) *proxyServer{
 	"v2ray":      func(t *testing.T) *proxyServer { return startV2ray(t, oddLogin, oddPassword) },
 }
 
-// startSquid starts a Squid. In a login it takes no colon, nor # as the first
-// character.
+// startSquid starts Squid. It accepts no login that has a colon or starts with #.
 func startSquid(t *testing.T, login, password string) *proxyServer {
 	t.Helper()
 	squid := program(t, "squid", "squid")
@@ -105,8 +103,8 @@ http_access deny all
 	return s
 }
 
-// startTinyproxy starts a Tinyproxy. It takes letters, digits and - . _ in a login
-// and a password.
+// startTinyproxy starts Tinyproxy. It accepts letters, digits and - . _ in a login and
+// a password.
 func startTinyproxy(t *testing.T, login, password string) *proxyServer {
 	t.Helper()
 	tinyproxy := program(t, "tinyproxy", "tinyproxy")
@@ -122,7 +120,7 @@ func startTinyproxy(t *testing.T, login, password string) *proxyServer {
 	return s
 }
 
-// startMicrosocks starts a MicroSocks. It takes every character.
+// startMicrosocks starts MicroSocks. It accepts every character.
 func startMicrosocks(t *testing.T, login, password string) *proxyServer {
 	t.Helper()
 	microsocks := program(t, "microsocks", "microsocks")
@@ -137,8 +135,8 @@ func startMicrosocks(t *testing.T, login, password string) *proxyServer {
 	return s
 }
 
-// startDante starts a Dante. It knows the users of the system: it is given some of
-// its own, in a mount namespace, which takes root. In a login they allow no colon.
+// startDante starts Dante. Its users are those of the system, so it gets its own in a
+// mount namespace, which requires root. Their names allow no colon.
 func startDante(t *testing.T, login, password string) *proxyServer {
 	t.Helper()
 	danted, unshare := program(t, "danted", "dante-server"), program(t, "unshare", "util-linux")
@@ -170,19 +168,19 @@ socks pass { from: 127.0.0.0/8 to: 0.0.0.0/0 }
 	return s
 }
 
-// onlyThere is the name under which V2Ray alone knows this machine: who gets to it went
-// through the proxy, and had that look the name up.
+// onlyThere is a name of this machine that only V2Ray can resolve. What reaches it went
+// through the proxy, which looked the name up.
 const onlyThere = "target.invalid"
 
-// startV2ray starts a V2Ray, which speaks HTTP and SOCKS5. Its HTTP takes no
-// colon in a login.
+// startV2ray starts V2Ray, which speaks HTTP and SOCKS5. Its HTTP accepts no colon in a
+// login.
 func startV2ray(t *testing.T, login, password string) *proxyServer {
 	t.Helper()
 	return startV2rayFor(t, [][2]string{{login, password}})
 }
 
-// startV2rayFor starts one for several logins, each with its password. It is itself known by
-// the first.
+// startV2rayFor starts V2Ray with several logins and their passwords. The proxyServer
+// has the first.
 func startV2rayFor(t *testing.T, logins [][2]string) *proxyServer {
 	t.Helper()
 	v2ray := program(t, "v2ray", "v2ray")
@@ -231,7 +229,7 @@ func newProxyServer(t *testing.T, kind, login, password string) *proxyServer {
 	return s
 }
 
-// program finds one of a Debian package.
+// program returns the path of a program of a Debian package.
 func program(t *testing.T, name, debian string) string {
 	t.Helper()
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
@@ -243,7 +241,7 @@ func program(t *testing.T, name, debian string) string {
 	return ""
 }
 
-// sharedDir is a folder that servers can use which do not stay root.
+// sharedDir returns a folder that servers can use after they gave up being root.
 func sharedDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -259,7 +257,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return file
 }
 
-// certificateFiles writes the certificate that the targets have, and its key.
+// certificateFiles writes the certificate of the targets and its key.
 func certificateFiles(t *testing.T, dir string) (cert, key string) {
 	t.Helper()
 	s := httptest.NewTLSServer(nil)
@@ -271,7 +269,7 @@ func certificateFiles(t *testing.T, dir string) (cert, key string) {
 	return cert, key
 }
 
-// taken are the ports that this process gave away.
+// taken has the ports that this process has used.
 var taken sync.Map
 
 func freePort(t *testing.T) int {
@@ -287,7 +285,7 @@ func freePort(t *testing.T) int {
 	}
 }
 
-// start runs the server, and waits until it takes connections.
+// start runs the server and waits until it accepts connections.
 func (s *proxyServer) start() {
 	s.t.Helper()
 	s.process = s.command()
@@ -308,7 +306,7 @@ func (s *proxyServer) start() {
 	}
 }
 
-// kill ends the server at once, with all connections through it.
+// kill kills the server and so ends all connections through it.
 func (s *proxyServer) kill() {
 	if s.process == nil {
 		return
@@ -320,7 +318,7 @@ func (s *proxyServer) kill() {
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// schemes are those that the server speaks.
+// schemes returns the schemes that the server speaks.
 func (s *proxyServer) schemes() (list []youproxy.Scheme) {
 	if s.httpPort != 0 {
 		list = append(list, youproxy.SchemeHTTP)
@@ -331,7 +329,7 @@ func (s *proxyServer) schemes() (list []youproxy.Scheme) {
 	return list
 }
 
-// proxy is the server as the account's list would have it.
+// proxy returns the server as the list of an account would have it.
 func (s *proxyServer) proxy() youproxy.Proxy { return s.proxyWith(s.password) }
 
 func (s *proxyServer) proxyWith(password string) youproxy.Proxy {
@@ -351,7 +349,7 @@ func (s *proxyServer) urlWith(scheme youproxy.Scheme, password string) *url.URL 
 	return u
 }
 
-// assertNoPassword looks for the passwords in a text: raw, escaped, or in Base64.
+// assertNoPassword checks that a string has no password, raw, escaped or in Base64.
 func (s *proxyServer) assertNoPassword(t *testing.T, text string, passwords ...string) {
 	t.Helper()
 	for _, password := range append(passwords, s.password) {
@@ -364,18 +362,18 @@ func (s *proxyServer) assertNoPassword(t *testing.T, text string, passwords ...s
 	}
 }
 
-// target is a web server that remembers what it is asked.
+// target is a web server that records its requests.
 type target struct {
 	*httptest.Server
 
-	conns atomic.Int64 // made in all
+	conns atomic.Int64 // in total
 
 	mu       sync.Mutex
-	requests map[string]int // by their Id field
-	proto    string         // of the last
+	requests map[string]int // number of requests by their Id field
+	proto    string         // of the last request
 }
 
-// targets are the kinds.
+// targets has a function to start each kind of target.
 var targets = map[string]func(t *testing.T) *target{
 	"http":           func(t *testing.T) *target { return startTarget(t, func(s *httptest.Server) { s.Start() }) },
 	"https HTTP/1.1": func(t *testing.T) *target { return startTarget(t, func(s *httptest.Server) { s.StartTLS() }) },
@@ -389,8 +387,8 @@ func startHTTP2Target(t *testing.T) *target {
 	})
 }
 
-// startTarget starts a server that answers with the body it was sent, or with a
-// page.
+// startTarget starts a server that answers with the request body, or with a page if
+// there is none.
 func startTarget(t *testing.T, start func(*httptest.Server)) *target {
 	t.Helper()
 	g := &target{requests: make(map[string]int)}
@@ -408,7 +406,7 @@ func startTarget(t *testing.T, start func(*httptest.Server)) *target {
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.WriteHeader(http.StatusNoContent)
 		case r.Method == http.MethodPost:
-			body, err := io.ReadAll(r.Body) // whole, as some servers end an upload that is answered
+			body, err := io.ReadAll(r.Body) // all of it, as some servers end an upload that is answered early
 			if err == nil {
 				_, _ = w.Write(body)
 			}
@@ -429,14 +427,14 @@ func startTarget(t *testing.T, start func(*httptest.Server)) *target {
 
 const page = "<html><body><p>the target's page</p></body></html>"
 
-// transport is one that trusts the target.
+// transport returns a transport that trusts the target.
 func (g *target) transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	g.trusting(t)
 	return t
 }
 
-// onlyThere is the target's URL by the name that V2Ray alone knows.
+// onlyThere returns the target's URL with the name that only V2Ray can resolve.
 func (g *target) onlyThere() string { return strings.Replace(g.URL, "127.0.0.1", onlyThere, 1) }
 
 func (g *target) trusting(t *http.Transport) {

@@ -21,7 +21,7 @@ import (
 	"github.com/youproxy-go/youproxy/youproxytest"
 )
 
-// buyerRole buys with the key that it is told, until that succeeds.
+// buyerRole buys with the key of each command until that succeeds.
 func buyerRole(c settings) (func(string, []string) error, error) {
 	j, err := c.journal()
 	if err != nil {
@@ -43,18 +43,18 @@ func buyerRole(c settings) (func(string, []string) error, error) {
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
-		return fmt.Errorf("%s is not bought: %w", args[0], err)
+		return fmt.Errorf("%s was not bought: %w", args[0], err)
 	}, nil
 }
 
-// shop is a fake service in front of which it is counted how many orders are under way.
+// shop is a fake service behind a front that counts the orders under way.
 type shop struct {
 	*youproxytest.Server
 	front   *httptest.Server
 	inside  atomic.Int32
-	overlap atomic.Int32 // how often a second one was
+	overlap atomic.Int32 // how often there was more than one
 	ordered atomic.Int32
-	onOrder func() // once an order was executed, before its reply leaves
+	onOrder func() // called when an order was executed, before its reply leaves
 }
 
 func openShop(t *testing.T) *shop {
@@ -92,7 +92,7 @@ func (s *shop) buyer(t *testing.T, c settings) *child {
 	return startChild(t, "buyer", c)
 }
 
-// keysOf returns how often each key is executed in the journal.
+// keysOf returns how often each key was executed according to the journal.
 func keysOf(t *testing.T, j youproxy.Journal) map[string]int {
 	t.Helper()
 	keys := make(map[string]int)
@@ -106,7 +106,7 @@ func keysOf(t *testing.T, j youproxy.Journal) map[string]int {
 	return keys
 }
 
-// assertBoughtOnce holds the books of the shop against the keys.
+// assertBoughtOnce compares the orders and the balance of the shop with the journal.
 func (s *shop) assertBoughtOnce(t *testing.T, j youproxy.Journal, keys int) {
 	t.Helper()
 	orders := s.Orders()
@@ -125,7 +125,8 @@ func (s *shop) assertBoughtOnce(t *testing.T, j youproxy.Journal, keys int) {
 	}
 }
 
-// Eight processes buy 500 times with one account: each key once, one order at a time.
+// Eight processes buy 500 times with one account. Each key is bought once, and there
+// is one order at a time.
 func TestSQLPurchases(t *testing.T) {
 	const processes, purchases = 8, 500
 	for kind, start := range databaseServers {
@@ -161,7 +162,68 @@ func TestSQLPurchases(t *testing.T) {
 	}
 }
 
-// Processes are killed and sessions ended at any moment while they buy: each key once.
+// crew are processes that buy in a shop, and are replaced when they are killed.
+type crew struct {
+	shop     *shop
+	settings settings
+	workers  []atomic.Pointer[child]
+	killed   atomic.Int32
+}
+
+func (s *shop) crew(t *testing.T, c settings, processes int) *crew {
+	t.Helper()
+	all := &crew{shop: s, settings: c, workers: make([]atomic.Pointer[child], processes)}
+	for n := range all.workers {
+		all.workers[n].Store(s.buyer(t, c))
+	}
+	return all
+}
+
+// killOne kills any of the processes.
+func (c *crew) killOne() {
+	if c.workers[rand.IntN(len(c.workers))].Load().process.Process.Kill() == nil {
+		c.killed.Add(1)
+	}
+}
+
+// work has the process numbered n do jobs until none is left. A job whose process
+// was killed goes back to the queue.
+func (c *crew) work(t *testing.T, n int, jobs chan string, left *atomic.Int32) {
+	for left.Load() > 0 {
+		var job string
+		select {
+		case job = <-jobs:
+		case <-time.After(100 * time.Millisecond):
+			continue
+		}
+		if err := c.workers[n].Load().ask("buy " + job); err != nil {
+			jobs <- job
+			c.workers[n].Load().kill()
+			c.workers[n].Store(c.shop.buyer(t, c.settings))
+			continue
+		}
+		left.Add(-1)
+	}
+}
+
+// harass kills processes and ends sessions of the database until stop is closed.
+func (c *crew) harass(t *testing.T, db *databaseServer, database string, stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Duration(100+rand.IntN(400)) * time.Millisecond):
+		}
+		if rand.IntN(3) == 0 {
+			db.endSessions(t, database)
+		} else {
+			c.killOne()
+		}
+	}
+}
+
+// Processes are killed and sessions are ended at any moment while they buy. Each key
+// is bought once.
 func TestSQLPurchasesOfKilledProcesses(t *testing.T) {
 	const processes, purchases = 4, 40
 	for kind, start := range databaseServers {
@@ -173,64 +235,25 @@ func TestSQLPurchasesOfKilledProcesses(t *testing.T) {
 			for n := range purchases {
 				jobs <- fmt.Sprintf("job-%d", n)
 			}
-			var open atomic.Int32
-			open.Store(purchases)
-			var killed atomic.Int32
-			workers := make([]atomic.Pointer[child], processes)
-			for n := range workers {
-				workers[n].Store(shop.buyer(t, db.settings(database)))
-			}
-			kill := func(n int) {
-				if workers[n].Load().process.Process.Kill() == nil {
-					killed.Add(1)
-				}
-			}
+			var left atomic.Int32
+			left.Store(purchases)
+			crew := shop.crew(t, db.settings(database), processes)
 			shop.onOrder = func() { // between the commit and the reply
 				if rand.IntN(6) == 0 {
-					kill(rand.IntN(processes))
+					crew.killOne()
 				}
 			}
 			stop := make(chan struct{})
 			var chaos, work sync.WaitGroup
-			chaos.Go(func() {
-				for {
-					select {
-					case <-stop:
-						return
-					case <-time.After(time.Duration(100+rand.IntN(400)) * time.Millisecond):
-					}
-					if rand.IntN(3) == 0 {
-						db.endSessions(t, database)
-					} else {
-						kill(rand.IntN(processes))
-					}
-				}
-			})
-			for n := range workers {
-				w := &workers[n]
-				work.Go(func() {
-					for open.Load() > 0 {
-						var job string
-						select {
-						case job = <-jobs:
-						case <-time.After(100 * time.Millisecond):
-							continue
-						}
-						if err := w.Load().ask("buy " + job); err != nil {
-							jobs <- job // it is to be done again
-							w.Load().kill()
-							w.Store(shop.buyer(t, db.settings(database)))
-							continue
-						}
-						open.Add(-1)
-					}
-				})
+			chaos.Go(func() { crew.harass(t, db, database, stop) })
+			for n := range processes {
+				work.Go(func() { crew.work(t, n, jobs, &left) })
 			}
 			work.Wait()
 			close(stop)
 			chaos.Wait()
 			shop.onOrder = nil
-			t.Logf("%d purchases, %d processes killed, %d orders sent", purchases, killed.Load(), shop.ordered.Load())
+			t.Logf("%d purchases, %d processes killed, %d orders sent", purchases, crew.killed.Load(), shop.ordered.Load())
 			shop.assertBoughtOnce(t, db.journal(t, database), purchases)
 		})
 	}

@@ -23,7 +23,7 @@ import (
 
 const retryKey = "Retry-Key-0123456789"
 
-// newRetryClient gives a caller's client that tries again five times.
+// newRetryClient returns a caller's client that makes up to five attempts.
 func newRetryClient(transport http.RoundTripper) *retryablehttp.Client {
 	rc := retryablehttp.NewClient()
 	rc.HTTPClient = &http.Client{Transport: transport}
@@ -32,14 +32,14 @@ func newRetryClient(transport http.RoundTripper) *retryablehttp.Client {
 	return rc
 }
 
-// failure is one way in which an order can go wrong, and what must come of it
-// where the caller's client tries again by itself.
+// failure is one way in which an order can go wrong, and what must follow if the
+// caller's client tries again by itself.
 type failure struct {
 	name    string
 	outcome youproxy.Outcome
 	reached int32 // how often the whole order reached the service
-	silent  bool  // not even the header of a request arrives
-	hidden  bool  // unknown, unless net/http's own transport is told to send it
+	silent  bool  // not even a request header arrives
+	hidden  bool  // unknown, unless net/http's own transport sends it
 
 	serve  func(http.ResponseWriter, *http.Request) // nil: the order is placed
 	unread bool                                     // serve comes before the order was read
@@ -48,7 +48,7 @@ type failure struct {
 	onTLS  bool                                     // needs TLS
 }
 
-// setting is what one order is placed with.
+// setting is what one order needs: a service, the ways to it, and a context.
 type setting struct {
 	t         *testing.T
 	ctx       context.Context
@@ -72,8 +72,8 @@ func answer(status int, body string, header ...string) func(http.ResponseWriter,
 	}
 }
 
-// failures are those that the SDK's own table lacks, as they concern a client
-// that repeats, or the difference between a header and a whole order.
+// failures returns those that the SDK's own table of outcomes lacks. They concern a
+// client that tries again, or the difference between a header and a whole order.
 func failures() []failure {
 	const (
 		unknown = youproxy.OutcomeUnknown
@@ -143,7 +143,7 @@ func failures() []failure {
 	}
 }
 
-// whenRead calls f a while after the service has read the order.
+// whenRead calls f shortly after the service has read the order.
 func (s *setting) whenRead(f func()) {
 	ctx, order := s.ctx, s.service.first
 	go func() {
@@ -156,8 +156,8 @@ func (s *setting) whenRead(f func()) {
 	}()
 }
 
-// expires gives the setting a context whose deadline passes a while after the
-// service has read the order, however slow this machine is.
+// expires sets a context whose deadline passes shortly after the service has read
+// the order, however slow the machine is.
 func (s *setting) expires() {
 	ctx := deadlineContext{s.ctx, make(chan struct{})}
 	s.whenRead(func() { close(ctx.over) })
@@ -187,7 +187,7 @@ func newSetting(t *testing.T, w wire, s *service) *setting {
 	return &setting{t: t, ctx: ctx, cancel: cancel, wire: w, service: s, baseURL: s.URL, transport: tr, retry: newRetryClient(tr)}
 }
 
-// client gives one of the SDK that sends through the client that tries again.
+// client returns an SDK client that sends through the client that tries again.
 func (s *setting) client() *youproxy.Client {
 	option := youproxy.WithHTTPClient(s.retry.StandardClient())
 	if s.middleware {
@@ -202,8 +202,8 @@ func (s *setting) client() *youproxy.Client {
 	return c
 }
 
-// The SDK's own table holds, but for a reply that the caller's client drops to try
-// again, and for what only net/http's own transport can tell.
+// The SDK's own table of outcomes holds, except for what only net/http's own
+// transport can tell.
 func TestRetryableHTTPKeepsTheTableOfOutcomes(t *testing.T) {
 	for _, c := range outcometest.Cases {
 		for _, http2 := range []bool{false, true} {
@@ -224,8 +224,8 @@ func TestRetryableHTTPKeepsTheTableOfOutcomes(t *testing.T) {
 	}
 }
 
-// An order that the caller's client tries again by itself reaches the service
-// once, and its outcome is never told better than it is.
+// An order that the caller's client tries to repeat reaches the service once, and
+// its outcome is never reported as better than it is.
 func TestRetryableHTTPSendsAnOrderOnce(t *testing.T) {
 	for _, w := range wires {
 		for _, f := range failures() {
@@ -285,8 +285,8 @@ func (f failure) test(t *testing.T, w wire, middleware bool) {
 // settle lets a request that should not have been sent arrive.
 func settle() { time.Sleep(20 * time.Millisecond) }
 
-// Where the caller's client follows redirects, neither the key nor the order
-// comes to another host.
+// If the caller's client follows redirects, neither the key nor the order reaches
+// another host.
 func TestRetryableHTTPFollowsNoRedirectElsewhere(t *testing.T) {
 	for _, w := range wires {
 		for _, status := range []int{301, 302, 303, 307, 308} {
@@ -333,47 +333,61 @@ func TestRetryableHTTPFollowsNoRedirectElsewhere(t *testing.T) {
 	}
 }
 
-// Ten orders share one HTTP/2 connection. One is answered 503: the second
-// attempt of the caller's client is stopped without harm to the other nine,
-// whose replies are held until then.
+// sharedOrders is a service whose orders share one HTTP/2 connection. It tells them
+// apart by their user agent. The order numbered failing is answered 503, once fail
+// is closed; the others are answered once release is closed.
+type sharedOrders struct {
+	failing int
+	waiting chan struct{} // gets each order that arrived
+	fail    chan struct{}
+	release chan struct{}
+
+	mu      sync.Mutex
+	reached map[string]int // how often each order arrived
+}
+
+func (o *sharedOrders) serve(t *testing.T, s *service, w http.ResponseWriter, r *http.Request) {
+	body := s.read(r)
+	_, who, _ := strings.Cut(r.UserAgent(), "order/")
+	o.mu.Lock()
+	o.reached[who]++
+	again := o.reached[who] > 1
+	o.mu.Unlock()
+	assert.Equal(t, 2, r.ProtoMajor)
+	assert.Contains(t, body, "price monitoring")
+	o.waiting <- struct{}{}
+	if who == strconv.Itoa(o.failing) && !again {
+		await(t, o.fail)
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	if !again {
+		await(t, o.release)
+	}
+	answer(200, strings.Replace(orderPlaced, "112233", who, 1))(w, r)
+}
+
+// clientOfOrder returns a client whose user agent has the number of its order.
+func (s *setting) clientOfOrder(number int) *youproxy.Client {
+	c, err := youproxy.New(retryKey, youproxy.WithBaseURL(s.baseURL), youproxy.WithHTTPClient(s.retry.StandardClient()),
+		youproxy.WithUserAgent("order/"+strconv.Itoa(number)))
+	require.NoError(s.t, err)
+	return c
+}
+
+// Ten orders share one HTTP/2 connection. One is answered 503. The second attempt
+// of the caller's client is stopped without harm to the other nine, whose replies
+// are held back until then.
 func TestRetryableHTTPLeavesOtherOrdersUntouched(t *testing.T) {
 	const orders, failing = 10, 3
-	var (
-		waiting = make(chan struct{}, 2*orders)
-		fail    = make(chan struct{})
-		release = make(chan struct{})
-		mu      sync.Mutex
-		reached = make(map[string]int)
-	)
-	s := startService(t, wires[len(wires)-1], func(s *service, w http.ResponseWriter, r *http.Request) {
-		body := s.read(r)
-		_, who, _ := strings.Cut(r.UserAgent(), "order/")
-		mu.Lock()
-		reached[who]++
-		again := reached[who] > 1
-		mu.Unlock()
-		assert.Equal(t, 2, r.ProtoMajor)
-		assert.Contains(t, body, "price monitoring")
-		waiting <- struct{}{}
-		if who == strconv.Itoa(failing) && !again {
-			await(t, fail)
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-		if !again {
-			await(t, release)
-		}
-		answer(200, strings.Replace(orderPlaced, "112233", who, 1))(w, r)
-	})
-	x := newSetting(t, wires[len(wires)-1], s)
-	hc := x.retry.StandardClient()
-	newClient := func(i int) *youproxy.Client {
-		c, err := youproxy.New(retryKey, youproxy.WithBaseURL(s.URL), youproxy.WithHTTPClient(hc),
-			youproxy.WithUserAgent("order/"+strconv.Itoa(i)))
-		require.NoError(t, err)
-		return c
+	shared := &sharedOrders{
+		failing: failing, waiting: make(chan struct{}, 2*orders),
+		fail: make(chan struct{}), release: make(chan struct{}), reached: make(map[string]int),
 	}
-	_, err := newClient(0).Balance(x.ctx) // so that there is a connection to share
+	http2 := wires[len(wires)-1]
+	s := startService(t, http2, func(s *service, w http.ResponseWriter, r *http.Request) { shared.serve(t, s, w, r) })
+	x := newSetting(t, http2, s)
+	_, err := x.clientOfOrder(0).Balance(x.ctx) // so that there is a connection to share
 	require.NoError(t, err)
 
 	type result struct {
@@ -383,22 +397,22 @@ func TestRetryableHTTPLeavesOtherOrdersUntouched(t *testing.T) {
 	results := make([]chan result, orders)
 	for i := range orders {
 		results[i] = make(chan result, 1)
-		client := newClient(i)
+		client := x.clientOfOrder(i)
 		go func() {
 			order, err := client.CreateOrder(x.ctx, anOrder())
 			results[i] <- result{order, err}
 		}()
 	}
 	for range orders {
-		await(t, waiting)
+		await(t, shared.waiting)
 	}
-	close(fail)
+	close(shared.fail)
 	stopped := <-results[failing]
 	settle()
 	for i := range orders {
 		assert.Empty(t, results[i], "order %d ended before its reply", i)
 	}
-	close(release)
+	close(shared.release)
 
 	assert.Nil(t, stopped.order)
 	require.Error(t, stopped.err)
@@ -413,15 +427,15 @@ func TestRetryableHTTPLeavesOtherOrdersUntouched(t *testing.T) {
 			assert.Equal(t, youproxy.OrderNumber("NUMBER-"+strconv.Itoa(i)), got.order.Number)
 		}
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	assert.Len(t, reached, orders)
-	for who, times := range reached {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	assert.Len(t, shared.reached, orders)
+	for who, times := range shared.reached {
 		assert.Equal(t, 1, times, "times order %s reached the service", who)
 	}
 	assert.EqualValues(t, 1, s.connections.Load(), "connections")
 
-	_, err = newClient(0).Balance(x.ctx) // the connection still serves
+	_, err = x.clientOfOrder(0).Balance(x.ctx) // the connection still works
 	require.NoError(t, err)
 }
 
@@ -433,7 +447,7 @@ func await(t *testing.T, c <-chan struct{}) {
 	}
 }
 
-// What costs nothing may be tried again by the caller's client.
+// The caller's client may repeat what costs nothing.
 func TestRetryableHTTPRepeatsReads(t *testing.T) {
 	for _, w := range wires {
 		t.Run(w.name, func(t *testing.T) {

@@ -30,7 +30,7 @@ func anOrder() *youproxy.IPv4OrderRequest {
 	}
 }
 
-// wire is what client and service speak.
+// wire is the protocol between client and service.
 type wire struct {
 	name  string
 	tls   bool
@@ -50,18 +50,18 @@ func (w wire) scheme() string {
 	return "http"
 }
 
-// service is a listener that counts what reaches it.
+// service is a server that counts what reaches it.
 type service struct {
 	*httptest.Server
 	connections atomic.Int32
-	arrivals    atomic.Int32  // headers of requests, but for the balance
-	orders      atomic.Int32  // of these, whole orders that were read
-	first       chan struct{} // gets the first order that was read
+	arrivals    atomic.Int32  // headers of requests, except for the balance
+	orders      atomic.Int32  // orders that were read whole
+	first       chan struct{} // receives once the first order was read
 }
 
 type connKey struct{}
 
-// startService answers GET /balance by itself and gives everything else to serve.
+// startService answers GET /balance by itself and passes everything else to serve.
 func startService(t *testing.T, w wire, serve func(*service, http.ResponseWriter, *http.Request)) *service {
 	s := &service{first: make(chan struct{}, 1)}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +98,7 @@ func (s *service) start(t *testing.T, w wire) {
 	})
 }
 
-// read takes the whole request in and reports its body.
+// read reads the whole request and returns its body.
 func (s *service) read(r *http.Request) string {
 	body, err := io.ReadAll(r.Body)
 	if err == nil && r.Method == http.MethodPost && len(body) > 0 {
@@ -111,7 +111,7 @@ func (s *service) read(r *http.Request) string {
 	return string(body)
 }
 
-// reset breaks the connection of a request off.
+// reset resets the connection of a request.
 func reset(r *http.Request) {
 	conn := r.Context().Value(connKey{}).(net.Conn)
 	if tls, ok := conn.(interface{ NetConn() net.Conn }); ok {
@@ -122,14 +122,14 @@ func reset(r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// transport gives one that trusts the service and speaks its protocol.
+// transport returns a transport that trusts the service and speaks its protocol.
 func (s *service) transport(t *testing.T) *http.Transport {
 	tr := s.Client().Transport.(*http.Transport).Clone()
 	t.Cleanup(tr.CloseIdleConnections)
 	return tr
 }
 
-// refusedAddress gives a URL at which nobody listens.
+// refusedAddress returns a URL at which nobody listens.
 func refusedAddress(t *testing.T, scheme string) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -137,5 +137,5 @@ func refusedAddress(t *testing.T, scheme string) string {
 	return (&url.URL{Scheme: scheme, Host: l.Addr().String()}).String()
 }
 
-// within bounds a test that would hang.
+// within bounds tests that would otherwise hang.
 const within = 20 * time.Second

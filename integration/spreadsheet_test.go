@@ -15,8 +15,8 @@ import (
 	"github.com/youproxy-go/youproxy"
 )
 
-// spreadsheet has LibreOffice read a CSV as one in a language, and write it down again as it
-// shows it. As in the dialog that it shows to people, it splits at commas, semicolons and tabs.
+// spreadsheet has LibreOffice read a CSV in a language and write it as it shows it. As
+// in LibreOffice's dialog, it splits at commas, semicolons and tabs.
 func spreadsheet(t *testing.T, text, language string) [][]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -32,7 +32,8 @@ func spreadsheet(t *testing.T, text, language string) [][]string {
 	return rows
 }
 
-// What a spreadsheet would change, in English and, of what has no letters, in other languages.
+// Strings that a spreadsheet would change in English, and those without letters in other
+// languages as well.
 var (
 	changedInEnglish = []string{
 		"1e5", "1E+05", "1 e5", "TRUE", "false", "Jan 1", "Mar-5", "Sept 1", "December 5", "1:30 PM", "5am", "2026-10-01T08:30:00",
@@ -72,7 +73,7 @@ func TestLibreOfficeChangesNothing(t *testing.T) {
 			rows := spreadsheet(t, list.String(), test.language)
 			require.Len(t, rows, len(test.texts)+1)
 			for i, row := range rows[1:] {
-				want := strings.ReplaceAll(test.texts[i], "\x00", "") // which it drops
+				want := strings.ReplaceAll(test.texts[i], "\x00", "") // a spreadsheet drops it
 				for _, column := range []int{0, 5, 6, 7, 12, 13, 14} {
 					assert.Equal(t, want, strings.TrimPrefix(row[column], "'"), "%q in %s", test.texts[i], rows[0][column])
 				}
@@ -82,7 +83,7 @@ func TestLibreOfficeChangesNothing(t *testing.T) {
 	}
 }
 
-// Without an apostrophe a spreadsheet does change these.
+// Without an apostrophe, a spreadsheet does change these.
 func TestLibreOfficeChangesWhatIsNotProtected(t *testing.T) {
 	var list strings.Builder
 	out := csv.NewWriter(&list)

@@ -55,7 +55,7 @@ func TestSQLJournal(t *testing.T) {
 	}
 }
 
-// journal opens a journal with a pool of its own.
+// journal opens a journal with a new connection pool.
 func (s *databaseServer) journal(t *testing.T, database string) *sqljournal.Journal {
 	t.Helper()
 	j, err := sqljournal.New(s.open(t, database), s.dialect, "main")
@@ -67,7 +67,7 @@ func (s *databaseServer) settings(database string) settings {
 	return settings{Dialect: s.dialect, DSN: s.dsn(s.port, database, ""), Account: "main"}
 }
 
-// lock takes the lock within a time that shows that nobody else has it.
+// lock takes the lock within a time that is too short if anybody else has it.
 func lock(t *testing.T, j youproxy.Journal) (unlock func()) {
 	t.Helper()
 	return lockWithin(t, j, 5*time.Second)
@@ -129,7 +129,7 @@ func sqlKilledWaiter(t *testing.T, s *databaseServer) {
 		require.Eventually(t, func() bool { return s.waiting(t, database) > 0 }, 20*time.Second, 10*time.Millisecond)
 		waiter.kill()
 	}
-	// Those whose context ends are killed as seen from the server.
+	// To the server, a waiter whose context ends looks like a killed one.
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	_, err := s.journal(t, database).Lock(ctx)
@@ -139,7 +139,7 @@ func sqlKilledWaiter(t *testing.T, s *databaseServer) {
 	lock(t, s.journal(t, database))()
 }
 
-// sqlFrozenHolder stops a process for longer than its lease.
+// sqlFrozenHolder stops a process for longer than the lease of its lock.
 func sqlFrozenHolder(t *testing.T, s *databaseServer) {
 	database := s.database(t)
 	set := s.settings(database)
@@ -286,8 +286,8 @@ func sqlSilentUnlock(t *testing.T, s *databaseServer) {
 	lockWithin(t, s.journal(t, database), 20*time.Second)()
 }
 
-// sqlFenced has another take over although the session of the first still holds the
-// lock, as it can where locks are granted twice.
+// sqlFenced has another holder take over while the session of the first still holds
+// the lock, which happens if a lock is granted twice.
 func sqlFenced(t *testing.T, s *databaseServer) {
 	database := s.database(t)
 	j := s.journal(t, database)
@@ -388,8 +388,8 @@ func sqlNoTables(t *testing.T, s *databaseServer) {
 	assert.ErrorContains(t, err, "are the tables there")
 }
 
-// sqlReadOnly locks where locks are granted and nothing can be written, as on a
-// standby.
+// sqlReadOnly takes the lock on a server that grants locks but cannot be written, such
+// as a standby.
 func sqlReadOnly(t *testing.T, s *databaseServer) {
 	database := s.database(t)
 	params := map[sqljournal.Dialect]string{sqljournal.Postgres: "default_transaction_read_only=on", sqljournal.MySQL: "tx_read_only=1"}[s.dialect]
@@ -435,7 +435,7 @@ func sqlContexts(t *testing.T, s *databaseServer) {
 	assertEntries(t, j, "a")
 }
 
-// sqlColumns looks at the rows as people do.
+// sqlColumns reads the rows as people do.
 func sqlColumns(t *testing.T, s *databaseServer) {
 	database := s.database(t)
 	j := s.journal(t, database)
@@ -508,7 +508,7 @@ func sqlUnreadable(t *testing.T, s *databaseServer) {
 	}
 }
 
-// sqlObserver reads all the time, while this process and another lock and record.
+// sqlObserver reads continually while this process and another lock and record.
 func sqlObserver(t *testing.T, s *databaseServer) {
 	database := s.database(t)
 	j := s.journal(t, database)
@@ -563,8 +563,8 @@ func TestSQLJournalBehindPgBouncer(t *testing.T) {
 	lock(t, s.journal(t, database))()
 }
 
-// TestSQLJournalInAnOddMariaDB uses a server that takes what does not fit, keeps
-// Latin letters only, and forgets in a crash.
+// TestSQLJournalInAnOddMariaDB uses a server that accepts values that do not fit, stores
+// Latin letters only, and may lose commits in a crash.
 func TestSQLJournalInAnOddMariaDB(t *testing.T) {
 	t.Parallel()
 	s := startMariaDB(t, "--sql-mode=NO_BACKSLASH_ESCAPES,ANSI_QUOTES", "--character-set-server=latin1", "--innodb-flush-log-at-trx-commit=2", "--autocommit=0")

@@ -27,8 +27,8 @@ import (
 	"github.com/youproxy-go/youproxy/proxypool"
 )
 
-// throughPools runs f with a pool of one proxy: of each server, over each protocol
-// that it speaks, with its login.
+// throughPools runs f with a pool of one proxy, for each server and each protocol that
+// it speaks, with its login.
 func throughPools(t *testing.T, f func(t *testing.T, s *proxyServer, pool *proxypool.Pool)) {
 	t.Helper()
 	trusting := startTarget(t, func(s *httptest.Server) { s.StartTLS() }).transport()
@@ -50,7 +50,7 @@ func throughPools(t *testing.T, f func(t *testing.T, s *proxyServer, pool *proxy
 	}
 }
 
-// urls are those of the server, with its login, for each protocol that it speaks.
+// urls returns the URLs of the server, with its login, for each protocol that it speaks.
 func (s *proxyServer) urls() (list []*url.URL) {
 	for _, scheme := range s.schemes() {
 		list = append(list, s.url(scheme))
@@ -63,7 +63,7 @@ func (s *proxyServer) urls() (list []*url.URL) {
 	return list
 }
 
-// startGRPC starts a gRPC server, and returns its address.
+// startGRPC starts a gRPC server and returns its address.
 func startGRPC(t *testing.T, opts ...grpc.ServerOption) string {
 	t.Helper()
 	s := grpc.NewServer(opts...)
@@ -105,7 +105,7 @@ func TestGRPCThroughServers(t *testing.T) {
 	}
 }
 
-// useGRPC makes a call, reads a stream, and has a conversation in one.
+// useGRPC makes a call, reads a stream, and uses a stream in both directions.
 func useGRPC(t *testing.T, conn *grpc.ClientConn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -150,10 +150,10 @@ func echoMessages(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// webSocketServers start one without TLS and one with it.
+// webSocketServers has functions to start a server without TLS and one with TLS.
 var webSocketServers = map[string]func(http.Handler) *httptest.Server{"ws": httptest.NewServer, "wss": httptest.NewTLSServer}
 
-// useWebSocket has a conversation with echoMessages.
+// useWebSocket exchanges messages with echoMessages.
 func useWebSocket(t *testing.T, server *httptest.Server, transport *http.Transport) {
 	t.Helper()
 	defer transport.CloseIdleConnections()
@@ -167,10 +167,10 @@ func useWebSocket(t *testing.T, server *httptest.Server, transport *http.Transpo
 		require.NoError(t, c.Write(ctx, websocket.MessageText, []byte(message)))
 		_, got, err := c.Read(ctx)
 		require.NoError(t, err)
-		same := message == string(got) // which is too long to be shown
+		same := message == string(got) // a message is too long to be printed
 		assert.True(t, same, "another message came back")
 	}
-	_ = c.Close(websocket.StatusNormalClosure, "") // the server can be the first to end the connection
+	_ = c.Close(websocket.StatusNormalClosure, "") // the server may end the connection first
 }
 
 func TestWebSocketThroughServers(t *testing.T) {
@@ -187,7 +187,7 @@ func TestWebSocketThroughServers(t *testing.T) {
 	}
 }
 
-// A wrong password is said so, without it.
+// The error says that the password is wrong, without quoting it.
 func TestDialContextWithAWrongPassword(t *testing.T) {
 	const wrong = "wr@ng/Password-9"
 	trusting := startTarget(t, func(s *httptest.Server) { s.StartTLS() }).transport()

@@ -11,21 +11,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// readmeBlock returns what stands in the README between a mark and the end of its block.
-func readmeBlock(t *testing.T, mark, language string) string {
+// pageBlock returns what docs/program.md shows between a mark and the end of its block.
+func pageBlock(t *testing.T, mark, language string) string {
 	t.Helper()
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/program.md")
 	require.NoError(t, err)
-	_, rest, ok := strings.Cut(string(readme), "<!-- "+mark+" -->\n```"+language+"\n")
+	_, rest, ok := strings.Cut(string(page), "<!-- "+mark+" -->\n```"+language+"\n")
 	require.True(t, ok, mark)
 	block, _, ok := strings.Cut(rest, "```\n")
 	require.True(t, ok, mark)
 	return block
 }
 
-// The README's ten commands run as they are written, and print what it shows.
-func TestProgramOfTheREADME(t *testing.T) {
-	commands := readmeBlock(t, "ten commands", "sh")
+// The ten commands of docs/program.md run as they are written, and print what it shows.
+func TestProgramOfTheDocs(t *testing.T) {
+	commands := pageBlock(t, "ten commands", "sh")
 	assert.Equal(t, 10, strings.Count(commands, "\n"))
 	p := newPerson(t)
 	p.usesSandbox()
@@ -42,7 +42,7 @@ func TestProgramOfTheREADME(t *testing.T) {
 	assert.Equal(t, 1, page.times(""))
 
 	left := string(out)
-	for line := range strings.Lines(readmeBlock(t, "what they print, with ... for what is left out", "text")) {
+	for line := range strings.Lines(pageBlock(t, "what they print, with ... for what is left out", "text")) {
 		pattern := regexp.QuoteMeta(strings.TrimSuffix(line, "\n"))
 		pattern = strings.NewReplacer(`\.\.\.`, `.*`, "  ", `\t`).Replace(pattern)
 		found := regexp.MustCompile(`(?m)^` + pattern).FindStringIndex(left)
