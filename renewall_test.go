@@ -564,3 +564,19 @@ func TestPartsAreBounded(t *testing.T) {
 		}
 	}, youproxytest.WithBalance(youproxy.MustMoney("9000 USD")))
 }
+
+// What a part costs above its price is missing for those after it.
+func TestAPartThatCostsMore(t *testing.T) {
+	t.Parallel()
+	inMarket(t, func(t *testing.T, m *market) {
+		plan := m.plan(t, nil)
+		m.rewrite["POST /extend"] = func(reply string) string {
+			delete(m.rewrite, "POST /extend")
+			m.SetBalance(less(m.Balance(), "45"))
+			return replaceBalance(reply, m.Balance())
+		}
+		list := renewAll(t.Context(), m.client, plan)
+		assert.Equal(t, "IPv4 1, IPv6 3, not sent", done(list))
+		assert.ErrorIs(t, list[2].err, youproxy.ErrPriceAboveLimit)
+	})
+}
