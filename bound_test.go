@@ -52,7 +52,7 @@ func (d *drip) Close() error { return nil }
 // drips lets the list come in pieces.
 func drips(pieces int, pause time.Duration) youproxy.Option {
 	return youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			resp, err := next.RoundTrip(r)
 			if err != nil || opOf(r) != "GET /ipAddress" {
 				return resp, err
@@ -316,7 +316,7 @@ func TestConnectingThatTakesTooLong(t *testing.T) {
 	t.Run("a middleware that waits", func(t *testing.T) {
 		forEachBuying(t, func(t *testing.T, m *market, b buying) {
 			client, err := m.client.With(youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-				return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				return stubTransport(func(r *http.Request) (*http.Response, error) {
 					if opOf(r) == b.op {
 						time.Sleep(11 * time.Second)
 					}

@@ -64,7 +64,7 @@ func TestFiftyCallsUseOneConnection(t *testing.T) {
 	var number int
 	s, opened := countConnections(t, func(w http.ResponseWriter, r *http.Request) { answers[number%len(answers)].serve(w, r) })
 	c := clientFor(t, youproxy.WithBaseURL(s.URL), youproxy.WithReadRetries(0), youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			resp, err := next.RoundTrip(r)
 			if err == nil {
 				resp.Body = &tailSignal{ReadCloser: resp.Body, left: len(orderedReply), read: tail}

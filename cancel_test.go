@@ -42,7 +42,7 @@ func TestUndeterminedPurchasesAreNoTimeouts(t *testing.T) {
 		},
 		"of the transport": func(t *testing.T, m *market, b buying) *youproxy.Client {
 			client, err := m.client.With(youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-				return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				return stubTransport(func(r *http.Request) (*http.Response, error) {
 					resp, err := next.RoundTrip(r)
 					if opOf(r) == b.op {
 						_ = resp.Body.Close()
@@ -89,7 +89,7 @@ func TestPurchasesThatWereNotExecutedMayBeTimeouts(t *testing.T) {
 	t.Run("of the transport", func(t *testing.T) {
 		forEachBuying(t, func(t *testing.T, m *market, b buying) {
 			client, err := m.client.With(youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-				return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				return stubTransport(func(r *http.Request) (*http.Response, error) {
 					if opOf(r) == b.op {
 						return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 					}

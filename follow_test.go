@@ -361,7 +361,7 @@ func TestFollowProxiesEndsWithItsContext(t *testing.T) {
 
 // listing is a client whose list is two proxies, of which the first ends at end.
 func listing(t *testing.T, end time.Time, date string, opts ...youproxy.Option) *youproxy.Client {
-	return clientFor(t, append(opts, youproxy.WithHTTPClient(&http.Client{Transport: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+	return clientFor(t, append(opts, youproxy.WithHTTPClient(&http.Client{Transport: stubTransport(func(r *http.Request) (*http.Response, error) {
 		body := inEnvelope(`"ipv4": [
 			{"ipAddressId": "1", "ip": "192.0.2.1", "httpsPort": 80, "authInfo": {"login": "user", "password": "` + hushed + `"}, "dateEnd": "` + end.UTC().Format(time.RFC3339) + `"},
 			{"ipAddressId": "2", "ip": "192.0.2.2", "httpsPort": 80}]`)

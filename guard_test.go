@@ -499,7 +499,7 @@ func TestRenewRefusesWhatItCannotFollow(t *testing.T) {
 // aged lets the replies to an op come from a cache.
 func aged(op, age string) youproxy.Option {
 	return youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			resp, err := next.RoundTrip(r)
 			if err == nil && opOf(r) == op {
 				resp.Header.Set("Age", age)

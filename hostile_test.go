@@ -133,7 +133,7 @@ func TestRefusedQuoteFromACache(t *testing.T) {
 		sent := false
 		m.before[buyISP.op] = func() { sent = true }
 		c := m.withJournal(t, youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-			return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			return stubTransport(func(r *http.Request) (*http.Response, error) {
 				resp, err := next.RoundTrip(r)
 				if err == nil && sent && strings.Contains(r.URL.Path, "calculate") {
 					old, _ := io.ReadAll(resp.Body)
@@ -260,7 +260,7 @@ func TestTheTimeoutCountsFromTheRecord(t *testing.T) {
 			return nil
 		}
 		c := m.withJournal(t, youproxy.WithTimeouts(youproxy.Timeouts{Spend: 30 * time.Second}), youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-			return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			return stubTransport(func(r *http.Request) (*http.Response, error) {
 				if opOf(r) != buyISP.op {
 					return next.RoundTrip(r)
 				}

@@ -147,7 +147,7 @@ func TestAgesOfReplies(t *testing.T) {
 				forEachBuying(t, func(t *testing.T, m *market, b buying) {
 					op := map[string]string{"the list": "GET /ipAddress", "the balance": "GET /balance", "the quote": b.quoteOp()}[what]
 					client, err := m.client.With(youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-						return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+						return stubTransport(func(r *http.Request) (*http.Response, error) {
 							resp, err := next.RoundTrip(r)
 							if err == nil && opOf(r) == op && len(m.recorded) > 0 {
 								resp.Header.Set("Age", age)

@@ -86,7 +86,7 @@ func (m *market) record(_ context.Context, e youproxy.Entry) error {
 }
 
 func (m *market) around(next http.RoundTripper) http.RoundTripper {
-	return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+	return stubTransport(func(r *http.Request) (*http.Response, error) {
 		op := opOf(r)
 		if f := m.before[op]; f != nil {
 			f()

@@ -42,7 +42,7 @@ func TestMiddlewareSeesAPlaceholder(t *testing.T) {
 	})
 	var seen []string
 	c := clientFor(t, youproxy.WithBaseURL(s.URL), youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			resp, err := next.RoundTrip(r)
 			if err != nil {
 				return nil, err
@@ -84,7 +84,7 @@ func TestMiddlewareCannotSendTheKeyElsewhere(t *testing.T) {
 			}
 			api, elsewhere := listen(t, count), listen(t, count)
 			c := clientFor(t, youproxy.WithBaseURL(api.URL), youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-				return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				return stubTransport(func(r *http.Request) (*http.Response, error) {
 					return next.RoundTrip(tc.change(r.Clone(r.Context()), strings.TrimPrefix(elsewhere.URL, "http://")))
 				})
 			}))
@@ -99,7 +99,7 @@ func TestMiddlewareCannotSendTheKeyElsewhere(t *testing.T) {
 
 func TestRetryingMiddlewareSendsAnOrderOnce(t *testing.T) {
 	retry := func(next http.RoundTripper) http.RoundTripper {
-		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			var resp *http.Response
 			var err error
 			for range 3 {

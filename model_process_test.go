@@ -139,7 +139,7 @@ func (w *modelWorld) start(slot *modelSlot, n int) *modelProcess {
 		youproxy.WithReconcilePatience(w.patience),
 		youproxy.WithJournal(p),
 		youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-			return roundTripperFunc(func(r *http.Request) (*http.Response, error) { return p.pass(next, r) })
+			return stubTransport(func(r *http.Request) (*http.Response, error) { return p.pass(next, r) })
 		}),
 	}
 	if w.budgetPer > 0 {

@@ -19,10 +19,6 @@ var benchOrder = youproxy.IPv4OrderRequest{
 	Country: "USA", Quantity: 1, RentPeriodDays: 30, Goal: "price monitoring", AuthType: youproxy.AuthTypeLogin,
 }
 
-type stubTransport func(*http.Request) (*http.Response, error)
-
-func (f stubTransport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 // stubbed answers every order without a network, having read it.
 func stubbed() *http.Client {
 	header := http.Header{"Content-Type": {"application/json"}}

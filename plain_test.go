@@ -93,7 +93,7 @@ func TestPlainCallsAreInTheJournal(t *testing.T) {
 				if tc.unsent {
 					var err error
 					client, err = m.client.With(youproxy.WithMiddleware(func(http.RoundTripper) http.RoundTripper {
-						return roundTripperFunc(func(*http.Request) (*http.Response, error) { return nil, errors.New("no connection") })
+						return stubTransport(func(*http.Request) (*http.Response, error) { return nil, errors.New("no connection") })
 					}))
 					require.NoError(t, err)
 				} else {

@@ -300,7 +300,7 @@ func TestPatienceAfterATimeout(t *testing.T) {
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		const late = thePatience - time.Second
 		inner := m.Transport()
-		client, err := m.client.With(youproxy.WithHTTPClient(&http.Client{Transport: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		client, err := m.client.With(youproxy.WithHTTPClient(&http.Client{Transport: stubTransport(func(r *http.Request) (*http.Response, error) {
 			if opOf(r) != b.op {
 				return inner.RoundTrip(r)
 			}

@@ -197,7 +197,7 @@ func (y *renewalYear) start(crashes bool) *renewalProcess {
 	p.client, err = y.server.Client(
 		youproxy.WithJournal(p), youproxy.WithBudget(y.budget, aDay),
 		youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-			return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			return stubTransport(func(r *http.Request) (*http.Response, error) {
 				time.Sleep(latency)
 				return p.pass(next, r)
 			})
@@ -426,7 +426,7 @@ func (y *renewalYear) now() time.Time {
 
 func (y *renewalYear) date() (date string) {
 	client, err := y.server.Client(youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			resp, err := next.RoundTrip(r)
 			y.must(err)
 			date = resp.Header.Get("Date")

@@ -235,7 +235,7 @@ func TestPlanAsksForTheBalance(t *testing.T) {
 // unwilling answers for the service, which refuses all that names an id.
 func unwilling(id, code string) youproxy.Option {
 	return youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			if r.Body == nil {
 				return next.RoundTrip(r)
 			}

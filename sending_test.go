@@ -43,7 +43,7 @@ var errOwnTimer = errors.New("the middleware's own time is over")
 // goes on.
 func giveUp(change func(*http.Request) *http.Request, wait func()) youproxy.Option {
 	return youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			answers := make(chan *http.Response, 1)
 			go func() {
 				wait()
@@ -214,7 +214,7 @@ func TestNotSentIsSaid(t *testing.T) {
 
 	errOpen := errors.New("the breaker is open")
 	c = clientFor(t, youproxy.WithMiddleware(func(http.RoundTripper) http.RoundTripper {
-		return roundTripperFunc(func(*http.Request) (*http.Response, error) {
+		return stubTransport(func(*http.Request) (*http.Response, error) {
 			return nil, fmt.Errorf("%w: %w", errOpen, youproxy.ErrOutcomeUnknown)
 		})
 	}))

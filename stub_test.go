@@ -57,14 +57,14 @@ func stubReply(r *http.Request, status int, body string, header ...string) *http
 	}
 }
 
-type roundTripperFunc func(*http.Request) (*http.Response, error)
+type stubTransport func(*http.Request) (*http.Response, error)
 
-func (f roundTripperFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (f stubTransport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // named is a middleware that writes its name into trail when a request passes.
 func named(name string, trail *[]string) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
-		return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			*trail = append(*trail, name)
 			return next.RoundTrip(r)
 		})

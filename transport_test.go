@@ -210,7 +210,7 @@ func TestHeaderThatIsNil(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	c := clientFor(t, youproxy.WithBaseURL(s.URL), youproxy.WithReadRetries(0), youproxy.WithHTTPClient(&http.Client{Transport: following{transport}}),
 		youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-			return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			return stubTransport(func(r *http.Request) (*http.Response, error) {
 				r.Header = nil
 				return next.RoundTrip(r)
 			})

@@ -38,7 +38,7 @@ type turns struct {
 }
 
 func (w *turns) middleware(next http.RoundTripper) http.RoundTripper {
-	return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+	return stubTransport(func(r *http.Request) (*http.Response, error) {
 		owner, _ := r.Context().Value(ownerKey{}).(string)
 		w.mu.Lock()
 		w.owners = append(w.owners, owner)
@@ -282,7 +282,7 @@ func TestTurnsAreGivenBack(t *testing.T) {
 	t.Parallel()
 	panicking := func(op string) youproxy.Option {
 		return youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-			return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			return stubTransport(func(r *http.Request) (*http.Response, error) {
 				if opOf(r) == op {
 					panic("middleware")
 				}

@@ -176,7 +176,7 @@ func TestSpendingWithinAPurchase(t *testing.T) {
 					option := youproxy.WithObserver(func(ctx context.Context, e youproxy.CallEvent) { spend(ctx, e.Op) })
 					if from == "a middleware" {
 						option = youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-							return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+							return stubTransport(func(r *http.Request) (*http.Response, error) {
 								_, path, _ := strings.Cut(r.URL.Path, "/REDACTED")
 								spend(r.Context(), r.Method+" "+path)
 								return next.RoundTrip(r)
@@ -206,7 +206,7 @@ func testCache(t *testing.T, age string) {
 	inMarket(t, func(t *testing.T, m *market) {
 		var stale bool
 		caching := youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
-			return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			return stubTransport(func(r *http.Request) (*http.Response, error) {
 				spends := strings.HasSuffix(r.URL.Path, "/REDACTED/order")
 				assert.Equal(t, spends, r.Header.Get("Cache-Control") == "", r.URL.Path)
 				if spends {
