@@ -56,7 +56,7 @@ func TestTunnels(t *testing.T) {
 		t.Run(scheme, func(t *testing.T) {
 			w := newWorld(t)
 			servers, urls := w.proxies(scheme, 1)
-			pool := w.pool(urls, WithConnectTimeout(time.Second))
+			pool := w.pool(urls)
 			c, err := pool.DialContext(t.Context(), "tcp", service(t))
 			require.NoError(t, err)
 			assert.EqualValues(t, 1, servers[0].tunnels.Load())

@@ -120,12 +120,17 @@ func TestAConnectionThatIsLeftToOthers(t *testing.T) {
 
 // A connection that another request has left shows how the proxy is, as its own would.
 func TestAConnectionThatOthersLeftFails(t *testing.T) {
+	t.Parallel()
 	for name, h := range map[string]habit{
 		"in TLS":           {cutInTLS: true},
 		"its certificate":  {ownCertificate: true},
 		"nothing, in time": {silentAfter: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if h.silentAfter && testing.Short() {
+				t.Skip("long")
+			}
+			t.Parallel()
 			w := newWorld(t)
 			servers, urls := w.proxies("http", 2)
 			servers[0].behave(h)
@@ -141,7 +146,11 @@ func TestAConnectionThatOthersLeftFails(t *testing.T) {
 				}
 				return w.dial(ctx, network, addr)
 			}
-			pool := w.pool(urls, WithTransport(base), WithConnectTimeout(640*time.Millisecond), inOrder())
+			connect := 16 * time.Second // all are connected with by then, also on a busy machine
+			if h.silentAfter {
+				connect = 4 * time.Second // of which it takes all
+			}
+			pool := w.pool(urls, WithTransport(base), WithConnectTimeout(connect), inOrder())
 			require.Equal(t, Name(urls[1]), get(t, pool, to.URL))
 			close(goOn)
 			until(t, "it is not back", func() bool { return pool.Stats()[0].RestsUntil.IsZero() })
@@ -178,7 +187,7 @@ func TestTheFasterLeadsNowhere(t *testing.T) {
 		}
 		return w.dial(ctx, network, addr)
 	}
-	pool := w.pool(urls, WithTransport(base), WithConnectTimeout(3*time.Second), WithTries(2), inOrder())
+	pool := w.pool(urls, WithTransport(base), WithConnectTimeout(16*time.Second), WithTries(2), inOrder())
 	assert.Equal(t, Name(urls[0]), get(t, pool, to.URL))
 	assert.Zero(t, pool.Stats()[0].InFlight)
 	assert.Zero(t, pool.Stats()[1].InFlight)
