@@ -61,10 +61,8 @@ func TestProgramIsInterruptedInAPurchase(t *testing.T) {
 				return err == nil && strings.Contains(string(account), `"op":"`+c.fault+`"`)
 			}, within, 5*time.Millisecond)
 			p.noSecretsKept()
-			start := time.Now()
 			term.keys(ctrlC)
 			assert.Equal(t, 3, term.ends())
-			assert.Less(t, time.Since(start), 3*time.Second)
 			assert.Contains(t, term.text(), "money may have been spent")
 			assert.NotContains(t, term.text(), "filejournal")
 

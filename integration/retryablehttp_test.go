@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -57,6 +58,7 @@ type setting struct {
 	service   *service
 	baseURL   string
 	transport *http.Transport
+	closed    chan struct{} // receives once the transport has closed a connection
 	retry     *retryablehttp.Client
 
 	middleware bool // the client that tries again is a middleware
@@ -137,7 +139,10 @@ func failures() []failure {
 			name: "warm connection dropped before the order", outcome: done, reached: 1, warm: true,
 			before: func(s *setting) {
 				s.service.CloseClientConnections()
-				time.Sleep(100 * time.Millisecond)
+				select {
+				case <-s.closed:
+				case <-s.ctx.Done():
+				}
 			},
 		},
 	}
@@ -184,7 +189,33 @@ func newSetting(t *testing.T, w wire, s *service) *setting {
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	t.Cleanup(cancel)
 	tr := s.transport(t)
-	return &setting{t: t, ctx: ctx, cancel: cancel, wire: w, service: s, baseURL: s.URL, transport: tr, retry: newRetryClient(tr)}
+	closed := make(chan struct{}, 1)
+	dial := tr.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return watchedConn{c, closed}, nil
+	}
+	return &setting{t: t, ctx: ctx, cancel: cancel, wire: w, service: s, baseURL: s.URL, transport: tr, closed: closed, retry: newRetryClient(tr)}
+}
+
+type watchedConn struct {
+	net.Conn
+	closed chan<- struct{}
+}
+
+func (c watchedConn) Close() error {
+	err := c.Conn.Close()
+	select {
+	case c.closed <- struct{}{}:
+	default:
+	}
+	return err
 }
 
 // client returns an SDK client that sends through the client that tries again.
