@@ -88,7 +88,7 @@ func TestLockIsReleasedWhenItsProcessEnds(t *testing.T) {
 		require.True(t, output.Scan())
 		require.Equal(t, "locked", output.Text())
 
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		_, err := j.Lock(ctx)
 		cancel()
 		require.ErrorIs(t, err, context.DeadlineExceeded)

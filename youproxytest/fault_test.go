@@ -422,23 +422,22 @@ func TestCommitLateInABubble(t *testing.T) {
 func TestFaultsOfEveryWrite(t *testing.T) {
 	for _, tc := range faultCases {
 		for _, op := range []string{"POST /order", "POST /extend", "POST /extend/order", "POST /extend/auto", "POST /extend/order/auto"} {
-			s := newServer(t)
-			addOrders(s)
-			before := s.Balance()
-			s.Inject(op, tc.fault)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1/client/api/v1/"+s.APIKey()+strings.TrimPrefix(op, "POST "), strings.NewReader(allBodies[op]))
-			require.NoError(t, err)
-			req.Header.Set("Content-Type", "application/json")
-			if tc.fault != youproxytest.Slow {
-				req = req.WithContext(t.Context())
-			}
-			if resp, err := s.Transport().RoundTrip(req); err == nil {
-				_ = resp.Body.Close()
-			}
-			cancel()
-			executed := !before.Equal(s.Balance()) || s.IPAddresses()[0].AutoExtend
-			assert.Equal(t, tc.orders == 1, executed, "%s %s", tc.name, op)
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				addOrders(s)
+				before := s.Balance()
+				s.Inject(op, tc.fault)
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1/client/api/v1/"+s.APIKey()+strings.TrimPrefix(op, "POST "), strings.NewReader(allBodies[op]))
+				require.NoError(t, err)
+				req.Header.Set("Content-Type", "application/json")
+				if resp, err := s.Transport().RoundTrip(req); err == nil {
+					_ = resp.Body.Close()
+				}
+				executed := !before.Equal(s.Balance()) || s.IPAddresses()[0].AutoExtend
+				assert.Equal(t, tc.orders == 1, executed, "%s %s", tc.name, op)
+			})
 		}
 	}
 }

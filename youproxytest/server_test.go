@@ -139,7 +139,7 @@ func TestCloseReleasesWhatIsHeld(t *testing.T) {
 			assert.Error(t, err)
 		})
 	}
-	require.Eventually(t, func() bool { return len(s.Orders()) == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.Orders()) == 2 }, time.Minute, time.Millisecond)
 	var closing sync.WaitGroup
 	closing.Go(s.Close)
 	closing.Go(s.Close)

@@ -116,7 +116,7 @@ func TestSandboxStopsWhileARequestIsHeld(t *testing.T) {
 	require.Eventually(t, func() bool {
 		list, err := client.ListProxies(t.Context(), youproxy.ProxyQuery{})
 		return err == nil && len(list) == 5
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	running.stop(t)
 	assert.Equal(t, 1, <-held)
 }
