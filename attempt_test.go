@@ -73,6 +73,7 @@ const (
 )
 
 func TestAttemptJSON(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		attempt youproxy.Attempt
 		text    string
@@ -141,6 +142,7 @@ func TestAttemptIsReconciledFromItsJSON(t *testing.T) {
 }
 
 func TestAttemptsThatAreNone(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		change func(a *youproxy.Attempt)
@@ -196,6 +198,7 @@ func TestAttemptsThatAreNone(t *testing.T) {
 }
 
 func TestAttemptText(t *testing.T) {
+	t.Parallel()
 	a := anAttempt()
 	assert.Equal(t, "order of 3 x ISP for 30 days at 7.2 USD, attempt ATTEMPT1 at 2026-01-02T03:04:05Z", a.String())
 	a.ID, a.ProxyType = "a\nb", "I\"P"
@@ -204,6 +207,7 @@ func TestAttemptText(t *testing.T) {
 }
 
 func TestAttemptInLogs(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		value any
 		want  string
@@ -227,6 +231,7 @@ func TestAttemptInLogs(t *testing.T) {
 }
 
 func TestGuardOptionsThatAreNone(t *testing.T) {
+	t.Parallel()
 	for name, opt := range map[string]youproxy.Option{
 		"nil journal":              youproxy.WithJournal(nil),
 		"nil pointer to a journal": youproxy.WithJournal((*testJournal)(nil)),

@@ -96,6 +96,7 @@ func TestAListThatDripsStopsThePurchase(t *testing.T) {
 
 // Neither does a quote, however long a reply may take otherwise.
 func TestASlowQuoteStopsThePurchase(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.Inject(b.quoteOp(), youproxytest.Slow)
 		started := time.Now()
@@ -111,6 +112,7 @@ func TestASlowQuoteStopsThePurchase(t *testing.T) {
 
 // Nor does a balance, where the quote tells none.
 func TestASlowBalanceStopsThePurchase(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.Inject("GET /balance", youproxytest.Slow)
 		started := time.Now()
@@ -182,6 +184,7 @@ func TestAQuoteThatIsOld(t *testing.T) {
 
 // The second quote counts, and not the first.
 func TestAQuoteThatIsOldIsHeldAgainstTheLimitAnew(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.after["GET /ipAddress"] = func() {
 			m.changeQuote(b, "price", less(b.limit(), "-0.01").Amount.InexactFloat64())
@@ -345,6 +348,7 @@ func (hangingJournal) Entries(ctx context.Context, _ youproxy.EntryQuery) iter.S
 // A journal that hangs while it is read does not hold the lock for longer than half a
 // minute.
 func TestAJournalThatIsReadTooSlowly(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		client, err := m.client.With(youproxy.WithJournal(hangingJournal{m.journal}))
 		require.NoError(t, err)
@@ -360,6 +364,7 @@ func TestAJournalThatIsReadTooSlowly(t *testing.T) {
 // Where the last record fails, it is tried again for half a minute; then the purchase is
 // returned all the same, and recorded at the next turn.
 func TestAPurchaseThatCannotBeSettledIsReturned(t *testing.T) {
+	t.Parallel()
 	var log strings.Builder
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		log.Reset()

@@ -50,6 +50,7 @@ func assertOverBudget(t *testing.T, err error, words ...string) {
 
 // The budget is of any time as long as it says, and of all clients together.
 func TestBudgetSlides(t *testing.T) {
+	t.Parallel()
 	forEachJournal(t, func(t *testing.T, m *market, memory bool) {
 		first, second := m.withBudget(t, memory, "4 USD", 24*time.Hour)
 		for range 3 { // 3.93 USD, an hour apart
@@ -82,6 +83,7 @@ func TestBudgetSlides(t *testing.T) {
 
 // A purchase may use the budget up, to the cent; renewals count as orders do.
 func TestBudgetIsExact(t *testing.T) {
+	t.Parallel()
 	forEachJournal(t, func(t *testing.T, m *market, memory bool) {
 		client, another := m.withBudget(t, memory, "11.13 USD", time.Hour)
 		for _, b := range []buying{buyIPv4, renewIPs, buyISP} { // 1.31, 2.62, 7.20
@@ -103,6 +105,7 @@ func TestBudgetIsExact(t *testing.T) {
 // What an entry counts with: what was charged if that is more, the larger reading of a
 // price, and its price where it is open, of whatever age, or dismissed.
 func TestWhatCountsInBudgets(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		left  func(t *testing.T, m *market, c *youproxy.Client)
@@ -180,6 +183,7 @@ func replaceBalance(reply string, m youproxy.Money) string {
 
 // To come again with the key of what was bought costs nothing, and is not stopped.
 func TestBudgetAndKeys(t *testing.T) {
+	t.Parallel()
 	forEachJournal(t, func(t *testing.T, m *market, memory bool) {
 		client, another := m.withBudget(t, memory, "1.31 USD", time.Hour)
 		first, err := buyIPv4.buy(t.Context(), m, client, job)
@@ -197,6 +201,7 @@ func TestBudgetAndKeys(t *testing.T) {
 
 // Where the price may be of one proxy, the price of all counts.
 func TestBudgetCountsTheLargerReading(t *testing.T) {
+	t.Parallel()
 	forEachJournal(t, func(t *testing.T, m *market, memory bool) {
 		client, another := m.withBudget(t, memory, "7.2 USD", time.Hour)
 		limit := youproxy.MustMoney("100 USD")
@@ -213,6 +218,7 @@ func TestBudgetCountsTheLargerReading(t *testing.T) {
 }
 
 func TestBudgetInAnotherCurrency(t *testing.T) {
+	t.Parallel()
 	forEachJournal(t, func(t *testing.T, m *market, memory bool) {
 		client, _ := m.withBudget(t, memory, "1000 EUR", time.Hour)
 		_, err := buyIPv4.buy(t.Context(), m, client)
@@ -250,6 +256,7 @@ func TestBudgetInAnotherCurrency(t *testing.T) {
 
 // Both currencies are in the time of the budget.
 func TestBudgetBesideTwoCurrencies(t *testing.T) {
+	t.Parallel()
 	forEachJournal(t, func(t *testing.T, m *market, memory bool) {
 		client := m.client
 		if memory {
@@ -282,6 +289,7 @@ func TestBudgetBesideTwoCurrencies(t *testing.T) {
 // The budget of the client that spends is the one that counts; one without a budget
 // spends from that of others, too.
 func TestBudgetsOfTwoClients(t *testing.T) {
+	t.Parallel()
 	forEachJournal(t, func(t *testing.T, m *market, memory bool) {
 		client, _ := m.withBudget(t, memory, "3 USD", time.Hour)
 		larger, err := client.With(youproxy.WithBudget(youproxy.MustMoney("5 USD"), 24*time.Hour))
@@ -304,6 +312,7 @@ func TestBudgetsOfTwoClients(t *testing.T) {
 
 // What was bought before a client had a budget counts as well.
 func TestBudgetCountsWhatWasBoughtWithout(t *testing.T) {
+	t.Parallel()
 	for _, per := range []time.Duration{0, time.Hour} {
 		inMarket(t, func(t *testing.T, m *market) {
 			client := m.anotherClient(t)
@@ -324,6 +333,7 @@ func TestBudgetCountsWhatWasBoughtWithout(t *testing.T) {
 }
 
 func TestBudgetLogsPlainCalls(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		var log bytes.Buffer
 		logger := youproxy.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})))
@@ -339,6 +349,7 @@ func TestBudgetLogsPlainCalls(t *testing.T) {
 }
 
 func TestBudgetsThatAreNone(t *testing.T) {
+	t.Parallel()
 	for name, opt := range map[string]youproxy.Option{
 		"no money":           youproxy.WithBudget(youproxy.Money{}, time.Hour),
 		"no currency":        youproxy.WithBudget(youproxy.Money{Amount: youproxy.MustMoney("1 USD").Amount}, time.Hour),

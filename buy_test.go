@@ -82,6 +82,7 @@ func assertSettled(t *testing.T, m *market, state youproxy.EntryState, at time.T
 }
 
 func TestPriceEqualToTheLimitPasses(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		limit := youproxy.Money{Amount: decimal.RequireFromString(b.limit().Amount.StringFixed(5)), Currency: "USD"} // written differently
 		_, err := b.buyFor(t.Context(), m, m.client, limit)
@@ -91,6 +92,7 @@ func TestPriceEqualToTheLimitPasses(t *testing.T) {
 }
 
 func TestBalanceEqualToThePricePasses(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.SetBalance(b.limit())
 		got, err := b.buy(t.Context(), m, m.client)
@@ -101,6 +103,7 @@ func TestBalanceEqualToThePricePasses(t *testing.T) {
 }
 
 func TestEveryAttemptHasItsOwnID(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		for range 3 {
 			_, err := buyIPv4.buy(t.Context(), m, m.client)
@@ -115,6 +118,7 @@ func TestEveryAttemptHasItsOwnID(t *testing.T) {
 }
 
 func TestBuyWithTheJournalInMemory(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		got, err := b.buy(t.Context(), m, m.anotherClient(t))
 		require.NoError(t, err)
@@ -126,6 +130,7 @@ func TestBuyWithTheJournalInMemory(t *testing.T) {
 
 // A reply that does not tell the balance is no less a success.
 func TestChargedIsUnknown(t *testing.T) {
+	t.Parallel()
 	for name, reply := range map[string]string{
 		"no balance":       `"nothing": 1`,
 		"another currency": `"balance": 1, "currency": "EUR"`,
@@ -274,6 +279,7 @@ func assertSpendError(t *testing.T, m *market, err error, verdict youproxy.Verdi
 	return failed
 }
 func TestInvalidPurchasesAskNothing(t *testing.T) {
+	t.Parallel()
 	limit := youproxy.MustMoney("50 USD")
 	for name, buy := range map[string]func(context.Context, *youproxy.Client) (*bought, error){
 		"nil order": func(ctx context.Context, c *youproxy.Client) (*bought, error) {
@@ -398,6 +404,7 @@ func TestChargedAboveTheLimit(t *testing.T) {
 
 // A promo code that the quote honored, and the order did not, is told.
 func TestAPromoCodeThatTheOrderDidNotHonor(t *testing.T) {
+	t.Parallel()
 	for _, b := range buyings {
 		if b.promo == "" {
 			continue

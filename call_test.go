@@ -37,6 +37,7 @@ func (b *tailSignal) Read(p []byte) (int, error) {
 }
 
 func TestFiftyCallsUseOneConnection(t *testing.T) {
+	t.Parallel()
 	page := "<html>" + strings.Repeat("no such page ", 1000) + "</html>"
 	var tail chan struct{} // closed when the client has read the JSON
 	answers := []struct {
@@ -88,6 +89,7 @@ func TestFiftyCallsUseOneConnection(t *testing.T) {
 }
 
 func TestDependenciesAreFew(t *testing.T) {
+	t.Parallel()
 	const module = "github.com/youproxy-go/youproxy"
 	allowed := []string{
 		module,
@@ -108,6 +110,7 @@ func TestDependenciesAreFew(t *testing.T) {
 // TestCallHasFewLabels makes sure that what an observer is told of a call can be the label
 // of a metric, and that errors still tell the path.
 func TestCallHasFewLabels(t *testing.T) {
+	t.Parallel()
 	var labels []string
 	c := clientFor(t, byStub(status(404, "")), youproxy.WithObserver(func(_ context.Context, e youproxy.CallEvent) {
 		labels = append(labels, e.Op)
@@ -143,6 +146,7 @@ func (s *shout) UnmarshalJSON(data []byte) error {
 }
 
 func TestCallSendsWhatItIsGiven(t *testing.T) {
+	t.Parallel()
 	var method, path, query, body, contentType string
 	s := listen(t, func(w http.ResponseWriter, r *http.Request) {
 		sent, _ := io.ReadAll(r.Body)
@@ -193,6 +197,7 @@ func TestCallSendsWhatItIsGiven(t *testing.T) {
 }
 
 func TestCallAnswers(t *testing.T) {
+	t.Parallel()
 	type fits struct {
 		Balance float64
 	}
@@ -234,6 +239,7 @@ func TestCallAnswers(t *testing.T) {
 }
 
 func TestCallReplyThatDoesNotFit(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		status int
@@ -261,6 +267,7 @@ func TestCallReplyThatDoesNotFit(t *testing.T) {
 
 // The errors of a caller's types may repeat what they were given.
 func TestCallReplyIsNotQuoted(t *testing.T) {
+	t.Parallel()
 	for _, into := range []any{
 		new(struct{ Password decimal.Decimal }), new(map[string]map[int]int), new(struct{ Password int8 }), new(struct{ Password picky }),
 	} {
@@ -279,6 +286,7 @@ type picky struct{}
 func (*picky) UnmarshalJSON(b []byte) error { return fmt.Errorf("not %s", b) }
 
 func TestCallRefusesToSend(t *testing.T) {
+	t.Parallel()
 	var none context.Context
 	ctx := t.Context()
 	over, cancel := context.WithCancel(ctx)
@@ -326,6 +334,7 @@ func TestCallRefusesToSend(t *testing.T) {
 }
 
 func TestCallEffects(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		method string
 		sent   int

@@ -35,6 +35,7 @@ func timesOut(err error) (ways []string) {
 
 // A loop that repeats timeouts must not repeat a purchase that may have been made.
 func TestUndeterminedPurchasesAreNoTimeouts(t *testing.T) {
+	t.Parallel()
 	for name, client := range map[string]func(*testing.T, *market, buying) *youproxy.Client{
 		"of the context": func(_ *testing.T, m *market, b buying) *youproxy.Client {
 			m.Inject(b.op, youproxytest.Slow)
@@ -72,6 +73,7 @@ func TestUndeterminedPurchasesAreNoTimeouts(t *testing.T) {
 
 // What was not executed may be repeated, and tells why it was not.
 func TestPurchasesThatWereNotExecutedMayBeTimeouts(t *testing.T) {
+	t.Parallel()
 	t.Run("of the context", func(t *testing.T) {
 		forEachBuying(t, func(t *testing.T, m *market, b buying) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

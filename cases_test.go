@@ -108,6 +108,7 @@ func (c *listCase) differs(got []youproxy.Proxy) string {
 // Every reply is read as it is wanted, or is an error where that is wanted: none is silently
 // wrong or empty.
 func TestListCases(t *testing.T) {
+	t.Parallel()
 	for _, file := range caseFiles {
 		var right, empty, loud int
 		for _, tc := range readCases[listCase](t, file) {

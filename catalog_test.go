@@ -73,6 +73,7 @@ func readCatalogueCases(t testing.TB) (cases []catalogueCase) {
 }
 
 func TestCatalogueCases(t *testing.T) {
+	t.Parallel()
 	var right, loud int
 	defer func() { t.Logf("%d as wanted, %d an error, as it should be", right, loud) }()
 	for _, tt := range readCatalogueCases(t) {
@@ -192,6 +193,7 @@ var catalogueForms = []struct{ call, about, members, want string }{
 
 // What became no field of an entry is kept, and prints and marshals under no verb.
 func TestCatalogueExtra(t *testing.T) {
+	t.Parallel()
 	client, _ := answering(t, http.StatusOK, `{"success": true,
  "countries": [{"alpha3Code": "USA", "code": "US", "Name": {"en": "United States", "ru": "США"}, "price_usd": {"x": 1}, "none": null}, {"code": "DEU", "name": "Germany"}],
  "operators": [{"id": 17, "tag": "verizon", "name": "Verizon", "rotations": [300, "s3cret"], "countries": ["USA", "CAN"]}, {"tag": "att", "rotations": "300"}, {"tag": "o2", "rotations": [{"id": 5, "name": "5 minutes"}]}]}`)
@@ -231,6 +233,7 @@ func TestCatalogueExtra(t *testing.T) {
 // A list that is not found, or not understood, is no empty list. The error tells which,
 // and quotes nothing that is not a name of the list.
 func TestCatalogueInAnUnknownForm(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ op, member, entry string }{
 		{"GET /proxyType", "proxyTypes", `"IPv4"`},
 		{"GET /country", "countries", `"USA"`},
@@ -271,6 +274,7 @@ func TestCatalogueInAnUnknownForm(t *testing.T) {
 }
 
 func TestPromoCodesInEachForm(t *testing.T) {
+	t.Parallel()
 	start := time.Date(2023, time.October, 26, 10, 49, 49, 220e6, time.UTC)
 	ten := decimal.RequireFromString("10")
 	for _, tt := range []struct {
@@ -340,6 +344,7 @@ func FuzzCatalogue(f *testing.F) {
 }
 
 func TestProxyTypeOfACall(t *testing.T) {
+	t.Parallel()
 	calls := map[string]func(context.Context, *youproxy.Client, youproxy.ProxyType) error{
 		"Countries": func(ctx context.Context, c *youproxy.Client, of youproxy.ProxyType) error {
 			return withoutList(c.Countries(ctx, of))
@@ -386,6 +391,7 @@ func TestProxyTypeOfACall(t *testing.T) {
 
 // Nothing of a reply that broke off is taken for a part of the next.
 func TestCatalogueForgetsAReplyThatBrokeOff(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		call   caller

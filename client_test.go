@@ -31,6 +31,7 @@ const (
 )
 
 func TestWithMakesAVariant(t *testing.T) {
+	t.Parallel()
 	t.Run("it shares the connections", func(t *testing.T) {
 		s, opened := countConnections(t, func(w http.ResponseWriter, r *http.Request) { reply(w, r, 200, clientBalance) })
 		c := clientFor(t, youproxy.WithBaseURL(s.URL))
@@ -86,6 +87,7 @@ func TestWithMakesAVariant(t *testing.T) {
 }
 
 func TestBalanceTakesMembersNobodyKnows(t *testing.T) {
+	t.Parallel()
 	c := clientFor(t, byStub(func(r *http.Request) (*http.Response, error) {
 		return stubReply(r, 200, `{"success": true, "bonus": {"balance": 3}, "balance": 25.03, "currencyCode": "USD", "error": null, "tags": []}`), nil
 	}))
@@ -97,6 +99,7 @@ func TestBalanceTakesMembersNobodyKnows(t *testing.T) {
 }
 
 func TestRequestHeader(t *testing.T) {
+	t.Parallel()
 	var header http.Header
 	stub := byStub(func(r *http.Request) (*http.Response, error) {
 		header = r.Header.Clone()
@@ -182,6 +185,7 @@ func TestHTTPMock(t *testing.T) {
 }
 
 func TestHTTPClientCountsForItsTransportOnly(t *testing.T) {
+	t.Parallel()
 	var cookies []string
 	s := listen(t, func(w http.ResponseWriter, r *http.Request) {
 		cookies = append(cookies, r.Header.Get("Cookie"))
@@ -223,6 +227,7 @@ func TestHTTPClientCountsForItsTransportOnly(t *testing.T) {
 }
 
 func TestEmptyClient(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		client *youproxy.Client
@@ -256,6 +261,7 @@ func TestEmptyClient(t *testing.T) {
 }
 
 func TestClientPrintsWithoutItsKey(t *testing.T) {
+	t.Parallel()
 	c := clientFor(t, youproxy.WithBaseURL("https://gate.example.com/youproxy"))
 	const want = "youproxy.Client(https://gate.example.com/youproxy)"
 	assert.Equal(t, want, c.String())
@@ -287,6 +293,7 @@ func TestClientPrintsWithoutItsKey(t *testing.T) {
 }
 
 func TestCloseIdleConnections(t *testing.T) {
+	t.Parallel()
 	t.Run("its own", func(t *testing.T) {
 		closed := make(chan struct{}, 1)
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reply(w, r, 200, clientBalance) }))

@@ -73,6 +73,7 @@ func everyText(s string) youproxy.Proxy {
 }
 
 func TestCSVReadsBack(t *testing.T) {
+	t.Parallel()
 	list := append(slices.Clone(layoutProxies), youproxy.Proxy{}, youproxy.Proxy{HTTPPort: -1, SOCKS5Port: -2, RotationTime: -3, AutoExtendDays: -4},
 		youproxy.Proxy{Start: time.Date(2026, 10, 1, 0, 0, 0, 1, time.FixedZone("X", 7200))})
 	for _, s := range []string{
@@ -114,6 +115,7 @@ func FuzzCSV(f *testing.F) {
 
 // What a spreadsheet would change is told from what it leaves as it is.
 func TestCSVProtectsWhatSpreadsheetsChange(t *testing.T) {
+	t.Parallel()
 	cell := func(t *testing.T, password string) string {
 		text, err := writtenAsCSV(t, youproxy.Proxy{ID: "x", Credentials: credentials("user", password)})
 		require.NoError(t, err)
@@ -138,6 +140,7 @@ func TestCSVProtectsWhatSpreadsheetsChange(t *testing.T) {
 
 // Spreadsheets may split at semicolons and tabs as well, but not inside of quotes.
 func TestCSVQuotesOtherSeparators(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{"a;=1+1", "a\t=1+1", ";", "a\t"} {
 		row, err := youproxy.Proxy{Credentials: credentials("user", text)}.Format(youproxy.LayoutCSV())
 		require.NoError(t, err)
@@ -147,6 +150,7 @@ func TestCSVQuotesOtherSeparators(t *testing.T) {
 
 // Numbers, times and truth values are for spreadsheets to read.
 func TestCSVLeavesNumbersAsTheyAre(t *testing.T) {
+	t.Parallel()
 	p := fullProxy
 	p.ID, p.OrderID = "a", "b"
 	row, err := p.Format(youproxy.LayoutCSV())

@@ -10,6 +10,7 @@ import (
 )
 
 func TestDates(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		about string
 		texts []string
@@ -65,6 +66,7 @@ func TestDates(t *testing.T) {
 
 // A date that does not tell its zone is taken for UTC, and says so.
 func TestDatesWithoutAZone(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"2023-10-26T10:49:49":        "2023-10-26T10:49:49Z",
 		"2023-10-26T10:49:49.220":    "2023-10-26T10:49:49.22Z",

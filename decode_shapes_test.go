@@ -305,6 +305,7 @@ func ordered(p *youproxy.Proxy) {
 }
 
 func TestListShapes(t *testing.T) {
+	t.Parallel()
 	for _, tc := range listShapes {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, way := range []struct {

@@ -82,6 +82,7 @@ func only(id youproxy.IPAddressID) youproxy.Proxy { return youproxy.Proxy{ID: id
 
 // A proxy that is kept must not change when others are read after it.
 func TestProxiesShareNothingThatIsWrittenAgain(t *testing.T) {
+	t.Parallel()
 	var list strings.Builder
 	for i := range 50 {
 		fmt.Fprintf(&list, `{"ipAddressId": "%d", "ip": "10.0.0.%d", "country": "C%d", "authInfo": {"login": "l%d", "password": "p%d", "x": %d}, "httpsPort": "odd%d", "note": "n%d"}, `, i, i, i, i, i, i, i, i)
@@ -99,6 +100,7 @@ func TestProxiesShareNothingThatIsWrittenAgain(t *testing.T) {
 }
 
 func TestAppendingToExtraTouchesNoOtherProxy(t *testing.T) {
+	t.Parallel()
 	got, err := readText(t, inEnvelope(`"list": [{"note": "n", "country": [1], "x": [{"ipAddressId": "1"}, {"ipAddressId": "2"}]}]`))
 	require.NoError(t, err)
 	require.Len(t, got, 2)
@@ -113,6 +115,7 @@ func TestAppendingToExtraTouchesNoOtherProxy(t *testing.T) {
 }
 
 func TestUnreadableRecords(t *testing.T) {
+	t.Parallel()
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	for _, tc := range []struct {
 		name    string
@@ -151,6 +154,7 @@ func TestUnreadableRecords(t *testing.T) {
 }
 
 func TestBrokenJSONSaysWhere(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, reply, pointer string }{
 		{"a list that is not closed", `{"success": true, "ipv4": [` + bareRecord + `, }`, "/ipv4"},
 		{"a record that is not closed", `{"success": true, "ipv4": [` + bareRecord + `, {"ipAddressId": "2"]}`, "/ipv4/1"},
@@ -437,12 +441,14 @@ func FuzzReadProxies(f *testing.F) {
 }
 
 func TestReadProxiesOfNoReader(t *testing.T) {
+	t.Parallel()
 	got, err := readAll(t, nil)
 	assert.Empty(t, got)
 	assert.ErrorIs(t, err, youproxy.ErrNotSent)
 }
 
 func TestReadProxiesTellsTheReadersError(t *testing.T) {
+	t.Parallel()
 	broken := errors.New("the disk is on fire")
 	got, err := readAll(t, io.MultiReader(strings.NewReader(`{"ipv4": [`+bareRecord+`, `), iotest.ErrReader(broken)))
 	assert.Len(t, got, 1)
@@ -453,6 +459,7 @@ func TestReadProxiesTellsTheReadersError(t *testing.T) {
 }
 
 func TestReadProxiesReadsOnce(t *testing.T) {
+	t.Parallel()
 	all := youproxy.ReadProxies(strings.NewReader(inEnvelope(`"ipv4": [` + bareRecord + `]`)))
 	got, err := drainList(t, all)
 	assert.Len(t, got, 1)

@@ -79,6 +79,7 @@ func anchor(heading string) string {
 
 // Each page of docs begins with a list of its headings.
 func TestDocsContents(t *testing.T) {
+	t.Parallel()
 	for name, p := range pages(t) {
 		if strings.HasPrefix(name, "docs/") && assert.NotEmpty(t, p.headings, name) {
 			assert.Equal(t, p.headings[1:], p.listed, "the contents list of %s", name)
@@ -88,6 +89,7 @@ func TestDocsContents(t *testing.T) {
 
 // What a page links to in the repository is there, with its heading.
 func TestDocsLinks(t *testing.T) {
+	t.Parallel()
 	all := pages(t)
 	for name, p := range all {
 		for _, l := range link.FindAllStringSubmatch(p.prose, -1) {

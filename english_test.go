@@ -28,6 +28,7 @@ var betterWords = map[string]string{
 // TestEnglish holds what go doc shows of every public package to the words of the standard
 // library's documentation.
 func TestEnglish(t *testing.T) {
+	t.Parallel()
 	dirs := make(map[string][]string)
 	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if d != nil && d.IsDir() && (d.Name() == "testdata" || d.Name() == "internal" || len(path) > 1 && strings.HasPrefix(d.Name(), ".")) {

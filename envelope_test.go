@@ -186,6 +186,7 @@ var envelopes = []struct {
 
 // Only a reply that cannot be misread counts as an order or as a refusal.
 func TestEnvelope(t *testing.T) {
+	t.Parallel()
 	for _, tt := range envelopes {
 		t.Run(tt.name, func(t *testing.T) {
 			client, transport := answering(t, http.StatusOK, tt.reply)
@@ -198,6 +199,7 @@ func TestEnvelope(t *testing.T) {
 
 // A reply of the service means something only with a status that agrees.
 func TestEnvelopeAndHTTPStatus(t *testing.T) {
+	t.Parallel()
 	const (
 		page        = `<html>oops</html>`
 		noSuccess   = `{"error": {"code": 14, "message": "Incorrect goal"}}`
@@ -246,6 +248,7 @@ func TestEnvelopeAndHTTPStatus(t *testing.T) {
 }
 
 func TestEnvelopeOrderNumber(t *testing.T) {
+	t.Parallel()
 	for json, want := range map[string]youproxy.OrderNumber{
 		`"NUMBER-112233"`:            "NUMBER-112233",
 		`"NUMBER-\u0031\/2"`:         "NUMBER-1/2",
@@ -265,6 +268,7 @@ func TestEnvelopeOrderNumber(t *testing.T) {
 }
 
 func TestEnvelopeRefusalInAnOddForm(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, fault string
 		code        youproxy.ErrorCode
@@ -307,6 +311,7 @@ func TestEnvelopeRefusalInAnOddForm(t *testing.T) {
 // Of what spends nothing a success with an empty error is one. An order that may
 // have been placed is not called so.
 func TestSuccessWithAnEmptyError(t *testing.T) {
+	t.Parallel()
 	for _, empty := range []string{`{}`, `{ }`, `[]`, `""`, `false`, `[null]`, `[{}, ""]`} {
 		client, _ := answering(t, http.StatusOK, `{"success": true, "error": `+empty+`, "balance": 25.03, "currencyCode": "USD", "orderNumber": "N", "ipv4": [{"ipAddressId": "1"}]}`)
 		balance, err := client.Balance(t.Context())
@@ -331,6 +336,7 @@ func TestSuccessWithAnEmptyError(t *testing.T) {
 
 // What was not read of a rejection may say success.
 func TestRejectionsThatWereNotRead(t *testing.T) {
+	t.Parallel()
 	long := success + strings.Repeat(" ", 2<<20)
 	for name, reply := range map[string]func(*http.Response){
 		"too long, and says so": func(r *http.Response) {
@@ -360,6 +366,7 @@ func TestRejectionsThatWereNotRead(t *testing.T) {
 
 // Reasons without number cost no more than their length, and are cut.
 func TestManyReasons(t *testing.T) {
+	t.Parallel()
 	client, _ := answering(t, http.StatusBadRequest, `{"success": false, "errors": [`+strings.Repeat(`"é", `, 100_000)+`{"code": 14}]}`)
 	_, err := client.CreateOrder(t.Context(), anIPv4Order())
 	var refused *youproxy.APIError
@@ -375,6 +382,7 @@ func TestManyReasons(t *testing.T) {
 
 // A currency that is none is left out: it would stand in every error.
 func TestCurrenciesThatAreNone(t *testing.T) {
+	t.Parallel()
 	for currency, want := range map[string]string{
 		`"USD"`: "25.03 USD", `" USD "`: "25.03 USD", `"us dollars"`: "25.03 us dollars", `978`: "25.03 978",
 		`"hunter2\nlevel=INFO"`: "25.03", `"\u001b[31m"`: "25.03", `"` + strings.Repeat("x", 33) + `"`: "25.03", `{}`: "25.03", `null`: "25.03",
@@ -393,6 +401,7 @@ func TestCurrenciesThatAreNone(t *testing.T) {
 // Of a reply that cannot be read an error quotes the title of a page, and nothing
 // else: anything may be a password.
 func TestEnvelopeQuotesATitleAtMost(t *testing.T) {
+	t.Parallel()
 	for _, page := range []string{
 		"\n <html>\n<title>Just a moment &amp;\n wait</title>" + strings.Repeat("x", 10_000),
 		"<!DOCTYPE HTML><head><TITLE lang=en>Just a moment & wait</TITLE> pa55-w0rd",
@@ -486,6 +495,7 @@ func readPlainly(reply string) plainReading {
 
 // A reply may name its currency in both ways the service has.
 func TestBothNamesOfTheCurrency(t *testing.T) {
+	t.Parallel()
 	for _, names := range []string{
 		`"currency": "USD", "currencyCode": "USD"`,
 		`"currency": "USD", "currencyCode": null`,
@@ -501,6 +511,7 @@ func TestBothNamesOfTheCurrency(t *testing.T) {
 // A reply that is longer than it tells, which only a stub can send, is read to
 // its end all the same.
 func TestReplyLongerThanItTells(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		rest string
 		want youproxy.Outcome

@@ -45,6 +45,7 @@ var codes = []struct {
 }
 
 func TestErrorCodes(t *testing.T) {
+	t.Parallel()
 	known := map[int]bool{}
 	for _, tt := range codes {
 		known[tt.number] = true
@@ -61,6 +62,7 @@ func TestErrorCodes(t *testing.T) {
 
 // Every code, those nobody knows among them, arrives as it was sent.
 func TestRefusalCarriesItsCode(t *testing.T) {
+	t.Parallel()
 	for code := 1; code <= 60; code++ {
 		client, _ := answering(t, http.StatusOK, fmt.Sprintf(`{"success": false, "error": {"code": %d, "message": "because of %[1]d"}}`, code))
 		_, err := client.CreateOrder(t.Context(), anIPv4Order())
@@ -109,6 +111,7 @@ type unwrapsToNils struct{ error }
 func (unwrapsToNils) Unwrap() []error { return []error{nil, rejected(), nil} }
 
 func TestOutcomeOf(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		err  error
@@ -161,6 +164,7 @@ func TestOutcomeOf(t *testing.T) {
 }
 
 func TestOutcomeString(t *testing.T) {
+	t.Parallel()
 	var zero youproxy.Outcome
 	assert.Equal(t, youproxy.OutcomeUnknown, zero, "whoever forgets to set it knows nothing")
 	for outcome, want := range map[youproxy.Outcome]string{
@@ -175,6 +179,7 @@ func TestOutcomeString(t *testing.T) {
 }
 
 func TestOutcomeSentinels(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name             string
 		err              error
@@ -201,6 +206,7 @@ func TestOutcomeSentinels(t *testing.T) {
 }
 
 func TestErrorsUnwrap(t *testing.T) {
+	t.Parallel()
 	err := error(&youproxy.CallError{Op: "POST /order", HTTPStatus: 503, Err: rejected()})
 	var refused *youproxy.APIError
 	require.ErrorAs(t, err, &refused)
@@ -222,6 +228,7 @@ func TestErrorsUnwrap(t *testing.T) {
 
 // Every error says what became of the money.
 func TestErrorText(t *testing.T) {
+	t.Parallel()
 	const mayBeSpent = "; money may have been spent: look at the account before repeating it"
 	for _, tt := range []struct {
 		name string
@@ -307,6 +314,7 @@ func TestErrorText(t *testing.T) {
 // An order of which the service said no with HTTP status 500 may be placed: the
 // text must not say both.
 func TestErrorTextDoesNotContradictItself(t *testing.T) {
+	t.Parallel()
 	client, _ := answering(t, http.StatusInternalServerError, `{"success": false, "error": {"code": 14, "message": "Incorrect goal"}}`)
 	_, err := client.CreateOrder(t.Context(), anIPv4Order())
 	require.Error(t, err)
@@ -317,6 +325,7 @@ func TestErrorTextDoesNotContradictItself(t *testing.T) {
 
 // What a stranger writes can neither break a line of a log nor fill it.
 func TestErrorTextIsOneShortLine(t *testing.T) {
+	t.Parallel()
 	err := &youproxy.APIError{Op: "POST /order", Code: 14, Message: "a\nlevel=INFO msg=\"all is well\"\x1b[2J" + strings.Repeat("é", 100_000)}
 	assert.NotContains(t, err.Error(), "\n")
 	assert.NotContains(t, err.Error(), "\x1b")
@@ -325,6 +334,7 @@ func TestErrorTextIsOneShortLine(t *testing.T) {
 }
 
 func TestErrorsInLogs(t *testing.T) {
+	t.Parallel()
 	balance := youproxy.MustMoney("7.18 USD")
 	for _, tt := range []struct {
 		name string

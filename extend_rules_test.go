@@ -14,6 +14,7 @@ import (
 type validatable interface{ Validate() error }
 
 func TestExtendRequestRules(t *testing.T) {
+	t.Parallel()
 	valid := extendTerms{proxies: youproxy.ProxyTypeIPv4, ids: []string{"1", "2"}, days: 30}
 	ids := func(ids ...string) extendTerms { return change(valid, func(e *extendTerms) { e.ids = ids }) }
 	promo := func(code string) extendTerms { return change(valid, func(e *extendTerms) { e.promo = code }) }
@@ -83,6 +84,7 @@ func TestExtendRequestRules(t *testing.T) {
 
 // Value and pointer send the same.
 func TestValidExtendRequests(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		terms extendTerms
@@ -136,6 +138,7 @@ type (
 )
 
 func TestWhatIsNoExtendRequest(t *testing.T) {
+	t.Parallel()
 	client, transport := answering(t, http.StatusOK, routeReply)
 	quote := func(r youproxy.ExtendRequest) error {
 		got, err := client.QuoteExtension(t.Context(), r)

@@ -154,6 +154,7 @@ func agrees(r *http.Request) (*http.Response, error) {
 // What the reply to an extension says must agree with the request. Of an extension by
 // orders it may name the proxies instead.
 func TestExtensionReplyAgrees(t *testing.T) {
+	t.Parallel()
 	const (
 		ips    = `"ipAddressIds": ["1111111111111111111", "1112223334283d122"]`
 		orders = `"orderIds": ["2222222222222222222"]`
@@ -224,6 +225,7 @@ func TestExtensionReplyAgrees(t *testing.T) {
 
 // What else the reply to an extension says is kept as it came.
 func TestExtensionReply(t *testing.T) {
+	t.Parallel()
 	const ips = `"ipAddressIds": [1111111111111111111, "1112223334283d122"]`
 	want := youproxy.Extension{IPAddressIDs: anExtension().IPAddressIDs}
 	for _, tt := range []struct {
@@ -252,6 +254,7 @@ func TestExtensionReply(t *testing.T) {
 }
 
 func TestExtensionRefusals(t *testing.T) {
+	t.Parallel()
 	for _, code := range []youproxy.ErrorCode{
 		youproxy.ErrIncorrectIPAddresses, youproxy.ErrWholeOrderRequired, youproxy.ErrIncorrectOrderIDs,
 		youproxy.ErrIncorrectRentPeriod, youproxy.ErrInsufficientFunds,
@@ -284,6 +287,7 @@ func TestExtensionRefusals(t *testing.T) {
 }
 
 func TestExtensionOutcomes(t *testing.T) {
+	t.Parallel()
 	const (
 		mayBeSpent = "; money may have been spent: look at the account before repeating it"
 		mayBeMade  = "; the change may or may not have been made: it is safe to repeat"
@@ -352,6 +356,7 @@ func TestExtensionOutcomes(t *testing.T) {
 
 // An extension that was repeated by the service's fault is one all the same.
 func TestSetAutoExtendRecovers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{answers: []answer{
 			status(502, "<html>Bad Gateway</html>"), breaks(errors.New("connection reset")),
@@ -366,6 +371,7 @@ func TestSetAutoExtendRecovers(t *testing.T) {
 
 // While an order is on its way an extension waits, and can still be called off.
 func TestExtendWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
 	for _, request := range []youproxy.ExtendRequest{anExtension(), anExtensionOfOrders()} {
 		t.Run(fmt.Sprintf("%T", request), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

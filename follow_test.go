@@ -23,6 +23,7 @@ import (
 )
 
 func TestProxyURLs(t *testing.T) {
+	t.Parallel()
 	bad, noPort := bothPorts("a:b", hushed), youproxy.Proxy{ID: "2", Host: "192.0.2.2", SOCKS5Port: 9090}
 	for _, test := range []struct {
 		name    string
@@ -129,6 +130,7 @@ func inBubble(t *testing.T, test func(t *testing.T, s *youproxytest.Server, c *y
 var twoIPv4 = youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv4, Country: "USA", Quantity: 2, RentPeriodDays: 30}
 
 func TestFollowProxies(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *youproxytest.Server, c *youproxy.Client) {
 		ctx, cancel := context.WithCancel(t.Context())
 		f := &followed{}
@@ -173,6 +175,7 @@ func TestFollowProxies(t *testing.T) {
 }
 
 func TestFollowProxiesKeepsTheListBefore(t *testing.T) {
+	t.Parallel()
 	refused := errors.New("it is not taken")
 	for _, test := range []struct {
 		name  string
@@ -214,6 +217,7 @@ func TestFollowProxiesKeepsTheListBefore(t *testing.T) {
 }
 
 func TestFollowProxiesOfAnEmptyList(t *testing.T) {
+	t.Parallel()
 	for _, allowed := range []bool{false, true} {
 		inBubble(t, func(t *testing.T, s *youproxytest.Server, c *youproxy.Client) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -239,6 +243,7 @@ func TestFollowProxiesOfAnEmptyList(t *testing.T) {
 
 // What is wrong with the first list is told at once, and nothing is left running.
 func TestFollowProxiesWithoutAFirstList(t *testing.T) {
+	t.Parallel()
 	refused := errors.New("it is not taken")
 	for _, test := range []struct {
 		name   string
@@ -281,6 +286,7 @@ func TestFollowProxiesWithoutAFirstList(t *testing.T) {
 }
 
 func TestFollowProxiesChecksWhatItIsGiven(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *youproxytest.Server, c *youproxy.Client) {
 		_, err := c.FollowProxies(t.Context(), youproxy.Follow{Every: -1, Scheme: "https"}, nil)
 		var wrong *youproxy.ValidationError
@@ -312,6 +318,7 @@ func TestFollowProxiesChecksWhatItIsGiven(t *testing.T) {
 }
 
 func TestFollowProxiesOnce(t *testing.T) {
+	t.Parallel()
 	for range 20 { // the pause is a random one
 		inBubble(t, func(t *testing.T, _ *youproxytest.Server, c *youproxy.Client) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -328,6 +335,7 @@ func TestFollowProxiesOnce(t *testing.T) {
 }
 
 func TestFollowProxiesEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	t.Run("before", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, _ *youproxytest.Server, c *youproxy.Client) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -372,6 +380,7 @@ func listing(t *testing.T, end time.Time, date string, opts ...youproxy.Option) 
 // The list may still have proxies whose rent has ended. The clock that counts is that of
 // the service.
 func TestFollowProxiesSkipsWhatHasEnded(t *testing.T) {
+	t.Parallel()
 	at := time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)
 	for _, test := range []struct {
 		name  string
@@ -408,6 +417,7 @@ func TestFollowProxiesSkipsWhatHasEnded(t *testing.T) {
 // Without a function to tell, the logger is told: numbers alone, for the error of a
 // caller's function may hold passwords.
 func TestFollowProxiesLogs(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		replace func([]*url.URL) error
@@ -436,6 +446,7 @@ func TestFollowProxiesLogs(t *testing.T) {
 }
 
 func TestFollowProxiesFillsAPool(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *youproxytest.Server, c *youproxy.Client) {
 		pool, err := proxypool.New(nil)
 		require.NoError(t, err)

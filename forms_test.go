@@ -40,7 +40,6 @@ func inForm(t *testing.T, shape youproxytest.ListShape, f func(t *testing.T, m *
 // inEveryForm runs f for every form of the list and some ways to buy, each in its own
 // market. But in the long runs, each form has one of the ways.
 func inEveryForm(t *testing.T, some []buying, f func(t *testing.T, m *market, b buying, form listshapes.Shape)) {
-	t.Parallel()
 	for i, form := range listshapes.All() {
 		t.Run(form.Name, func(t *testing.T) {
 			t.Parallel()
@@ -87,6 +86,7 @@ func isLost(m *market, b buying, form listshapes.Shape) bool {
 // What is bought is found, though somebody else buys as well. Nothing is bought where the
 // account cannot be read.
 func TestBuyInEveryForm(t *testing.T) {
+	t.Parallel()
 	inEveryForm(t, buyings[:4], func(t *testing.T, m *market, b buying, form listshapes.Shape) {
 		got, err := b.buy(t.Context(), m, m.client)
 		if isLost(m, b, form) {
@@ -119,6 +119,7 @@ func TestBuyInEveryForm(t *testing.T) {
 
 // What is renewed ends later.
 func TestRenewInEveryForm(t *testing.T) {
+	t.Parallel()
 	inEveryForm(t, buyings[4:], func(t *testing.T, m *market, b buying, form listshapes.Shape) {
 		got, err := b.buy(t.Context(), m, m.client)
 		if form.Loud || err != nil && !form.Tells {
@@ -148,6 +149,7 @@ func TestRenewInEveryForm(t *testing.T) {
 // After a lost reply, Recover finds out what became of the purchase wherever the list tells
 // enough, and says nothing false elsewhere. To buy with the same key again never pays twice.
 func TestRecoverInEveryForm(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []youproxytest.Fault{youproxytest.DropAfterCommit, youproxytest.DropBeforeCommit, youproxytest.CommitLate} {
 		t.Run(fault.String(), func(t *testing.T) {
 			some := []buying{buyMobile, buyISP, buyings[4], buyings[5]}
@@ -213,6 +215,7 @@ func recoverInForm(t *testing.T, m *market, b buying, form listshapes.Shape, fau
 // What somebody else buys at that moment is not taken for a purchase that was not made, nor
 // for nothing.
 func TestSomebodyElseInEveryForm(t *testing.T) {
+	t.Parallel()
 	inEveryForm(t, []buying{buyMobile, buyISP}, func(t *testing.T, m *market, b buying, form listshapes.Shape) {
 		if isLost(m, b, form) {
 			t.Skip("nothing is sent")

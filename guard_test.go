@@ -282,6 +282,7 @@ func threeTimes(f youproxytest.Fault) []youproxytest.Fault {
 
 // An error that a journal brings from another purchase tells nothing of this one.
 func TestErrorsOfOtherPurchases(t *testing.T) {
+	t.Parallel()
 	other := &youproxy.SpendError{Verdict: youproxy.VerdictUndetermined, Err: errors.New("of another one")}
 	for name, journal := range map[string]func() youproxy.Journal{
 		"recording": func() youproxy.Journal {
@@ -361,6 +362,7 @@ func TestGuardsKeepTheRefusal(t *testing.T) {
 
 // A quote that could not be had keeps how long the service asks to wait.
 func TestGuardsKeepTheCallError(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.Inject(b.quoteOp(), threeTimes(youproxytest.TooManyRequests)...)
 		_, err := b.buy(t.Context(), m, m.client)
@@ -434,6 +436,7 @@ func TestPromoCodeThatIsNotValidStopsThePurchase(t *testing.T) {
 }
 
 func TestRenewRefusesWhatItCannotFollow(t *testing.T) {
+	t.Parallel()
 	byIPs := func(of youproxy.ProxyType, ids ...youproxy.IPAddressID) youproxy.ExtendRequest {
 		return youproxy.ExtendIPsRequest{ProxyType: of, IPAddressIDs: ids, RentPeriodDays: 90}
 	}
@@ -543,6 +546,7 @@ func TestRepliesFromACacheStopThePurchase(t *testing.T) {
 
 // A quote need not tell the balance. Then it is asked for.
 func TestAQuoteWithoutABalance(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		got, err := b.buy(t.Context(), m, m.client)
 		require.NoError(t, err)

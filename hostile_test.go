@@ -19,6 +19,7 @@ import (
 
 // What another entry did is not taken for what an attempt did that the journal does not have.
 func TestReconcileOfAForgottenAttempt(t *testing.T) {
+	t.Parallel()
 	for _, b := range []buying{buyISP, renewIPs} {
 		forNumbers(t, func(t *testing.T, m *market, _ bool) {
 			a := anAttemptOf(t, m, b, youproxytest.DropBeforeCommit)
@@ -37,6 +38,7 @@ func TestReconcileOfAForgottenAttempt(t *testing.T) {
 
 // A verdict does not change because the journal in memory has dropped the entries.
 func TestReconcileOfWhatMemoryDropped(t *testing.T) {
+	t.Parallel()
 	for _, b := range []buying{buyISP, renewIPs} {
 		inMarket(t, func(t *testing.T, m *market) {
 			c, err := m.Client()
@@ -60,6 +62,7 @@ func TestReconcileOfWhatMemoryDropped(t *testing.T) {
 
 // The journal's own attempt is what counts: that of the caller may lack its key.
 func TestReconcileKeepsTheKey(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		a := anAttemptOf(t, m, buyISP, youproxytest.DropAfterCommit, youproxy.IdempotencyKey("k"))
 		a.Key = ""
@@ -88,6 +91,7 @@ func (j unaskedJournal) Entries(context.Context, youproxy.EntryQuery) iter.Seq2[
 
 // An entry that this version does not know must not pass for one that was not executed.
 func TestEntriesThatAreNotKnown(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(e *youproxy.Entry){
 		"no state":      func(e *youproxy.Entry) { e.State = "" },
 		"another state": func(e *youproxy.Entry) { e.State = "refunded" },
@@ -117,6 +121,7 @@ func TestEntriesThatAreNotKnown(t *testing.T) {
 
 // A patience above an hour is kept.
 func TestLongPatience(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		m.Inject(buyISP.op, youproxytest.CommitLate)
 		got, err := buyISP.buy(t.Context(), m, m.client)
@@ -128,6 +133,7 @@ func TestLongPatience(t *testing.T) {
 
 // The balance in a refusal that a cache tells counts as little as that in a quote.
 func TestRefusedQuoteFromACache(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		m.Inject(buyISP.op, youproxytest.DropBeforeCommit)
 		sent := false
@@ -155,6 +161,7 @@ func TestRefusedQuoteFromACache(t *testing.T) {
 
 // An id that another process has noted stays.
 func TestNotedOrderIDsStay(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		_, err := buyISP.buy(t.Context(), m, m.client, youproxy.IdempotencyKey("A"))
 		require.NoError(t, err)
@@ -172,6 +179,7 @@ func TestNotedOrderIDsStay(t *testing.T) {
 
 // The next snapshot notes the id of an order, also where its outcome was recorded late.
 func TestOrderIDsAreNotedByTheNextSnapshot(t *testing.T) {
+	t.Parallel()
 	for _, failing := range []bool{false, true} {
 		inMarket(t, func(t *testing.T, m *market) {
 			m.journal.onRecord = func(_ context.Context, e youproxy.Entry) error {
@@ -193,6 +201,7 @@ func TestOrderIDsAreNotedByTheNextSnapshot(t *testing.T) {
 
 // What the journal in memory has dropped does not count again.
 func TestBudgetCountsOnce(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		c, err := m.Client(youproxy.WithBudget(youproxy.MustMoney("22.91 USD"), 72*time.Hour)) // 3 x 7.2 + 1.31
 		require.NoError(t, err)
@@ -208,6 +217,7 @@ func TestBudgetCountsOnce(t *testing.T) {
 
 // The lock is given back where a journal panics while what is owed to it is paid.
 func TestPanicWhileOwedIsPaid(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		m.journal.onRecord = recordFails(io.ErrShortWrite)
 		_, err := buyISP.buy(t.Context(), m, m.client)
@@ -226,6 +236,7 @@ func TestPanicWhileOwedIsPaid(t *testing.T) {
 // Where the lock was given up to record what became of an earlier attempt, nothing is sent
 // by what was read under it.
 func TestNothingIsSentAfterTheLockWasGivenUp(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
 		time.Sleep(thePatience)
@@ -250,6 +261,7 @@ func TestNothingIsSentAfterTheLockWasGivenUp(t *testing.T) {
 // A sending ends with its timeout, counted from when Record was called: others count the
 // patience from then.
 func TestTheTimeoutCountsFromTheRecord(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		var recorded, ended time.Time
 		m.journal.onRecord = func(_ context.Context, e youproxy.Entry) error {

@@ -76,6 +76,7 @@ func spends(b buying) map[string]func(ctx context.Context, m *market, c *youprox
 
 // What cannot be recorded is not sent, and stands in nobody's way.
 func TestFirstRecordFails(t *testing.T) {
+	t.Parallel()
 	for _, whole := range []bool{false, true} {
 		forEachBuying(t, func(t *testing.T, m *market, b buying) {
 			for name, spend := range spends(b) {
@@ -104,6 +105,7 @@ func TestFirstRecordFails(t *testing.T) {
 
 // Also in another process, which only finds it open.
 func TestFirstRecordFailsAndTheProcessEnds(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.journal.failing(youproxy.EntryOpen, 1, true)
 		_, err := b.buy(t.Context(), m, m.client)
@@ -122,6 +124,7 @@ func TestFirstRecordFailsAndTheProcessEnds(t *testing.T) {
 
 // A record may take ten seconds, and does not end with the caller's context.
 func TestRecordHasTimeOfItsOwn(t *testing.T) {
+	t.Parallel()
 	for name := range spends(buyIPv4) {
 		t.Run(name, func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {
@@ -158,6 +161,7 @@ func TestRecordHasTimeOfItsOwn(t *testing.T) {
 // What became of a purchase is recorded again, each time under a new lock, for half a
 // minute.
 func TestLastRecordIsRepeated(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.journal.failing(youproxy.EntryExecuted, 5, false)
 		started := time.Now()
@@ -192,6 +196,7 @@ func TestLastRecordIsRepeated(t *testing.T) {
 // Where it cannot be recorded for good, the caller is told of the purchase all the same,
 // and the next turn records it.
 func TestLastRecordFailsForGood(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		var log bytes.Buffer
 		client := m.sharing(t, youproxy.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))))
@@ -228,6 +233,7 @@ func TestLastRecordFailsForGood(t *testing.T) {
 
 // What others settled meanwhile stays as they settled it.
 func TestOthersSettleWhatIsOwed(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		settle func(t *testing.T, m *market, other *youproxy.Client, a youproxy.Attempt)
@@ -265,6 +271,7 @@ func TestOthersSettleWhatIsOwed(t *testing.T) {
 // The lock is lost while an order is under way: another process takes it, and settles what
 // it finds.
 func TestLockIsLost(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		lost := false
 		m.journal.onRecord = func(ctx context.Context, e youproxy.Entry) error {
@@ -295,6 +302,7 @@ func TestLockIsLost(t *testing.T) {
 // Where the lock was given up to record what became of an earlier attempt, others may have
 // bought meanwhile: nothing is sent by what was read before.
 func TestLockIsGivenUpBeforeSending(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string][]youproxy.SpendOption{"no key": nil, "a key": {job}} {
 		t.Run(name, func(t *testing.T) {
 			forEachBuying(t, func(t *testing.T, m *market, b buying) {
@@ -331,6 +339,7 @@ func TestLockIsGivenUpBeforeSending(t *testing.T) {
 }
 
 func TestJournalCannotBeLocked(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.journal.onLock = func(context.Context) error { return errJournal }
 		for _, spend := range spends(b) {
@@ -361,6 +370,7 @@ func TestJournalCannotBeLocked(t *testing.T) {
 }
 
 func TestJournalCannotBeRead(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.journal.onEntries = func(youproxy.EntryQuery) error { return errJournal }
 		_, err := b.buy(t.Context(), m, m.client)
@@ -403,6 +413,7 @@ func TestJournalCannotBeRead(t *testing.T) {
 }
 
 func TestDismiss(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		attempt := b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
 		asked := len(m.Requests())
@@ -444,6 +455,7 @@ type oddJournal struct {
 }
 
 func TestJournalsThatAreNone(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name string
 		j    youproxy.Journal
@@ -467,6 +479,7 @@ func TestJournalsThatAreNone(t *testing.T) {
 
 // Variants of a client share its journal, unless they are given another.
 func TestVariantsShareTheJournal(t *testing.T) {
+	t.Parallel()
 	forEachJournal(t, func(t *testing.T, m *market, memory bool) {
 		client := m.client
 		if memory {
@@ -497,6 +510,7 @@ func TestVariantsShareTheJournal(t *testing.T) {
 
 // An observer that spends would wait for itself, by whatever client of the same journal.
 func TestObserverSpends(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		other func(t *testing.T, m *market, first *youproxy.Client) *youproxy.Client
@@ -559,6 +573,7 @@ func ignoreUnknown(err error) error {
 
 // What is recorded is plain JSON, and comes back as it was.
 func TestEntriesAreJSON(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		check := func(e youproxy.Entry) error {
 			text, err := json.Marshal(e)

@@ -217,6 +217,7 @@ func TestEndsWithoutAZone(t *testing.T) {
 
 // A period that is shorter than that does not move an end that stays.
 func TestShortExtensionsThatWereNotMade(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		if b.isOrder() {
 			return
@@ -288,6 +289,7 @@ func TestRenewedIDs(t *testing.T) {
 
 // What is extended in part is neither executed nor not.
 func TestPartialExtensions(t *testing.T) {
+	t.Parallel()
 	for _, b := range buyings[4:] {
 		for _, fault := range []youproxytest.Fault{youproxytest.PartialExtension, youproxytest.PartialExtensionDropped} {
 			for _, renamed := range []bool{false, true} {
@@ -446,6 +448,7 @@ func TestAutomaticExtensionThatCannotBeRead(t *testing.T) {
 
 // What is ordered beside it does not matter to an extension.
 func TestExtensionsBesideOrders(t *testing.T) {
+	t.Parallel()
 	for _, b := range buyings[4:] {
 		t.Run(b.name, func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {

@@ -256,6 +256,7 @@ func TestLaterPurchasesOfUnknownCost(t *testing.T) {
 
 // The evidence is that of the account, whatever the attempt's JSON went through.
 func TestReconcileOfASavedAttempt(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		text, err := json.Marshal(anAttemptOf(t, m, b, youproxytest.DropAfterCommit))
 		require.NoError(t, err)

@@ -244,6 +244,7 @@ func TestUndeterminedOrders(t *testing.T) {
 // An order that somebody else placed without the journal just before, and that shows only
 // now, is not taken for nothing.
 func TestAnOrderFromJustBeforeThatShowsFirst(t *testing.T) {
+	t.Parallel()
 	for _, numbers := range []bool{true, false} {
 		t.Run(fmt.Sprintf("numbers %t", numbers), func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {
@@ -264,6 +265,7 @@ func TestAnOrderFromJustBeforeThatShowsFirst(t *testing.T) {
 // A list tells milliseconds, and the Date header seconds: an order of the same one is no
 // order from before.
 func TestALostReplyWithinAMillisecond(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		time.Sleep(1_234_567 * time.Nanosecond)
 		m.Inject(b.op, youproxytest.DropAfterCommit)
@@ -380,6 +382,7 @@ func TestStartsFromBefore(t *testing.T) {
 
 // The clock of this machine does not matter, nor that there is none in the replies.
 func TestRepliesWithoutADate(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.Inject(b.op, youproxytest.DropAfterCommit)
 		got, err := b.buy(t.Context(), m, m.client)

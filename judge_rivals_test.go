@@ -430,6 +430,7 @@ func TestReconcileOfVersion1(t *testing.T) {
 // What a client sent after an attempt without a guard does not become the attempt's because
 // it is long ago.
 func TestPlainCallsOfLongAgo(t *testing.T) {
+	t.Parallel()
 	for _, b := range []buying{buyIPv4, renewIPs} {
 		for _, inMemory := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, journal in memory %t", b.name, inMemory), func(t *testing.T) {

@@ -63,6 +63,7 @@ var job = youproxy.IdempotencyKey("job 17")
 // What was bought with a key is returned to whoever comes with that key again, and
 // nothing is asked of the service.
 func TestKeyOfWhatWasBought(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		first, err := b.buy(t.Context(), m, m.client, job)
 		require.NoError(t, err)
@@ -107,6 +108,7 @@ func assertSameBought(t *testing.T, want, got *bought) {
 
 // An open attempt with the same key is looked at first.
 func TestKeyOfWhatIsOpen(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		attempt := b.leaveOpen(t, m, m.client, youproxytest.DropAfterCommit, job)
 		got, err := b.buy(t.Context(), m, m.sharing(t), job)
@@ -152,6 +154,7 @@ func TestKeyOfWhatIsOpen(t *testing.T) {
 }
 
 func TestKeyOfWhatWasNotExecuted(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		for range 3 {
 			m.Inject(b.op, youproxytest.DropBeforeCommit)
@@ -168,6 +171,7 @@ func TestKeyOfWhatWasNotExecuted(t *testing.T) {
 
 // The key of an attempt that was dismissed buys nothing any more.
 func TestKeyOfWhatWasDismissed(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		attempt := b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit, job)
 		require.NoError(t, m.client.Dismiss(t.Context(), attempt.ID, "support says it was lost"))
@@ -192,6 +196,7 @@ func TestKeyOfWhatWasDismissed(t *testing.T) {
 
 // What makes a request another one.
 func TestKeyOfAnotherRequest(t *testing.T) {
+	t.Parallel()
 	order := anIPv4Order()
 	for name, other := range map[string]youproxy.OrderRequest{
 		"quantity": change(order, func(r *youproxy.IPv4OrderRequest) { r.Quantity = 2 }),
@@ -249,6 +254,7 @@ func TestKeyOfAnotherRequest(t *testing.T) {
 }
 
 func TestKeysThatAreNone(t *testing.T) {
+	t.Parallel()
 	for name, key := range map[string]string{
 		"empty": "", "too long": strings.Repeat("k", 256), "not UTF-8": "job \xff", "NUL": "job\x00", "too long in bytes": strings.Repeat("é", 128),
 	} {
@@ -278,6 +284,7 @@ func TestKeysThatAreNone(t *testing.T) {
 
 // Keys are compared byte by byte.
 func TestKeysThatLookAlike(t *testing.T) {
+	t.Parallel()
 	keys := []string{"job", "JOB", "job ", " job", "jöb", "jo\u0308b", "ｊob", strings.Repeat("k", 255), strings.Repeat("k", 254), "\n"}
 	for _, journal := range []bool{true, false} {
 		inMarket(t, func(t *testing.T, m *market) {
@@ -299,6 +306,7 @@ func TestKeysThatLookAlike(t *testing.T) {
 // Of two that come at once with the same key, one buys, and the other is given the
 // purchase.
 func TestKeyOfTwoAtOnce(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.Inject(b.op, youproxytest.DropBeforeCommit, youproxytest.DropAfterCommit)
 		got := make(chan *bought, 3)
@@ -326,6 +334,7 @@ func TestKeyOfTwoAtOnce(t *testing.T) {
 
 // A journal that fails while its key is looked up stops the purchase.
 func TestKeyThatCannotBeLookedUp(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		m.journal.onEntries = func(q youproxy.EntryQuery) error {
 			assert.Equal(t, "job 17", q.Key)

@@ -15,6 +15,7 @@ import (
 
 // A password that JSON cannot hold must not become another one in silence.
 func TestJSONLayoutsKeepPasswordsOrRefuse(t *testing.T) {
+	t.Parallel()
 	for _, password := range append(oddSigns, "***") {
 		p := bothPorts("user", password)
 		if text, err := p.Format(youproxy.LayoutPlaywright(http1)); err == nil {
@@ -32,6 +33,7 @@ func TestJSONLayoutsKeepPasswordsOrRefuse(t *testing.T) {
 }
 
 func TestJSONLayoutsAreJSON(t *testing.T) {
+	t.Parallel()
 	for name, layout := range map[string]youproxy.Layout{"Playwright": youproxy.LayoutPlaywright(http1), "Scrapy": youproxy.LayoutScrapy(http1)} {
 		t.Run(name, func(t *testing.T) {
 			for n := range 5 {
@@ -61,6 +63,7 @@ func TestJSONLayoutsAreJSON(t *testing.T) {
 }
 
 func TestJSONLinesReadBack(t *testing.T) {
+	t.Parallel()
 	list := slices.Clone(layoutProxies)
 	for _, shape := range listShapes {
 		for _, p := range shape.want {
@@ -121,6 +124,7 @@ func FuzzJSONLines(f *testing.F) {
 }
 
 func TestJSONLinesRefuseALinkThatIsNone(t *testing.T) {
+	t.Parallel()
 	for _, link := range []string{"***", "https://example.com/\xff"} {
 		_, err := youproxy.Proxy{ID: "1", RebootURL: youproxy.NewSecret(link)}.Format(youproxy.LayoutJSONLines())
 		assert.ErrorIs(t, err, youproxy.ErrNotUsable, "%q", link)

@@ -16,6 +16,7 @@ import (
 )
 
 func TestTemplates(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, template, want string }{
 		{"fields", `{{.ID}} {{.OrderNumber}} {{.ProxyType}} {{.Host}} {{.IP}} {{.HTTPPort}} {{.Country}} {{.End.Year}}`, "1 N-3 " + string(youproxy.ProxyTypeMobile) + " 192.0.2.1 192.0.2.1 8080 USA 2026"},
 		{"a secret", `{{.Credentials.Login}}:{{.Credentials.Password.Reveal}} {{.RebootURL.Reveal}}`, `us<er:wo:rd @&" https://example.com/reboot?a=1&b=2`},
@@ -43,6 +44,7 @@ func TestTemplates(t *testing.T) {
 }
 
 func TestTemplateThatGivesNothingForSome(t *testing.T) {
+	t.Parallel()
 	layout := youproxy.LayoutTemplate(template.Must(template.New("t").Parse(`{{with .Credentials}}{{.Login}}{{end}}`)))
 	for _, test := range []struct {
 		name string
@@ -62,6 +64,7 @@ func TestTemplateThatGivesNothingForSome(t *testing.T) {
 }
 
 func TestTemplateErrors(t *testing.T) {
+	t.Parallel()
 	p := secretive(t)
 	p.Credentials = credentials("us:er", hushed)
 	inner := errors.New("an error of the caller's")
@@ -131,6 +134,7 @@ func TestTemplateErrors(t *testing.T) {
 
 // Each secret is looked for by itself.
 func TestTemplateErrorsOfEachSecret(t *testing.T) {
+	t.Parallel()
 	p := youproxy.Proxy{
 		ID: "1", Host: "192.0.2.1", HTTPPort: 8080, Credentials: credentials("user", "the-password"),
 		RebootURL: youproxy.NewSecret("https://example.com/the-link"), Extra: raw("token", `"the-token"`),

@@ -99,6 +99,7 @@ var everyLayout = []struct {
 var layoutProxies = []youproxy.Proxy{fullProxy, sixProxy, openProxy, openSix}
 
 func TestFormat(t *testing.T) {
+	t.Parallel()
 	for _, l := range everyLayout {
 		t.Run(l.name, func(t *testing.T) {
 			for i, p := range layoutProxies {
@@ -114,6 +115,7 @@ func TestFormat(t *testing.T) {
 }
 
 func TestLayoutsPrintTheirNames(t *testing.T) {
+	t.Parallel()
 	for _, l := range everyLayout {
 		p := bothPorts("user", hushed)
 		_, _ = p.Format(l.layout)
@@ -138,6 +140,7 @@ var schemeLayouts = map[string]func(youproxy.Scheme) youproxy.Layout{
 }
 
 func TestLayoutsOfAProxyThatIsNotUsable(t *testing.T) {
+	t.Parallel()
 	for name, layout := range schemeLayouts {
 		t.Run(name, func(t *testing.T) {
 			for _, test := range unusable {
@@ -160,6 +163,7 @@ func TestLayoutsOfAProxyThatIsNotUsable(t *testing.T) {
 }
 
 func TestLayoutsThatCannotCarryAProxy(t *testing.T) {
+	t.Parallel()
 	socks := bothPorts("user", hushed)
 	socks.HTTPPort = 0
 	for _, test := range []struct {

@@ -49,6 +49,7 @@ func then(list []youproxy.Proxy, err error) iter.Seq2[youproxy.Proxy, error] {
 }
 
 func TestWriteProxies(t *testing.T) {
+	t.Parallel()
 	broke := errors.New("the list broke off")
 	for _, l := range everyLayout {
 		for _, n := range []int{0, 1, 3, 4} {
@@ -76,6 +77,7 @@ func TestWriteProxies(t *testing.T) {
 }
 
 func TestWriteProxiesFromAReply(t *testing.T) {
+	t.Parallel()
 	reply := inEnvelope(`"ipv4": [{"ipAddressId": "1", "ip": "192.0.2.1", "httpsPort": 80}, {"ipAddressId": "2", "ip": "192.0.2.2", "httpsPort": 80}]`)
 	var b bytes.Buffer
 	require.NoError(t, youproxy.WriteProxies(&b, youproxy.LayoutURL(http1), youproxy.ReadProxies(strings.NewReader(reply))))
@@ -87,6 +89,7 @@ func TestWriteProxiesFromAReply(t *testing.T) {
 }
 
 func TestWriteProxiesUpToOneThatCannotBe(t *testing.T) {
+	t.Parallel()
 	bad := youproxy.Proxy{ID: "bad\rid", Credentials: credentials("user", hushed), Start: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}
 	failing := youproxy.LayoutTemplate(template.Must(template.New("t").Parse(`{{.Host}} {{.HTTPPort}}{{with .Credentials}} {{.Login}} {{.Password.Reveal}}{{end}}{{if not .Host}}{{.URL "http"}}{{end}}`)))
 	for _, l := range everyLayout {
@@ -116,6 +119,7 @@ func TestWriteProxiesUpToOneThatCannotBe(t *testing.T) {
 }
 
 func TestWriteProxiesWithoutThoseThatCannotBe(t *testing.T) {
+	t.Parallel()
 	bad := youproxy.Proxy{ID: "bad\rid", Credentials: credentials("user", hushed)}
 	failing := youproxy.LayoutTemplate(template.Must(template.New("t").Parse(`{{.Host}} {{.HTTPPort}}{{with .Credentials}} {{.Login}} {{.Password.Reveal}}{{end}}{{if not .Host}}{{.URL "http"}}{{end}}`)))
 	for _, l := range everyLayout {
@@ -165,6 +169,7 @@ func TestWriteProxiesWithoutThoseThatCannotBe(t *testing.T) {
 
 // Only proxies are skipped: nothing else goes by unseen.
 func TestWriteProxiesSkipsNothingElse(t *testing.T) {
+	t.Parallel()
 	skip := youproxy.SkipUnusable(func(youproxy.Proxy, error) { t.Error("nothing is skipped") })
 	var b bytes.Buffer
 	list := slices.Values(layoutProxies)
@@ -206,6 +211,7 @@ func manyProxies() []youproxy.Proxy {
 }
 
 func TestWriteProxiesInPieces(t *testing.T) {
+	t.Parallel()
 	list := manyProxies()
 	for _, l := range everyLayout {
 		t.Run(l.name, func(t *testing.T) {
@@ -258,6 +264,7 @@ func TestWriteProxiesInPieces(t *testing.T) {
 }
 
 func TestWriteProxiesToAWriterThatFails(t *testing.T) {
+	t.Parallel()
 	for _, l := range everyLayout {
 		for _, failing := range []int{1, 2} {
 			for _, short := range []bool{false, true} {
@@ -301,6 +308,7 @@ func writeUntilItFails(t *testing.T, layout youproxy.Layout, w *notingWriter, la
 }
 
 func TestWriteProxiesWithNothing(t *testing.T) {
+	t.Parallel()
 	some := slices.Values(layoutProxies)
 	for _, l := range everyLayout {
 		var b bytes.Buffer

@@ -12,6 +12,7 @@ import (
 
 // A proxy whose login is there, in whatever form, never has a URL without it.
 func TestURLIsNeverWithoutTheLogin(t *testing.T) {
+	t.Parallel()
 	const with, without, notUsable = "http://l:p@192.0.2.1:8080", "http://192.0.2.1:8080", ""
 	for record, want := range map[string]string{
 		`"login": "l", "password": "p"`:                                                     with,
@@ -72,6 +73,7 @@ func TestURLIsNeverWithoutTheLogin(t *testing.T) {
 
 // Extra may be the caller's own, and no JSON.
 func TestURLWithAnyExtra(t *testing.T) {
+	t.Parallel()
 	for _, value := range []string{"", " ", "{", `"`, "nul", "\x00", `{"login"`, "[1", "\xff", ` {"token": "x"} `, ` { } `} {
 		p := youproxy.Proxy{ID: "1", Host: "192.0.2.1", HTTPPort: 8080}
 		for _, name := range []string{"authInfo", "login", "password", "authType", "x", ""} {

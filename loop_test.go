@@ -15,6 +15,7 @@ import (
 // TestLoop makes one wanted purchase in all the ways that programs do, with every fault of
 // the fake service: how often is it charged?
 func TestLoop(t *testing.T) {
+	t.Parallel()
 	table := looptest.Table(
 		t,
 		looptest.Journals{Name: "In memory", Fresh: func(*testing.T) func() youproxy.Journal { return youproxy.NewMemoryJournal }},

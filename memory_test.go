@@ -18,6 +18,7 @@ import (
 )
 
 func TestMemoryJournalKeepsTheContract(t *testing.T) {
+	t.Parallel()
 	journaltest.Run(t, func(*testing.T) func() youproxy.Journal {
 		j := youproxy.NewMemoryJournal()
 		return func() youproxy.Journal { return j }
@@ -70,6 +71,7 @@ var ever = youproxy.EntryQuery{Since: time.Unix(1, 0)}
 
 // It remembers 100,000 keys, and forgets the oldest first, but none that is open.
 func TestMemoryJournalForgetsKeys(t *testing.T) {
+	t.Parallel()
 	if !long.Run() {
 		t.Skip("a hundred thousand keys take seconds")
 	}
@@ -102,6 +104,7 @@ func TestMemoryJournalForgetsKeys(t *testing.T) {
 
 // All attempts of a key are remembered with it, and count as one key.
 func TestMemoryJournalKeepsAllOfAKey(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j := youproxy.NewMemoryJournal()
 		write(t, j, 5, func(i int, state youproxy.EntryState) youproxy.Entry { return anEntry(fmt.Sprint(i), "job", state) })
@@ -115,6 +118,7 @@ func TestMemoryJournalKeepsAllOfAKey(t *testing.T) {
 
 // But not for ever of one that is tried again and again.
 func TestMemoryJournalForgetsAttemptsOfAKey(t *testing.T) {
+	t.Parallel()
 	large(t)
 	inMarket(t, func(t *testing.T, m *market) {
 		client := m.anotherClient(t)
@@ -137,6 +141,7 @@ func TestMemoryJournalForgetsAttemptsOfAKey(t *testing.T) {
 // Of what has no key, it keeps 10,000 settled entries, for a day, and those of plain calls
 // for an hour; longer only while an attempt is open that may have to be told from them.
 func TestMemoryJournalForgetsSettledEntries(t *testing.T) {
+	t.Parallel()
 	large(t)
 	synctest.Test(t, func(t *testing.T) {
 		j := youproxy.NewMemoryJournal()
@@ -182,6 +187,7 @@ func TestMemoryJournalForgetsSettledEntries(t *testing.T) {
 // What the account held before an attempt is dropped when it is settled; that of an order
 // whose id is not known, a day later.
 func TestMemoryJournalDropsWhatWasHeldBefore(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeMobile, Country: "USA", Quantity: 1})
 		time.Sleep(time.Hour)
@@ -229,6 +235,7 @@ func TestMemoryJournalDropsWhatWasHeldBefore(t *testing.T) {
 
 // A caller that changes what it was given does not change the journal.
 func TestMemoryJournalIsNotTheCallers(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		client := m.anotherClient(t)
 		for i := range 3 {
@@ -260,6 +267,7 @@ func TestMemoryJournalIsNotTheCallers(t *testing.T) {
 
 // A year of purchases leaves nothing behind but a day of them, and what a budget needs.
 func TestMemoryJournalDoesNotGrow(t *testing.T) {
+	t.Parallel()
 	large(t)
 	inMarket(t, func(t *testing.T, m *market) {
 		client := m.anotherClient(t, youproxy.WithBudget(youproxy.MustMoney("1000 USD"), 10*24*time.Hour))
@@ -283,6 +291,7 @@ func TestMemoryJournalDoesNotGrow(t *testing.T) {
 
 // Its sum is right at every moment.
 func TestMemoryJournalSum(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j := youproxy.NewMemoryJournal()
 		youproxy.KeepFor(j, 10*time.Hour)

@@ -18,6 +18,7 @@ import (
 )
 
 func TestMiddlewareOrder(t *testing.T) {
+	t.Parallel()
 	var trail []string
 	c := clientFor(t,
 		youproxy.WithMiddleware(named("first", &trail), named("second", &trail)),
@@ -34,6 +35,7 @@ func TestMiddlewareOrder(t *testing.T) {
 }
 
 func TestMiddlewareSeesAPlaceholder(t *testing.T) {
+	t.Parallel()
 	var arrived string
 	s := listen(t, func(w http.ResponseWriter, r *http.Request) {
 		arrived = r.URL.Path
@@ -61,6 +63,7 @@ func TestMiddlewareSeesAPlaceholder(t *testing.T) {
 }
 
 func TestMiddlewareCannotSendTheKeyElsewhere(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		change func(r *http.Request, elsewhere string) *http.Request
@@ -98,6 +101,7 @@ func TestMiddlewareCannotSendTheKeyElsewhere(t *testing.T) {
 }
 
 func TestRetryingMiddlewareSendsAnOrderOnce(t *testing.T) {
+	t.Parallel()
 	retry := func(next http.RoundTripper) http.RoundTripper {
 		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			var resp *http.Response
@@ -138,6 +142,7 @@ func TestRetryingMiddlewareSendsAnOrderOnce(t *testing.T) {
 
 // A middleware that sends two at once, to take the faster, gets one through.
 func TestHedgingMiddlewareSendsOnce(t *testing.T) {
+	t.Parallel()
 	var orders atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -16,6 +16,7 @@ import (
 )
 
 func TestParseMoney(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ text, amount, currency string }{
 		{"4.57 USD", "4.57", "USD"},
 		{"0 USD", "0", "USD"},
@@ -38,6 +39,7 @@ func TestParseMoney(t *testing.T) {
 }
 
 func TestParseMoneyRefuses(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, text string }{
 		{"nothing", ""},
 		{"no currency", "4.57"},
@@ -93,6 +95,7 @@ func TestParseMoneyRefuses(t *testing.T) {
 
 // What is taken stays small when it is written out or compared.
 func TestMoneyStaysSmall(t *testing.T) {
+	t.Parallel()
 	large := youproxy.Money{Amount: decimal.RequireFromString("1e100"), Currency: "USD"}
 	small := youproxy.Money{Amount: decimal.RequireFromString("1e-100"), Currency: "USD"}
 	assert.Len(t, large.String(), len("1 USD")+100)
@@ -110,6 +113,7 @@ func TestMoneyStaysSmall(t *testing.T) {
 }
 
 func TestMoneyString(t *testing.T) {
+	t.Parallel()
 	assert.Equal(t, "4.57 USD", youproxy.MustMoney("4.57 USD").String())
 	assert.Equal(t, "4.57 USD", fmt.Sprint(youproxy.MustMoney("4.57 USD")))
 	assert.Equal(t, "4.57", youproxy.Money{Amount: decimal.RequireFromString("4.57")}.String(), "no currency was named")
@@ -117,6 +121,7 @@ func TestMoneyString(t *testing.T) {
 }
 
 func TestMoneyCompares(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		a, b  string
 		order int
@@ -139,6 +144,7 @@ func TestMoneyCompares(t *testing.T) {
 }
 
 func TestMoneyOfTwoCurrencies(t *testing.T) {
+	t.Parallel()
 	usd, eur := youproxy.MustMoney("1 USD"), youproxy.MustMoney("1 EUR")
 	none := youproxy.Money{Amount: decimal.NewFromInt(1)}
 	for _, other := range []youproxy.Money{eur, none} {
@@ -152,6 +158,7 @@ func TestMoneyOfTwoCurrencies(t *testing.T) {
 }
 
 func TestMoneyRoundTrip(t *testing.T) {
+	t.Parallel()
 	for _, m := range []youproxy.Money{
 		youproxy.MustMoney("4.57 USD"),
 		{Amount: decimal.RequireFromString("-9007199254740993.123456789012"), Currency: "USDT"},
@@ -183,6 +190,7 @@ func TestMoneyRoundTrip(t *testing.T) {
 
 // What is not known is no amount, and above all not zero.
 func TestMoneyThatIsNotKnown(t *testing.T) {
+	t.Parallel()
 	unknown, nothing, none := youproxy.Money{}, youproxy.MustMoney("0 USD"), youproxy.Money{Amount: decimal.RequireFromString("0")}
 	assert.True(t, unknown.IsZero())
 	assert.Equal(t, "unknown", unknown.String())
@@ -209,6 +217,7 @@ func TestMoneyThatIsNotKnown(t *testing.T) {
 }
 
 func TestMoneyAddsUp(t *testing.T) {
+	t.Parallel()
 	a, b := youproxy.MustMoney("4.57 USD"), youproxy.MustMoney("0.0000000001 USD")
 	sum, err := a.Add(b)
 	require.NoError(t, err)
@@ -225,6 +234,7 @@ func TestMoneyAddsUp(t *testing.T) {
 }
 
 func TestMoneyUnmarshalTextRefuses(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{
 		"", " USD", "USD", "abc", "4,57 USD", "1e2 USD", "+1 USD", "--1 USD", "1,234.5", " 1 USD", "1  USD", "1 ", "1 USD ", "Unknown", "1e999999999 USD", strings.Repeat("9", 1000),
 	} {

@@ -20,6 +20,7 @@ import (
 )
 
 func TestLoggerWritesAnAllowList(t *testing.T) {
+	t.Parallel()
 	always := []string{"time", "level", "msg", "op", "attempt", "status", "duration", "outcome"}
 	for _, tc := range []struct {
 		name   string
@@ -63,6 +64,7 @@ func TestLoggerWritesAnAllowList(t *testing.T) {
 }
 
 func TestObserverSeesEachAttempt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		type contextKey struct{}
 		var events []youproxy.CallEvent

@@ -26,6 +26,7 @@ func visibleKey() string {
 }
 
 func TestKeyArrivesIntact(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, key string }{
 		{"plain", "0123456789abcdef0123456789abcdef"},
 		{"one byte", "k"},
@@ -68,6 +69,7 @@ func TestKeyArrivesIntact(t *testing.T) {
 }
 
 func TestBadKeyIsRefusedWithoutShowingIt(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, key string }{
 		{"empty", ""},
 		{"a dot", "."},
@@ -109,6 +111,7 @@ func TestBadKeyIsRefusedWithoutShowingIt(t *testing.T) {
 }
 
 func TestBadOptions(t *testing.T) {
+	t.Parallel()
 	base := func(raw string) []youproxy.Option { return []youproxy.Option{youproxy.WithBaseURL(raw)} }
 	for _, tc := range []struct {
 		name string
@@ -192,6 +195,7 @@ func TestBadOptions(t *testing.T) {
 }
 
 func TestBaseURLsThatAreTaken(t *testing.T) {
+	t.Parallel()
 	base, plain := youproxy.WithBaseURL, youproxy.WithPlainHTTP
 	for _, tc := range []struct {
 		name string

@@ -118,6 +118,7 @@ var brokenOrders = []struct {
 }
 
 func TestOrderRequestRules(t *testing.T) {
+	t.Parallel()
 	for _, tt := range brokenOrders {
 		t.Run(tt.name, func(t *testing.T) {
 			err := tt.request.Validate()
@@ -155,6 +156,7 @@ func assertNeverSent(t *testing.T, request youproxy.OrderRequest, want *youproxy
 }
 
 func TestValidOrderRequests(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		request youproxy.OrderRequest
@@ -193,6 +195,7 @@ type (
 )
 
 func TestWhatIsNoOrderRequest(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		request youproxy.OrderRequest

@@ -104,6 +104,7 @@ func anISPOrder() youproxy.ISPOrderRequest {
 // The replies are those the API's documentation prints; it prints none of an ISP
 // order that succeeded.
 func TestCreateOrderReply(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		request youproxy.OrderRequest
@@ -153,6 +154,7 @@ func TestCreateOrderReply(t *testing.T) {
 }
 
 func TestQuoteOrderReply(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name     string
 		reply    string
@@ -215,6 +217,7 @@ func TestQuoteOrderReply(t *testing.T) {
 }
 
 func TestBalanceReply(t *testing.T) {
+	t.Parallel()
 	client, transport := answering(t, http.StatusOK, `{"success": true, "balance": 25.03, "currencyCode": "USD", "error": null}`)
 	balance, err := client.Balance(t.Context())
 	require.NoError(t, err)
@@ -249,6 +252,7 @@ func withoutResult[T any](result *T, err error) error {
 }
 
 func TestRefusal(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		op      string
@@ -317,6 +321,7 @@ func TestRefusal(t *testing.T) {
 }
 
 func TestReplyMoneyIsExact(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, json, want string }{
 		{"two decimals", `4.57`, "4.57"},
 		{"whole", `25`, "25"},
@@ -365,6 +370,7 @@ func TestReplyMoneyIsExact(t *testing.T) {
 // An order that was placed is placed, whatever its reply says of the balance. A
 // call that asks for an amount is not answered without it.
 func TestReplyMoneyInAnOddForm(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, member string }{
 		{"absent", ``},
 		{"null", `, "%s": null`},
@@ -427,6 +433,7 @@ func assertUnreadable(t *testing.T, err error, member string) {
 }
 
 func TestRequestBody(t *testing.T) {
+	t.Parallel()
 	awkward := anIPv4Order()
 	awkward.Goal = `"Käse" <b> & \ 日本`
 	authIP := func(addr string) youproxy.OrderRequest {

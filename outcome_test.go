@@ -16,6 +16,7 @@ import (
 // TestOutcomes makes everything happen to an order that can, against a real
 // listener: how often did it arrive, and what is said of it?
 func TestOutcomes(t *testing.T) {
+	t.Parallel()
 	for _, http2 := range []bool{false, true} {
 		for _, c := range outcometest.Cases {
 			t.Run(fmt.Sprintf("HTTP/%d/%s", map[bool]int{false: 1, true: 2}[http2], c.Name), func(t *testing.T) {

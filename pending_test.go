@@ -128,6 +128,7 @@ var stops = []struct {
 
 // What an open attempt stands in the way of.
 func TestWhatIsStopped(t *testing.T) {
+	t.Parallel()
 	for _, tc := range stops {
 		for _, next := range tc.next {
 			t.Run(tc.name+"/"+next.name, func(t *testing.T) {
@@ -165,6 +166,7 @@ func leavePlain(t *testing.T, m *market, call func() error, op string, fault you
 // A loop on Buy costs nothing while the patience for the earlier one runs, and looks at
 // the account every 15 seconds at the most after that.
 func TestRepeatingCostsNothing(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		attempt := b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
 		m.SetBalance(less(m.Balance(), "0.5")) // so that it stays undetermined
@@ -199,6 +201,7 @@ func TestRepeatingCostsNothing(t *testing.T) {
 // Without a key, what turns out not executed is settled by the next purchase, which goes
 // on.
 func TestNextPurchaseSettlesWhatDidNotHappen(t *testing.T) {
+	t.Parallel()
 	for _, own := range []bool{true, false} {
 		forEachBuying(t, func(t *testing.T, m *market, b buying) {
 			attempt := b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
@@ -224,6 +227,7 @@ func TestNextPurchaseSettlesWhatDidNotHappen(t *testing.T) {
 
 // Of two clients the longer times count.
 func TestPatienceOfTheOther(t *testing.T) {
+	t.Parallel()
 	for _, longer := range []bool{true, false} {
 		inMarket(t, func(t *testing.T, m *market) {
 			clients := []*youproxy.Client{
@@ -248,6 +252,7 @@ func TestPatienceOfTheOther(t *testing.T) {
 
 // An attempt of more than an hour ago cannot be under way: two looks are enough.
 func TestOldAttempt(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		attempt := b.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
 		time.Sleep(time.Hour + time.Second)
@@ -275,6 +280,7 @@ func TestOldAttempt(t *testing.T) {
 
 // Without a key, a purchase that was made is left to Recover, so that nobody loses it.
 func TestNextPurchaseLeavesWhatWasBought(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		attempt := b.leaveOpen(t, m, m.client, youproxytest.DropAfterCommit)
 		time.Sleep(2 * time.Minute)
@@ -305,6 +311,7 @@ func TestNextPurchaseLeavesWhatWasBought(t *testing.T) {
 // A key says that it is another purchase: what is open under another key, or none, stops
 // it only as long as that may still be executed.
 func TestKeyPassesWhatIsOpen(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string][]youproxy.SpendOption{"none": nil, "another key": {youproxy.IdempotencyKey("job 16")}} {
 		t.Run(name, func(t *testing.T) {
 			for _, own := range []bool{true, false} {
@@ -334,6 +341,7 @@ func TestKeyPassesWhatIsOpen(t *testing.T) {
 // While another one is open, a lost reply is not taken for executed by what may be the
 // other's.
 func TestOwnLostReplyBesideAnOpenOne(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		buyIPv4.leaveOpen(t, m, m.client, youproxytest.DropBeforeCommit)
 		m.SetBalance(less(m.Balance(), "0.5"))
@@ -347,6 +355,7 @@ func TestOwnLostReplyBesideAnOpenOne(t *testing.T) {
 // A plain call of which no reply came stops others for a while; then the next holder
 // gives up on it.
 func TestPlainCallIsDismissed(t *testing.T) {
+	t.Parallel()
 	for _, own := range []bool{true, false} {
 		inMarket(t, func(t *testing.T, m *market) {
 			attempt := leavePlain(t, m, func() error {
@@ -378,6 +387,7 @@ func TestPlainCallIsDismissed(t *testing.T) {
 
 // What became of plain calls is in the journal.
 func TestPlainCallsAreWrittenDown(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		fault youproxytest.Fault

@@ -139,6 +139,7 @@ func TestPlainCallsAreInTheJournal(t *testing.T) {
 
 // A Call that reads is in no journal.
 func TestCallsThatReadAreInNoJournal(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		m.journal.onLock = func(context.Context) error { return errors.New("the disk is full") }
 		require.NoError(t, m.client.Call(t.Context(), http.MethodGet, "/balance", nil, nil, nil))
@@ -148,6 +149,7 @@ func TestCallsThatReadAreInNoJournal(t *testing.T) {
 
 // Where nothing can be written down, nothing is spent.
 func TestAJournalThatFailsStopsPlainCalls(t *testing.T) {
+	t.Parallel()
 	errDisk := errors.New("the disk is full")
 	for name, arrange := range map[string]func(m *market){
 		"it cannot lock":   func(m *market) { m.journal.onLock = func(context.Context) error { return errDisk } },
@@ -176,6 +178,7 @@ func TestAJournalThatFailsStopsPlainCalls(t *testing.T) {
 
 // A budget does not hold for plain calls, which is worth a warning.
 func TestPlainCallsBesideABudgetAreLogged(t *testing.T) {
+	t.Parallel()
 	const logged = `level=WARN msg="youproxy: a plain call spends without the budget" attempt.id=`
 	for _, budget := range []bool{false, true} {
 		for _, p := range plainCalls {

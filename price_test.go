@@ -36,6 +36,7 @@ func (b buying) each() youproxy.Money {
 // A price may be that of one proxy. A limit that is meant for all stops the purchase, and
 // nothing is charged that was not allowed.
 func TestAPricePerProxyIsHeldAgainstTheLimit(t *testing.T) {
+	t.Parallel()
 	for _, b := range buyings {
 		if !b.asksForOne() {
 			continue
@@ -63,6 +64,7 @@ func TestAPricePerProxyIsHeldAgainstTheLimit(t *testing.T) {
 
 // It is held against the balance and the budget as well.
 func TestAPricePerProxyIsHeldAgainstTheMoneyThereIs(t *testing.T) {
+	t.Parallel()
 	for _, b := range []buying{buyISP, renewIPs} {
 		all := times(b.each(), b.quantity)
 		t.Run(b.name+", balance", func(t *testing.T) {
@@ -96,6 +98,7 @@ func TestAPricePerProxyIsHeldAgainstTheMoneyThereIs(t *testing.T) {
 
 // A lost reply to a purchase whose price was per proxy is found by what was charged.
 func TestAPricePerProxyWhoseReplyIsLost(t *testing.T) {
+	t.Parallel()
 	for _, b := range []buying{buyISP, renewIPs} {
 		t.Run(b.name, func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {
@@ -112,6 +115,7 @@ func TestAPricePerProxyWhoseReplyIsLost(t *testing.T) {
 
 // Where only one order is extended, nothing tells a price per proxy.
 func TestRenewingOneOrderCannotTellAPricePerProxy(t *testing.T) {
+	t.Parallel()
 	b := buyings[5]
 	inMarket(t, func(t *testing.T, m *market) {
 		got, err := b.buyFor(t.Context(), m, m.client, b.each())
@@ -126,6 +130,7 @@ func TestRenewingOneOrderCannotTellAPricePerProxy(t *testing.T) {
 // Of several orders one is asked for, and where it costs as much as all, the price may be
 // per order, or per proxy.
 func TestRenewingOrdersAsksForOne(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		other := m.AddOrder(youproxytest.Order{ProxyType: youproxy.ProxyTypeIPv4, Country: "USA", Quantity: 2})
 		before := m.ledger()
@@ -152,6 +157,7 @@ func (m *market) oneAlone(b buying, change func(reply string) string) {
 
 // Where one alone cannot be quoted, the price counts as that of all, and that is logged.
 func TestOneAloneCannotBeQuoted(t *testing.T) {
+	t.Parallel()
 	const logged = `level=INFO msg="youproxy: one alone cannot be quoted: the price counts as that of all" attempt.id=`
 	for name, arrange := range map[string]func(m *market, b buying){
 		"it is refused": func(m *market, b buying) {
@@ -206,6 +212,7 @@ func TestOneAloneCannotBeQuoted(t *testing.T) {
 // The price of all need not be as many times that of one: there may be a discount, or a
 // price for the first. Only one that costs as much or more tells of a price per proxy.
 func TestThePriceOfOneThatCostsMore(t *testing.T) {
+	t.Parallel()
 	for price, perProxy := range map[float64]bool{7.19: false, 7.2: true, 7.21: true} {
 		t.Run(fmt.Sprint(price), func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {
@@ -230,6 +237,7 @@ func TestThePriceOfOneThatCostsMore(t *testing.T) {
 
 // A quote may tell a larger total beside its price. That counts.
 func TestATotalBesideThePriceCounts(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		quote := func() youproxy.Money {
 			if b.isOrder() {
@@ -257,6 +265,7 @@ func TestATotalBesideThePriceCounts(t *testing.T) {
 }
 
 func TestATotalAndAPricePerProxy(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		m.Inject("POST /order", youproxytest.DropAfterCommit)
 		got, err := buyISP.buyFor(t.Context(), m, m.client, youproxy.MustMoney("8.64 USD"))
@@ -267,6 +276,7 @@ func TestATotalAndAPricePerProxy(t *testing.T) {
 }
 
 func TestWhatIsATotalBesideThePrice(t *testing.T) {
+	t.Parallel()
 	for member, want := range map[string]string{
 		`"total": 2`:                        "2 USD",
 		`"total": "2.50"`:                   "2.5 USD",
@@ -328,6 +338,7 @@ func TestWhatIsATotalBesideThePrice(t *testing.T) {
 
 // Where it is not known what one alone costs, the price may be per proxy.
 func TestOneAloneThatIsNotAnswered(t *testing.T) {
+	t.Parallel()
 	for _, b := range buyings {
 		if b.quantity == 1 || b.name == "extension of orders" {
 			continue

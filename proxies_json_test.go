@@ -13,6 +13,7 @@ import (
 )
 
 func TestProxyAsJSON(t *testing.T) {
+	t.Parallel()
 	p := secretive(t)
 	const want = `{"ipAddressId": "1", "ipAddressIp": "192.0.2.1", "proxyType": "IPv4", "orderId": "o", "orderNumber": "N-1", "country": "USA",
 		"dateStart": "2026-10-01T08:30:00Z", "dateEnd": "2026-10-31T08:30:00Z", "httpsPort": 8080, "socks5Port": 9090,
@@ -36,6 +37,7 @@ func TestProxyAsJSON(t *testing.T) {
 }
 
 func TestProxyFromItsJSON(t *testing.T) {
+	t.Parallel()
 	for _, shape := range listShapes {
 		for _, p := range shape.want {
 			p.Extra, p.RebootURL, p.AutoExtendUnknown = nil, youproxy.Secret{}, false
@@ -67,6 +69,7 @@ func TestProxyFromItsJSON(t *testing.T) {
 
 // What may extend itself is not read again as what does not.
 func TestAnUnknownExtensionAsJSON(t *testing.T) {
+	t.Parallel()
 	b, err := json.Marshal(youproxy.Proxy{ID: "1", AutoExtendUnknown: true})
 	require.NoError(t, err)
 	var got youproxy.Proxy
@@ -76,6 +79,7 @@ func TestAnUnknownExtensionAsJSON(t *testing.T) {
 }
 
 func TestProxyFromJSONWithoutItsSecrets(t *testing.T) {
+	t.Parallel()
 	for name, p := range map[string]youproxy.Proxy{
 		"a password":    {ID: "1", Credentials: credentials("l", "p")},
 		"a reboot link": {ID: "1", RebootURL: youproxy.NewSecret("https://example.com")},
@@ -95,6 +99,7 @@ func TestProxyFromJSONWithoutItsSecrets(t *testing.T) {
 }
 
 func TestProxyFromOtherJSON(t *testing.T) {
+	t.Parallel()
 	var p youproxy.Proxy
 	require.NoError(t, json.Unmarshal([]byte(`{"id": 1111111111111111111, "ip": "192.0.2.1", "authInfo": {"login": "l", "password": "p"}, "x": [1]}`), &p))
 	assert.Equal(t, youproxy.Proxy{ID: "1111111111111111111", Host: "192.0.2.1", IP: firstIP, Credentials: credentials("l", "p"), Extra: raw("x", "[1]")}, p)
@@ -120,6 +125,7 @@ func TestProxyFromOtherJSON(t *testing.T) {
 // A proxy must not change with the bytes it was read from, which belong to the
 // decoder.
 func TestProxyKeepsNothingOfItsJSON(t *testing.T) {
+	t.Parallel()
 	b := []byte(`{"ipAddressId": "1", "country": {"a": 1}, "x": [1, 2, 3], "authInfo": {"login": "l", "z": 1}}`)
 	var p youproxy.Proxy
 	require.NoError(t, p.UnmarshalJSON(b))

@@ -75,6 +75,7 @@ var earlyEnds = []struct {
 }
 
 func TestLoopsThatEndEarly(t *testing.T) {
+	t.Parallel()
 	for _, w := range wires {
 		for _, end := range earlyEnds {
 			t.Run(w.name+", "+end.name, func(t *testing.T) {
@@ -104,6 +105,7 @@ func TestLoopsThatEndEarly(t *testing.T) {
 // However a loop ends, the body is closed: a stub's transport may not see the end
 // of the context.
 func TestTheBodyOfAListIsClosed(t *testing.T) {
+	t.Parallel()
 	for _, body := range []string{threeProxies, threeProxies[:60], `{"success": false}`, `<html>`, ``} {
 		for stopAt := range 4 {
 			closed := 0
@@ -135,6 +137,7 @@ func (b noteClose) Close() error {
 }
 
 func TestCompleteListsUseOneConnection(t *testing.T) {
+	t.Parallel()
 	long := inEnvelope(`"ipv4": [` + strings.Repeat(bareRecord+`, `, 1000) + `null]`)
 	for _, w := range wires {
 		t.Run(w.name, func(t *testing.T) {
@@ -151,6 +154,7 @@ func TestCompleteListsUseOneConnection(t *testing.T) {
 }
 
 func TestCancelWhileWaitingForMore(t *testing.T) {
+	t.Parallel()
 	for _, w := range wires {
 		t.Run(w.name, func(t *testing.T) {
 			g := serveOn(t, w, func(_ *guarded, rw http.ResponseWriter, r *http.Request) {
@@ -176,6 +180,7 @@ func TestCancelWhileWaitingForMore(t *testing.T) {
 
 // Also where all of the reply is there already.
 func TestTheContextEndsTheLoop(t *testing.T) {
+	t.Parallel()
 	why := errors.New("the shop closes")
 	client, _ := answering(t, 200, threeProxies)
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -196,6 +201,7 @@ func TestTheContextEndsTheLoop(t *testing.T) {
 }
 
 func TestAContextThatIsOverAlready(t *testing.T) {
+	t.Parallel()
 	client, transport := answering(t, 200, threeProxies)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -71,6 +71,7 @@ func showsHushed(text string) bool {
 }
 
 func TestShowsHushed(t *testing.T) {
+	t.Parallel()
 	for _, verb := range []string{"%s", "%d", "%o", "%b", "%c", "%U", "%q", "%x", "%X", "% x", "%#x", "%v", "%#v"} {
 		assert.True(t, showsHushed(fmt.Sprintf("a "+verb+" b", []byte(hushed))), verb)
 		assert.True(t, showsHushed(fmt.Sprintf(verb, raw("a", strconv.Quote(hushed)))), verb)
@@ -81,6 +82,7 @@ func TestShowsHushed(t *testing.T) {
 }
 
 func TestProxyUnderEveryVerb(t *testing.T) {
+	t.Parallel()
 	p := secretive(t)
 	const text = "IPv4 proxy 1 at 192.0.2.1, HTTP port 8080, SOCKS5 port 9090, USA, ends 2026-10-31T08:30:00Z"
 	assert.Equal(t, text, p.String())
@@ -117,6 +119,7 @@ func TestProxyUnderEveryVerb(t *testing.T) {
 }
 
 func TestExtraUnderEveryVerb(t *testing.T) {
+	t.Parallel()
 	e := secretive(t).Extra
 	const names = `["list" "protocol" "token"]`
 	type holder struct{ Extra youproxy.Extra }
@@ -135,6 +138,7 @@ func TestExtraUnderEveryVerb(t *testing.T) {
 }
 
 func TestExtraInLogs(t *testing.T) {
+	t.Parallel()
 	e := secretive(t).Extra
 	for name, handler := range map[string]func(*bytes.Buffer) slog.Handler{
 		"text": func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, nil) },
@@ -159,6 +163,7 @@ func TestExtraInLogs(t *testing.T) {
 }
 
 func TestProxyInLogs(t *testing.T) {
+	t.Parallel()
 	p := secretive(t)
 	for name, handler := range map[string]func(*bytes.Buffer) slog.Handler{
 		"text": func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, nil) },
@@ -187,6 +192,7 @@ func TestProxyInLogs(t *testing.T) {
 
 // What the service writes cannot begin a line of a log.
 func TestProxyTextsCannotBreakALine(t *testing.T) {
+	t.Parallel()
 	const evil = "USA\r\nlevel=INFO msg=forged\x1b[31m\u2028\u202e\x00"
 	quoted, err := json.Marshal(evil)
 	require.NoError(t, err)
@@ -255,6 +261,7 @@ func TestTheKeyInAList(t *testing.T) {
 
 // A name that is cut where it is shown must not show most of the key.
 func TestTheKeyInANameThatIsCut(t *testing.T) {
+	t.Parallel()
 	const key = "Secret-Key_0123456789"
 	for shown := range len(key) {
 		name := strings.Repeat("x", 200-shown-1) + key // a slash comes first

@@ -42,6 +42,7 @@ func streaming(code int, body func(r *http.Request) io.Reader) answer {
 }
 
 func TestListThatIsNoSuccess(t *testing.T) {
+	t.Parallel()
 	const records = `"ipv4": [` + bareRecord + `, ` + otherRecord + `]`
 	for _, tc := range []struct {
 		name   string
@@ -105,6 +106,7 @@ func TestListThatIsNoSuccess(t *testing.T) {
 }
 
 func TestListWithAnotherStatus(t *testing.T) {
+	t.Parallel()
 	for _, code := range []int{100, 199, 301, 302, 304, 400, 401, 403, 404, 408, 429, 500, 502, 503, 504, 599} {
 		client, _ := answering(t, code, threeProxies)
 		got, err := drainList(t, client.Proxies(t.Context(), youproxy.ProxyQuery{}))
@@ -122,6 +124,7 @@ func TestListWithAnotherStatus(t *testing.T) {
 }
 
 func TestRetriesOfAList(t *testing.T) {
+	t.Parallel()
 	breaksAfter := func(text string) answer {
 		return streaming(200, func(*http.Request) io.Reader {
 			return io.MultiReader(strings.NewReader(text), iotest.ErrReader(io.ErrUnexpectedEOF))
@@ -208,6 +211,7 @@ func TestMaxReplySizeOfAList(t *testing.T) {
 }
 
 func TestProxyQuery(t *testing.T) {
+	t.Parallel()
 	const reply = `{"success": true, "ipv4": [{"ipAddressId": "1"}], "list": [{"ipAddressId": "2"}, {"ipAddressId": "3", "proxyType": "ISP"}, {"ipAddressId": "4", "proxyType": "New"}], "isp": [{"ipAddressId": "5"}]}`
 	for _, tc := range []struct {
 		name  string
@@ -241,6 +245,7 @@ func TestProxyQuery(t *testing.T) {
 }
 
 func TestProxyQueryThatIsInvalid(t *testing.T) {
+	t.Parallel()
 	for _, asked := range []youproxy.ProxyType{" ", "\t\n", "\u00a0"} {
 		client, transport := answering(t, 200, threeProxies)
 		got, err := drainList(t, client.Proxies(t.Context(), youproxy.ProxyQuery{ProxyType: asked}))
@@ -254,6 +259,7 @@ func TestProxyQueryThatIsInvalid(t *testing.T) {
 }
 
 func TestProxiesOfNoClient(t *testing.T) {
+	t.Parallel()
 	client, transport := answering(t, 200, threeProxies)
 	for _, tc := range []struct {
 		name   string
@@ -279,6 +285,7 @@ func TestProxiesOfNoClient(t *testing.T) {
 }
 
 func TestIteratingTwiceCallsTwice(t *testing.T) {
+	t.Parallel()
 	client, transport := answering(t, 200, threeProxies)
 	all := client.Proxies(t.Context(), youproxy.ProxyQuery{})
 	assert.Empty(t, transport.requests, "nothing is sent before the iteration")
@@ -291,6 +298,7 @@ func TestIteratingTwiceCallsTwice(t *testing.T) {
 }
 
 func TestListsAtTheSameTime(t *testing.T) {
+	t.Parallel()
 	client, _ := answering(t, 200, threeProxies)
 	all := client.Proxies(t.Context(), youproxy.ProxyQuery{})
 	for range all {
@@ -320,6 +328,7 @@ func TestListsAtTheSameTime(t *testing.T) {
 
 // The observer is told of each attempt, whatever became of the loop.
 func TestAListIsObserved(t *testing.T) {
+	t.Parallel()
 	var events []youproxy.CallEvent
 	s := &script{answers: []answer{status(200, threeProxies)}}
 	c := clientFor(t, s.option(), youproxy.WithObserver(func(_ context.Context, e youproxy.CallEvent) { events = append(events, e) }))
@@ -340,6 +349,7 @@ func TestAListIsObserved(t *testing.T) {
 // A list over a real connection that breaks off ends with an error, and leaves
 // nothing behind.
 func TestListOverAConnectionThatBreaks(t *testing.T) {
+	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, buf, err := http.NewResponseController(w).Hijack()
 		if err != nil {

@@ -75,6 +75,7 @@ func listOf(t *testing.T, inLoop time.Duration, retries int, answers ...answer) 
 }
 
 func TestTimeoutsOfAList(t *testing.T) {
+	t.Parallel()
 	const just = listTimeout - time.Millisecond
 	var slow []piece
 	for i := range len(threeProxies) {
@@ -128,6 +129,7 @@ func TestTimeoutsOfAList(t *testing.T) {
 }
 
 func TestTheCallersDeadlineEndsAList(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{answers: []answer{inPieces(piece{0, `{"success": true, "ipv4": [{"ipAddressId": "1"}, `}, piece{time.Hour, "x"})}}
 		c := clientFor(t, s.option())

@@ -86,6 +86,7 @@ func shownOf(err error) (texts []string) {
 
 // TestNothingOfAReplyIsQuoted: whatever comes instead of a reply may hold passwords.
 func TestNothingOfAReplyIsQuoted(t *testing.T) {
+	t.Parallel()
 	for name, body := range unreadable {
 		t.Run(name, func(t *testing.T) {
 			for _, status := range []int{200, 404, 500} {
@@ -112,6 +113,7 @@ func TestNothingOfAReplyIsQuoted(t *testing.T) {
 
 // TestNothingOfWhatIsNoHTTPIsQuoted: net/http quotes what it cannot read.
 func TestNothingOfWhatIsNoHTTPIsQuoted(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]string{
 		"a line":                toldLine + "\r\n",
 		"a version":             "HTTP/" + toldLine + " 200 OK\r\n\r\n",
@@ -169,6 +171,7 @@ func (f *failing) Errorf(format string, args ...any) { fmt.Fprintf(f, format, ar
 // TestNothingIsReached walks through whatever a caller may hold, as the dump of a
 // failed assertion does, after a hundred calls.
 func TestNothingIsReached(t *testing.T) {
+	t.Parallel()
 	const key = "Secret-Key_0123456789"
 	type service struct {
 		client  *youproxy.Client

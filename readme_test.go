@@ -34,12 +34,14 @@ func inDocs(t *testing.T, page, begin, want, end string) {
 }
 
 func TestREADMEIsShort(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	assert.LessOrEqual(t, strings.Count(string(readme), "\n"), 180, "lines: the rest belongs into docs")
 }
 
 func TestDocsOutcomes(t *testing.T) {
+	t.Parallel()
 	var table strings.Builder
 	table.WriteString("| What happens to the order | It arrives | `OutcomeOf` | Error |\n|---|---|---|---|\n")
 	for _, c := range outcometest.Cases {
@@ -52,6 +54,7 @@ func TestDocsOutcomes(t *testing.T) {
 // TestREADMEExamples checks that the README lists all examples, and that the
 // documentation shows what the first one prints.
 func TestREADMEExamples(t *testing.T) {
+	t.Parallel()
 	output, err := os.ReadFile("examples/order/testdata/output.txt")
 	require.NoError(t, err)
 	inDocs(t, "docs/errors.md", "<!-- output of examples/order -->\n", "```text\n"+string(output)+"```\n", "<!-- end of output -->")

@@ -247,6 +247,7 @@ func TestRefusalsAreLookedAt(t *testing.T) {
 }
 
 func TestLooksGrowApart(t *testing.T) {
+	t.Parallel()
 	for _, b := range []buying{buyIPv4, renewIPs} {
 		inMarket(t, func(t *testing.T, m *market) {
 			started := time.Now()
@@ -263,6 +264,7 @@ func TestLooksGrowApart(t *testing.T) {
 
 // A look reads the list, the balance, and the balance in a fresh quote.
 func TestWhatALookReads(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.Inject(b.op, youproxytest.DropAfterCommit)
 		_, err := b.buy(t.Context(), m, m.client)
@@ -419,6 +421,7 @@ func (m *market) hides(order func() youproxy.OrderID, but int, until time.Time) 
 }
 
 func TestProxiesThatAppearLater(t *testing.T) {
+	t.Parallel()
 	for _, b := range buyings[:4] {
 		t.Run(b.name, func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {
@@ -444,6 +447,7 @@ func TestProxiesThatAppearLater(t *testing.T) {
 
 // The proxies of an order need not begin at the same time: the first counts.
 func TestProxiesOfAnOrderThatBeginLater(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		records := 0
 		m.editList(func(r map[string]any) bool {

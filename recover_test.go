@@ -122,6 +122,7 @@ func TestReconcileWaitsTheLongerTimes(t *testing.T) {
 
 // An attempt of another process may still be under way when it is looked at first.
 func TestReconcileWhileItIsUnderWay(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		a := anAttemptOf(t, m, b, youproxytest.CommitLate)
 		found, err := m.withJournal(t).Reconcile(t.Context(), a)
@@ -132,6 +133,7 @@ func TestReconcileWhileItIsUnderWay(t *testing.T) {
 
 // The attempt's clock may have been wrong.
 func TestReconcileOfAnAttemptFromTheFuture(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		a := anAttemptOf(t, m, buyIPv4, youproxytest.DropBeforeCommit)
 		a.At = a.At.Add(24 * time.Hour)
@@ -355,6 +357,7 @@ func TestRecoverThatEndsInBetween(t *testing.T) {
 
 // What cannot be told stays open, until it can.
 func TestRecoverOfWhatCannotBeTold(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		a := anAttemptOf(t, m, b, youproxytest.DropBeforeCommit)
 		was := m.Balance()
@@ -415,6 +418,7 @@ func TestRecoverOfPlainCalls(t *testing.T) {
 // Two lost purchases of different types, with money from both: what one look shows of the
 // later one accounts for the rest of the earlier one's.
 func TestRecoverInOneLook(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		anAttemptOf(t, m, buyISP, youproxytest.DropAfterCommit)
 		anAttemptOf(t, m, renewIPs, youproxytest.DropAfterCommit)

@@ -97,6 +97,7 @@ var redactKeys = []string{
 }
 
 func TestRedactTakesTheKeyOut(t *testing.T) {
+	t.Parallel()
 	for _, key := range redactKeys {
 		redact := newRedactor(key)
 		for _, s := range spellings {
@@ -113,6 +114,7 @@ func TestRedactTakesTheKeyOut(t *testing.T) {
 }
 
 func TestRedactLeavesOtherTextsAlone(t *testing.T) {
+	t.Parallel()
 	redact := newRedactor("Secret-Key_0123456789")
 	for _, text := range []string{
 		"", "S", "Sec", "Secret-Key_012345678 9", "a secret-key_ of another account",
@@ -126,6 +128,7 @@ func TestRedactLeavesOtherTextsAlone(t *testing.T) {
 // TestRedactTakesACutKeyOut: texts are cut, so that a key at the end may not be
 // whole, and what is there of it is enough to be a secret.
 func TestRedactTakesACutKeyOut(t *testing.T) {
+	t.Parallel()
 	const key = "Secret-Key_0123456789"
 	redact := newRedactor(key)
 	for _, s := range spellings {
@@ -148,6 +151,7 @@ func TestRedactTakesACutKeyOut(t *testing.T) {
 // TestRedactIsFast: whoever answers chooses the text, up to 1 MiB of it, so that
 // no text may take more than its length's worth of time.
 func TestRedactIsFast(t *testing.T) {
+	t.Parallel()
 	const most = 2 * time.Second // with room for the race detector
 	largest := 1 << 13
 	if long.Run() {
@@ -174,6 +178,7 @@ func TestRedactIsFast(t *testing.T) {
 }
 
 func TestOutsideErrorsKeepWhatMatched(t *testing.T) {
+	t.Parallel()
 	const key = "Secret-Key_0123456789"
 	redact := newRedactor(key)
 	assert.NoError(t, outside(redact, nil))
@@ -199,6 +204,7 @@ func TestOutsideErrorsKeepWhatMatched(t *testing.T) {
 
 // What net/http quotes of a reply that it cannot read may be a password.
 func TestOutsideErrorsQuoteNothing(t *testing.T) {
+	t.Parallel()
 	redact := newRedactor("Secret-Key_0123456789")
 	for _, err := range []error{
 		errors.New(`malformed HTTP response "192.0.2.1:8080:login:hunter2"`),

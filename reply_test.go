@@ -180,6 +180,7 @@ var documentedReplies = []struct {
 // extension it prints the price only, and of a few calls by orders that the reply
 // is as by IPs.
 func TestDocumentedReplies(t *testing.T) {
+	t.Parallel()
 	answered := map[string]bool{}
 	for _, tt := range documentedReplies {
 		answered[tt.op] = true
@@ -306,6 +307,7 @@ var documentedRefusals = []struct {
 // The refusals are those that the documentation prints, and the one it prints
 // most of each call of which it prints none.
 func TestDocumentedRefusals(t *testing.T) {
+	t.Parallel()
 	refused := map[string]bool{}
 	for _, tt := range documentedRefusals {
 		refused[tt.op] = true
@@ -331,6 +333,7 @@ func TestDocumentedRefusals(t *testing.T) {
 
 // A refusal is one whatever stands beside it: in what order, and in what form.
 func TestRefusalBesideOddLists(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ op, member string }{
 		{"GET /proxyType", `"proxyTypes"`},
 		{"GET /country", `"countries"`},

@@ -113,6 +113,7 @@ func TestHugeReplyIsNotHeld(t *testing.T) {
 }
 
 func TestMaxReplySizeIsExact(t *testing.T) {
+	t.Parallel()
 	large(t)
 	// padded is a reply of n bytes, none of whose values is long.
 	padded := func(n int) string {

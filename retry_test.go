@@ -89,6 +89,7 @@ func (s *script) pauses() []time.Duration {
 }
 
 func TestWhichAnswersARead(t *testing.T) {
+	t.Parallel()
 	const page = "<html><title>Bad Gateway</title></html>"
 	for _, tc := range []struct {
 		name   string
@@ -151,6 +152,7 @@ func TestWhichAnswersARead(t *testing.T) {
 }
 
 func TestReadRecovers(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name    string
 		answers []answer
@@ -272,6 +274,7 @@ var retryAfters = []struct {
 }
 
 func TestRetryAfter(t *testing.T) {
+	t.Parallel()
 	for _, tc := range retryAfters {
 		for _, code := range []int{429, 502, 503, 504} {
 			t.Run(fmt.Sprintf("%s with %d", tc.name, code), func(t *testing.T) {
@@ -300,6 +303,7 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestRetryAfterThatSaysNothing(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		header func() string
@@ -332,6 +336,7 @@ func TestRetryAfterThatSaysNothing(t *testing.T) {
 }
 
 func TestRetryAfterOfASpendIsOnlyTold(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		started := time.Now()
 		s := &script{answers: []answer{status(429, "busy", "Retry-After", "5")}}
@@ -346,6 +351,7 @@ func TestRetryAfterOfASpendIsOnlyTold(t *testing.T) {
 }
 
 func TestPausesGrowWithJitter(t *testing.T) {
+	t.Parallel()
 	firsts := map[time.Duration]bool{}
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {

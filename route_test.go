@@ -55,6 +55,7 @@ func routeTo(t *testing.T, op string) routetest.Route {
 }
 
 func TestRoutes(t *testing.T) {
+	t.Parallel()
 	for _, r := range routetest.Routes() {
 		t.Run(r.Name(), func(t *testing.T) {
 			sent := 0
@@ -95,6 +96,7 @@ func TestRoutes(t *testing.T) {
 // A method that is added to the client must be added to the routes, and so must
 // an endpoint that is found.
 func TestEveryCallHasARoute(t *testing.T) {
+	t.Parallel()
 	callsNothing := []string{
 		"CloseIdleConnections", "Format", "LogValue", "String", "With",
 		"Buy", "FollowProxies", "PlanRenewals", "Recover", "Reconcile", "Renew", "RenewAll", "WaitForProxies", // which are made of other calls
@@ -145,6 +147,7 @@ var bodyMembersOf = map[string][]string{
 // The fake of the service refuses a body with more members or with fewer, and so
 // may the service.
 func TestBodiesHoldWhatIsDocumented(t *testing.T) {
+	t.Parallel()
 	checked := map[string]bool{}
 	for _, r := range routetest.Routes() {
 		if r.Method == "Call" {
@@ -174,6 +177,7 @@ func TestBodiesHoldWhatIsDocumented(t *testing.T) {
 
 // The effect of a call shows in what follows a 503, and in its timeout.
 func TestRouteEffects(t *testing.T) {
+	t.Parallel()
 	timeouts := youproxy.Timeouts{Read: 7 * time.Second, Spend: 70 * time.Second}
 	for _, r := range routetest.Routes() {
 		t.Run(r.Name(), func(t *testing.T) {
@@ -212,6 +216,7 @@ func TestRouteEffects(t *testing.T) {
 
 // So it does in what is said of the money.
 func TestRouteFailuresTellOfTheMoney(t *testing.T) {
+	t.Parallel()
 	says := map[string]string{
 		"read":  "; the call spends nothing",
 		"write": "; the change may or may not have been made: it is safe to repeat",
@@ -229,6 +234,7 @@ func TestRouteFailuresTellOfTheMoney(t *testing.T) {
 
 // A spend waits for an order, and for another of its kind; nothing else does.
 func TestRouteLanes(t *testing.T) {
+	t.Parallel()
 	for _, r := range routetest.Routes() {
 		t.Run(r.Name(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -257,6 +263,7 @@ func TestRouteLanes(t *testing.T) {
 }
 
 func TestRoutesOfWhatIsEmpty(t *testing.T) {
+	t.Parallel()
 	var none context.Context
 	sent := false
 	c := clientFor(t, byStub(func(req *http.Request) (*http.Response, error) {
@@ -278,6 +285,7 @@ func TestRoutesOfWhatIsEmpty(t *testing.T) {
 // TestKeyNeverShowsOfAnyCall has the key echoed by every endpoint, in texts that
 // each of them reads or passes over.
 func TestKeyNeverShowsOfAnyCall(t *testing.T) {
+	t.Parallel()
 	const key = "MiXeD.cAsE\\kEy"
 	replies := []struct {
 		name   string

@@ -25,6 +25,7 @@ func bothPorts(login, password string) youproxy.Proxy {
 }
 
 func TestScheme(t *testing.T) {
+	t.Parallel()
 	for _, s := range []youproxy.Scheme{youproxy.SchemeAny, youproxy.SchemeHTTP, youproxy.SchemeSOCKS5, youproxy.SchemeSOCKS5H, "", "http", "socks5", "socks5h"} {
 		assert.True(t, s.Valid(), "%q", s)
 	}
@@ -34,6 +35,7 @@ func TestScheme(t *testing.T) {
 }
 
 func TestProxyURL(t *testing.T) {
+	t.Parallel()
 	sixth := netip.MustParseAddr("2001:db8::1")
 	for _, test := range []struct {
 		name   string
@@ -77,6 +79,7 @@ func TestProxyURL(t *testing.T) {
 var oddSigns = []string{"@", ":", "/", "%", "#", "?", "space ", "&", "+", "=", ";", ",", `"`, `\`, "é", "%40", "[", "]", "'", "<", ">", "|", "$", "`", "{{", "*", "世界", "\u2028", "\u0085", "\xff"}
 
 func TestProxyURLKeepsLoginAndPassword(t *testing.T) {
+	t.Parallel()
 	for _, s := range []youproxy.Scheme{youproxy.SchemeHTTP, youproxy.SchemeSOCKS5, youproxy.SchemeSOCKS5H} {
 		logins, passwords := []string{"user"}, []string{"word"}
 		for _, sign := range append(oddSigns, strings.Join(oddSigns, "")) {
@@ -173,6 +176,7 @@ func assertTellsNoSecret(t *testing.T, err error) {
 }
 
 func TestProxyThatIsNotUsable(t *testing.T) {
+	t.Parallel()
 	for _, test := range unusable {
 		t.Run(test.name, func(t *testing.T) {
 			u, err := test.proxy.URL(test.scheme)
@@ -194,6 +198,7 @@ func TestProxyThatIsNotUsable(t *testing.T) {
 }
 
 func TestUnknownScheme(t *testing.T) {
+	t.Parallel()
 	for _, s := range []youproxy.Scheme{"https", "HTTP", "socks4", "a\nb", youproxy.Scheme(strings.Repeat("x", 1<<20))} {
 		_, err := bothPorts("user", hushed).URL(s)
 		require.Error(t, err)
@@ -207,6 +212,7 @@ func TestUnknownScheme(t *testing.T) {
 }
 
 func TestWhatIsJustUsable(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("x", 255)
 	for _, p := range []youproxy.Proxy{
 		bothPorts(long, long), bothPorts("x", ""), bothPorts("a:b", "a:b"), bothPorts("\n", "\x00"),
@@ -296,6 +302,7 @@ func TestTransportGoesThroughTheProxy(t *testing.T) {
 }
 
 func TestTransportWithAWrongPassword(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(*testing.T, *youproxy.Credentials, map[string]string) *aProxy{"HTTP": httpProxy, "SOCKS5": socks5Proxy} {
 		t.Run(name, func(t *testing.T) {
 			targets, trust := httpTargets(t)
@@ -313,6 +320,7 @@ func TestTransportWithAWrongPassword(t *testing.T) {
 }
 
 func TestTransportIsConfiguredInOrder(t *testing.T) {
+	t.Parallel()
 	p := bothPorts("user", "word")
 	var seen []string
 	transport, err := p.Transport(youproxy.SchemeHTTP, nil,
@@ -389,6 +397,7 @@ func TestTransportSharesNoConnections(t *testing.T) {
 
 // A proxy of which only the address is known is written down with it.
 func TestAnAddressInThePlaceOfAHost(t *testing.T) {
+	t.Parallel()
 	p := youproxy.Proxy{ID: "1", IP: netip.MustParseAddr("2001:db8::1"), HTTPPort: 8080}
 	u, err := p.URL(youproxy.SchemeHTTP)
 	require.NoError(t, err)

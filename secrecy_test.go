@@ -39,6 +39,7 @@ type scene struct {
 // TestKeyNeverShows plays every kind of failure, and looks for the key in
 // whatever anybody but the API was shown.
 func TestKeyNeverShows(t *testing.T) {
+	t.Parallel()
 	for i, tc := range secrecyCases() {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -122,6 +123,7 @@ func playScene(t *testing.T, tc secrecyCase, key string, http2 bool) {
 // TestKeyNeverShowsThroughProxy: behind a proxy every host is reached at the
 // same address.
 func TestKeyNeverShowsThroughProxy(t *testing.T) {
+	t.Parallel()
 	for _, key := range secretKeys {
 		var shown seen
 		other := httptest.NewServer(nil)
@@ -190,6 +192,7 @@ func TestClientShowsItsKeyNowhere(t *testing.T) {
 
 // TestBadSettingsKeepTheKey: what New and its options refuse is not shown.
 func TestBadSettingsKeepTheKey(t *testing.T) {
+	t.Parallel()
 	for _, key := range secretKeys {
 		var shown seen
 		for _, bad := range []string{key + "/", key + "?", key + " ", " " + key, key + "\n", key + "é", "https://h/" + key} {

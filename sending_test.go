@@ -136,6 +136,7 @@ func ways() []way {
 // TestNotSentIsTrue gives calls up at any moment. Of none that was called not sent
 // the request arrives, then or later.
 func TestNotSentIsTrue(t *testing.T) {
+	t.Parallel()
 	calls := *sendings
 	if calls == 0 {
 		calls = size(200, 10, 5)
@@ -194,6 +195,7 @@ func giveUpAnyTime(t *testing.T, w wire, way way, body any, most int) {
 
 // TestNotSentIsSaid: what is known is said as well.
 func TestNotSentIsSaid(t *testing.T) {
+	t.Parallel()
 	waiting := make(chan struct{}, 1)
 	hanging := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		waiting <- struct{}{}
@@ -240,6 +242,7 @@ func (c *closeNotice) Close() error {
 // TestClosedIdleConnections: orders that follow pauses in which the server closed
 // the connection all go through, once.
 func TestClosedIdleConnections(t *testing.T) {
+	t.Parallel()
 	for _, w := range wires {
 		t.Run(w.name, func(t *testing.T) {
 			g := serveOn(t, w, func(_ *guarded, rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, orderedReply) })
@@ -287,6 +290,7 @@ func (c *brittle) Write(p []byte) (int, error) {
 // TestNothingWrittenIsRepeated: what net/http repeats by itself, as it wrote nothing
 // of it, still goes through.
 func TestNothingWrittenIsRepeated(t *testing.T) {
+	t.Parallel()
 	g := serveOn(t, wires[0], func(_ *guarded, rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, orderedReply) })
 	g.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
@@ -320,6 +324,7 @@ type noConn struct{ net.Conn }
 func (noConn) Close() error { panic("prohibited") }
 
 func TestConnectionsThatAreNone(t *testing.T) {
+	t.Parallel()
 	for _, conn := range []net.Conn{nil, noConn{}} {
 		c := clientFor(t, youproxy.WithHTTPClient(&http.Client{Transport: oddConns{conn}}))
 		assert.NotPanics(t, func() {
@@ -332,6 +337,7 @@ func TestConnectionsThatAreNone(t *testing.T) {
 // A pool of proxies is asked for connections with many addresses, none of which is
 // that of another host.
 func TestProxiesAreNoOtherHosts(t *testing.T) {
+	t.Parallel()
 	var orders atomic.Int32
 	proxy := listen(t, func(w http.ResponseWriter, r *http.Request) {
 		assert.Equal(t, "api.test", r.Host)

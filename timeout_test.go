@@ -70,6 +70,7 @@ func (w wait) begin(ctx context.Context, t *testing.T) (errs <-chan error) {
 }
 
 func TestCancellingEndsEachWaitAtOnce(t *testing.T) {
+	t.Parallel()
 	errOwner := errors.New("the owner hung up")
 	for _, w := range waits() {
 		t.Run(w.name, func(t *testing.T) {
@@ -109,6 +110,7 @@ func TestCancellingEndsEachWaitAtOnce(t *testing.T) {
 }
 
 func TestDeadlineEndsEachWait(t *testing.T) {
+	t.Parallel()
 	for _, w := range waits() {
 		t.Run(w.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,6 +128,7 @@ func TestDeadlineEndsEachWait(t *testing.T) {
 }
 
 func TestTimeoutsBoundEachAttempt(t *testing.T) {
+	t.Parallel()
 	balance := func(c *youproxy.Client, ctx context.Context) error { _, err := c.Balance(ctx); return err }
 	quote := func(c *youproxy.Client, ctx context.Context) error {
 		_, err := c.QuoteOrder(ctx, benchOrder)

@@ -66,6 +66,7 @@ func (rt *retrying) RoundTrip(r *http.Request) (resp *http.Response, err error) 
 }
 
 func TestRetryingTransportCannotOrderTwice(t *testing.T) {
+	t.Parallel()
 	drop := func(*guarded, http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	status := func(code int) func(*guarded, http.ResponseWriter, *http.Request) {
 		return func(_ *guarded, rw http.ResponseWriter, _ *http.Request) {
@@ -115,6 +116,7 @@ func TestRetryingTransportCannotOrderTwice(t *testing.T) {
 
 // TestRetryingTransportMayRepeatReads: the guard is for what spends.
 func TestRetryingTransportMayRepeatReads(t *testing.T) {
+	t.Parallel()
 	for _, w := range wires {
 		t.Run(w.name, func(t *testing.T) {
 			var calls atomic.Int32
@@ -135,6 +137,7 @@ func TestRetryingTransportMayRepeatReads(t *testing.T) {
 // TestStoppedRetryLeavesOthersAlone: over HTTP/2 a connection carries other
 // calls, which a retry that is stopped must not take down.
 func TestStoppedRetryLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
 	for _, w := range wires {
 		if !w.isHTTP2() {
 			continue
@@ -175,6 +178,7 @@ func TestStoppedRetryLeavesOthersAlone(t *testing.T) {
 // TestWarmConnectionDropped: net/http repeats by itself what it believes lost on
 // a connection that was kept alive.
 func TestWarmConnectionDropped(t *testing.T) {
+	t.Parallel()
 	for _, w := range wires {
 		t.Run(w.name, func(t *testing.T) {
 			for range 10 {
@@ -199,6 +203,7 @@ func TestWarmConnectionDropped(t *testing.T) {
 // TestHeaderThatIsNil: a client that follows redirects tells where it came from, unless
 // it was told something else, be it that a middleware took the whole header away.
 func TestHeaderThatIsNil(t *testing.T) {
+	t.Parallel()
 	var referers []string
 	s := listen(t, func(w http.ResponseWriter, r *http.Request) {
 		referers = append(referers, r.Referer())
@@ -224,6 +229,7 @@ func TestHeaderThatIsNil(t *testing.T) {
 
 // TestHedgingTransport: a transport of the caller's may send two at once.
 func TestHedgingTransport(t *testing.T) {
+	t.Parallel()
 	g := serveOn(t, wires[0], func(_ *guarded, rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, balanceReply) })
 	c := g.client(t, stubTransport(func(r *http.Request) (*http.Response, error) {
 		first := make(chan *http.Response, 2)
@@ -251,6 +257,7 @@ func TestHedgingTransport(t *testing.T) {
 // TestMarkedForReplay: net/http sends again, on its own, what is marked as harmless
 // to repeat, as a middleware or the method may do.
 func TestMarkedForReplay(t *testing.T) {
+	t.Parallel()
 	marking := youproxy.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
 		return stubTransport(func(r *http.Request) (*http.Response, error) {
 			r.Header.Set("Idempotency-Key", "replay me")
@@ -283,6 +290,7 @@ func TestMarkedForReplay(t *testing.T) {
 // order goes out on it. Whatever happens, the order does not arrive twice, and
 // is not called unsent if it arrived.
 func TestWarmConnectionClosedByServer(t *testing.T) {
+	t.Parallel()
 	for _, w := range wires {
 		t.Run(w.name, func(t *testing.T) {
 			for i := range 20 {
@@ -320,6 +328,7 @@ func TestWarmConnectionClosedByServer(t *testing.T) {
 // TestRefusedStreamIsNotReplayed: over HTTP/2 net/http sends a stream again that
 // the server refused, with the body that GetBody gives.
 func TestRefusedStreamIsNotReplayed(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var streams atomic.Int32
@@ -383,6 +392,7 @@ func refuseStreams(conn net.Conn, streams *atomic.Int32) {
 }
 
 func TestBodyIsNotGivenAgain(t *testing.T) {
+	t.Parallel()
 	for _, w := range wires {
 		t.Run(w.name, func(t *testing.T) {
 			g := serveOn(t, w, func(_ *guarded, rw http.ResponseWriter, _ *http.Request) {
@@ -420,6 +430,7 @@ func (b closeNoted) Close() error {
 }
 
 func TestHostileTransports(t *testing.T) {
+	t.Parallel()
 	errOdd := errors.New("odd")
 	var closed atomic.Bool
 	body := func() io.ReadCloser { return closeNoted{strings.NewReader(orderedReply), &closed} }

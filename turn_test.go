@@ -221,6 +221,7 @@ func TestTheLockIsHeldForAllOfIt(t *testing.T) {
 }
 
 func TestContextOverWhileWaitingForTheTurn(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.before["POST /slow"] = func() { time.Sleep(10 * time.Second) }
 		var busy sync.WaitGroup
@@ -240,6 +241,7 @@ func TestContextOverWhileWaitingForTheTurn(t *testing.T) {
 }
 
 func TestTheLockGetsTheContext(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		m.journal.onLock = func(ctx context.Context) error {
 			<-ctx.Done()
@@ -267,6 +269,7 @@ func (j unlockless) Lock(context.Context) (func(), error) {
 }
 
 func TestALockWithoutUnlock(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		missed := missedAttempt(t, m)
 		client, err := m.client.With(youproxy.WithJournal(unlockless{newTestJournal()}))
@@ -362,6 +365,7 @@ func TestTurnsAreGivenBack(t *testing.T) {
 
 // A purchase from within what a purchase calls would wait for itself.
 func TestPurchasesWithinPurchases(t *testing.T) {
+	t.Parallel()
 	for name, arrange := range map[string]func(j *testJournal, within func(context.Context)) youproxy.Option{
 		"recording": func(j *testJournal, within func(context.Context)) youproxy.Option {
 			j.onRecord = func(ctx context.Context, e youproxy.Entry) error {
@@ -431,6 +435,7 @@ func (j *readJournal) Entries(ctx context.Context, q youproxy.EntryQuery) iter.S
 
 // Another client of the same journal would wait for itself, too.
 func TestPurchasesWithinPurchasesOfTheSameJournal(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		other := m.anotherClient(t, youproxy.WithJournal(m.journal))
 		called := false
@@ -450,6 +455,7 @@ func TestPurchasesWithinPurchasesOfTheSameJournal(t *testing.T) {
 
 // The journal gets an entry of its own, and may do with it what it likes.
 func TestAJournalThatChangesTheEntry(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		m.journal.onRecord = func(ctx context.Context, e youproxy.Entry) error {
 			text, err := json.Marshal(e)
@@ -483,6 +489,7 @@ func TestAJournalThatChangesTheEntry(t *testing.T) {
 // What could not be recorded for sure may have been recorded all the same. It was not
 // sent, so it is not executed as soon as the journal can be written again.
 func TestAnAttemptWhoseRecordingFailedIsNotExecuted(t *testing.T) {
+	t.Parallel()
 	forEachBuying(t, func(t *testing.T, m *market, b buying) {
 		broken := true
 		m.journal.onRecord = func(_ context.Context, e youproxy.Entry) error {
@@ -505,6 +512,7 @@ func TestAnAttemptWhoseRecordingFailedIsNotExecuted(t *testing.T) {
 }
 
 func TestSpendsTakeTurns(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var now, most, sent int
 		var mu sync.Mutex

@@ -17,6 +17,7 @@ import (
 const hushed = "pa55-w0rd/é"
 
 func TestSecretReveal(t *testing.T) {
+	t.Parallel()
 	s := youproxy.NewSecret(hushed)
 	assert.Equal(t, hushed, s.Reveal())
 	assert.False(t, s.IsZero())
@@ -36,6 +37,7 @@ func TestSecretReveal(t *testing.T) {
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d", "%t", "%c", "%U", "%e", "%b", "%o", "%20s", "%.1s", "%z"}
 
 func TestSecretUnderEveryVerb(t *testing.T) {
+	t.Parallel()
 	s := youproxy.NewSecret(hushed)
 	for _, verb := range verbs {
 		assert.Equal(t, "***", fmt.Sprintf(verb, s), verb)
@@ -47,6 +49,7 @@ func TestSecretUnderEveryVerb(t *testing.T) {
 
 // fmt does not ask a value in an unexported field how it wants to be printed.
 func TestSecretInOtherValues(t *testing.T) {
+	t.Parallel()
 	type exported struct {
 		Login    string
 		Password youproxy.Secret
@@ -83,6 +86,7 @@ func assertHushed(t *testing.T, text string) {
 }
 
 func TestSecretInLogs(t *testing.T) {
+	t.Parallel()
 	type credentials struct{ Password youproxy.Secret }
 	for name, handler := range map[string]func(*bytes.Buffer) slog.Handler{
 		"text": func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, nil) },
@@ -99,6 +103,7 @@ func TestSecretInLogs(t *testing.T) {
 }
 
 func TestSecretJSON(t *testing.T) {
+	t.Parallel()
 	type credentials struct {
 		Password youproxy.Secret `json:"password"`
 		Reboot   youproxy.Secret `json:"reboot,omitzero"`
@@ -132,6 +137,7 @@ func TestSecretJSON(t *testing.T) {
 }
 
 func TestEnumsValid(t *testing.T) {
+	t.Parallel()
 	for value, valid := range map[interface{ Valid() bool }]bool{
 		youproxy.ProxyTypeIPv4:      true,
 		youproxy.ProxyTypeIPv6:      true,
@@ -160,6 +166,7 @@ func TestEnumsValid(t *testing.T) {
 
 // The service compares them letter by letter.
 func TestEnumsOnTheWire(t *testing.T) {
+	t.Parallel()
 	assert.Equal(t, []youproxy.ProxyType{"IPv4", "IPv6", "MOBILE", "ISP"},
 		[]youproxy.ProxyType{youproxy.ProxyTypeIPv4, youproxy.ProxyTypeIPv6, youproxy.ProxyTypeMobile, youproxy.ProxyTypeISP})
 	assert.Equal(t, []youproxy.AuthType{"LOGIN", "IP"}, []youproxy.AuthType{youproxy.AuthTypeLogin, youproxy.AuthTypeIP})

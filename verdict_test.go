@@ -16,6 +16,7 @@ import (
 )
 
 func TestVerdict(t *testing.T) {
+	t.Parallel()
 	for v, want := range map[youproxy.Verdict]string{
 		youproxy.VerdictUndetermined: "undetermined", youproxy.VerdictExecuted: "executed", youproxy.VerdictNotExecuted: "not executed", 99: "undetermined",
 	} {
@@ -25,6 +26,7 @@ func TestVerdict(t *testing.T) {
 }
 
 func TestEvidenceText(t *testing.T) {
+	t.Parallel()
 	fell := youproxy.MustMoney("7.2 USD")
 	many := make([]youproxy.SeenOrder, 7)
 	for i := range many {
@@ -59,6 +61,7 @@ func anOrderAttempt() youproxy.Attempt {
 }
 
 func TestSpendErrorText(t *testing.T) {
+	t.Parallel()
 	a := anOrderAttempt()
 	const (
 		what = "youproxy: order of 3 x ISP for 30 days at 7.2 USD, attempt ATTEMPT1 at 2026-01-02T03:04:05Z"
@@ -94,6 +97,7 @@ func TestSpendErrorText(t *testing.T) {
 // The verdict is later knowledge than what the call ended with, and what is undetermined
 // is no timeout.
 func TestSpendErrorMatches(t *testing.T) {
+	t.Parallel()
 	for _, cause := range []error{
 		nil, youproxy.ErrOutcomeUnknown, youproxy.ErrNotSent, &youproxy.CallError{Outcome: youproxy.OutcomeNotSent}, &youproxy.CallError{},
 		&youproxy.CallError{Outcome: youproxy.OutcomeRejected, Err: context.DeadlineExceeded}, &youproxy.APIError{Code: 35}, &youproxy.APIError{Code: 14},

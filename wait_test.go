@@ -55,6 +55,7 @@ func TestWaitForProxies(t *testing.T) {
 }
 
 func TestWaitForProxiesPauses(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		purchase, err := m.client.Buy(t.Context(), anISPOrder(), buyISP.limit())
 		require.NoError(t, err)
@@ -69,6 +70,7 @@ func TestWaitForProxiesPauses(t *testing.T) {
 }
 
 func TestWaitForProxiesUntilAllAreThere(t *testing.T) {
+	t.Parallel()
 	for _, lost := range []bool{false, true} {
 		forNumbers(t, func(t *testing.T, m *market, _ bool) {
 			if lost {
@@ -99,6 +101,7 @@ func TestWaitForProxiesUntilAllAreThere(t *testing.T) {
 
 // Its errors say that the purchase stands.
 func TestWaitForProxiesEndsWithTheContext(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name    string
 		arrange func(m *market)
@@ -147,6 +150,7 @@ func TestWaitForProxiesEndsWithTheContext(t *testing.T) {
 }
 
 func TestWaitForProxiesPastFailures(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		purchase, err := m.client.Buy(t.Context(), anISPOrder(), buyISP.limit())
 		require.NoError(t, err)
@@ -171,6 +175,7 @@ func TestWaitForProxiesPastFailures(t *testing.T) {
 
 // To ask again would not help.
 func TestWaitForProxiesRefused(t *testing.T) {
+	t.Parallel()
 	for code, want := range map[int]error{2: youproxy.ErrInvalidAPIKey, 3: youproxy.ErrCallerNotAllowed, 4: youproxy.ErrIncorrectProxyType} {
 		inMarket(t, func(t *testing.T, m *market) {
 			purchase, err := m.client.Buy(t.Context(), anISPOrder(), buyISP.limit())
@@ -189,6 +194,7 @@ func TestWaitForProxiesRefused(t *testing.T) {
 }
 
 func TestWaitForProxiesOfNothing(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		renewal, err := m.client.Renew(t.Context(), renewIPs.extend(m), renewIPs.limit())
 		require.NoError(t, err)
@@ -342,6 +348,7 @@ func TestWaitForProxiesBesideOthersOfTheJournal(t *testing.T) {
 
 // What was waited for is told apart from what is bought then.
 func TestWaitingTellsOrdersApart(t *testing.T) {
+	t.Parallel()
 	for _, waited := range []bool{false, true} {
 		t.Run(fmt.Sprint(waited), func(t *testing.T) {
 			inMarket(t, func(t *testing.T, m *market) {
@@ -408,6 +415,7 @@ func TestWaitForProxiesOwesTheOrderID(t *testing.T) {
 
 // A purchase can be saved, and waited for later, by a client without the journal as well.
 func TestWaitForProxiesOfASavedPurchase(t *testing.T) {
+	t.Parallel()
 	for _, later := range []time.Duration{0, 25 * time.Hour} {
 		forNumbers(t, func(t *testing.T, m *market, _ bool) {
 			purchase, err := m.client.Buy(t.Context(), anISPOrder(), buyISP.limit())

@@ -20,6 +20,7 @@ import (
 
 // A server that switches to another protocol says nothing more. Nobody waits for it.
 func TestSwitchingProtocols(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = ln.Close() }()
@@ -71,6 +72,7 @@ func (deaf) Close() error { return nil }
 
 // Whatever a body does, a call takes no longer than it may.
 func TestBodiesThatDoNotEnd(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		begin string
@@ -126,6 +128,7 @@ func TestBodiesThatDoNotEnd(t *testing.T) {
 
 // A body that panics does so where its caller can recover.
 func TestBodiesThatPanic(t *testing.T) {
+	t.Parallel()
 	c := clientFor(t, byStub(func(r *http.Request) (*http.Response, error) {
 		resp := stubReply(r, 200, "")
 		resp.ContentLength, resp.Body = -1, io.NopCloser(panickingReader{})
@@ -141,6 +144,7 @@ func (panickingReader) Read([]byte) (int, error) { panic("odd") }
 
 // Whatever a purchase calls cannot spend: it would wait for the purchase.
 func TestSpendingWithinAPurchase(t *testing.T) {
+	t.Parallel()
 	for _, call := range []struct {
 		name string
 		make func(context.Context, *youproxy.Client, *market) error
@@ -197,6 +201,7 @@ func TestSpendingWithinAPurchase(t *testing.T) {
 // What spends nothing is asked of no cache, and a cache that answers all the same
 // does not pass for a look at the account.
 func TestCaches(t *testing.T) {
+	t.Parallel()
 	for _, age := range []string{"180", "1", "180s", "60, 120"} {
 		t.Run(age, func(t *testing.T) { testCache(t, age) })
 	}
@@ -251,6 +256,7 @@ func (c clinging) Close() error {
 
 // A body that cannot be closed holds up nobody, nor does one that gives nothing.
 func TestBodiesThatCannotBeClosed(t *testing.T) {
+	t.Parallel()
 	balance := func(ctx context.Context, c *youproxy.Client) error { _, err := c.Balance(ctx); return err }
 	order := func(ctx context.Context, c *youproxy.Client) error {
 		_, err := c.CreateOrder(ctx, benchOrder)
@@ -326,6 +332,7 @@ type overstating int
 func (n overstating) Read(p []byte) (int, error) { return len(p) + int(n), io.EOF }
 
 func TestReadersThatMiscount(t *testing.T) {
+	t.Parallel()
 	for _, n := range []overstating{1, 1 << 20, -1 << 20} {
 		c := clientFor(t, youproxy.WithReadRetries(0), byStub(func(r *http.Request) (*http.Response, error) {
 			resp := stubReply(r, 200, "")
@@ -350,6 +357,7 @@ func (idleReader) Read([]byte) (int, error) { return 0, nil }
 
 // The turn of a purchase is over with it, and of one client only.
 func TestTurnsEnd(t *testing.T) {
+	t.Parallel()
 	inMarket(t, func(t *testing.T, m *market) {
 		var kept context.Context
 		client := m.anotherClient(t, youproxy.WithObserver(func(ctx context.Context, _ youproxy.CallEvent) { kept = ctx }))
@@ -372,6 +380,7 @@ func TestTurnsEnd(t *testing.T) {
 
 // A date has no fractions of a second, and the clock has.
 func TestRetryAfterADateIsRoundedUp(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Second - time.Nanosecond)
 		client := clientFor(t, byStub(func(r *http.Request) (*http.Response, error) {

@@ -127,8 +127,8 @@ func TestAConnectionThatOthersLeftFails(t *testing.T) {
 		"nothing, in time": {silentAfter: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if h.silentAfter && testing.Short() {
-				t.Skip("long")
+			if h.silentAfter && !whole() {
+				t.Skip("it takes long")
 			}
 			t.Parallel()
 			w := newWorld(t)

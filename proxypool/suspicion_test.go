@@ -31,8 +31,8 @@ func TestAProxyInWhosePlaceAnotherServes(t *testing.T) {
 		"silence after 200":   {silentAfter: true},
 		"its own certificate": {ownCertificate: true},
 	} {
-		for i, proto := range protocols[1:] {
-			if h.silentAfter && (testing.Short() || !Sampled(i, 2)) {
+		for _, proto := range protocols[1:] {
+			if h.silentAfter && !whole() {
 				continue // it takes long: twice the connect timeout
 			}
 			t.Run(name+"/"+proto.name, func(t *testing.T) {
