@@ -271,10 +271,7 @@ func TestErrorText(t *testing.T) {
 			&youproxy.APIError{Op: "POST /calculate/order", HTTPStatus: 200, Code: 4, Message: "Incorrect proxy type"},
 			`youproxy: POST /calculate/order: refused: "Incorrect proxy type" (code 4); the call spends nothing`,
 		},
-		{
-			"invalid request", invalid(),
-			`youproxy: IPv4OrderRequest is not valid: quantity must be 1 or more; country is missing; nothing was sent, nothing was spent`,
-		},
+		{"invalid request", invalid(), `youproxy: IPv4OrderRequest is not valid: quantity must be 1 or more; country is missing; nothing was sent, nothing was spent`},
 		{"failure, unknown", failed(youproxy.OutcomeUnknown), `youproxy: POST /order: connection reset` + mayBeSpent},
 		{"failure, not sent", failed(youproxy.OutcomeNotSent), `youproxy: POST /order: connection reset; nothing was sent, nothing was spent`},
 		{"failure, rejected", failed(youproxy.OutcomeRejected), `youproxy: POST /order: connection reset; nothing was spent`},

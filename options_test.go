@@ -127,11 +127,7 @@ func TestBadOptions(t *testing.T) {
 			[]youproxy.Option{youproxy.WithMiddleware(func(rt http.RoundTripper) http.RoundTripper { return rt }, nil)},
 			"middleware is nil",
 		},
-		{
-			"a middleware that returns nil",
-			[]youproxy.Option{youproxy.WithMiddleware(func(http.RoundTripper) http.RoundTripper { return nil })},
-			"nil round tripper",
-		},
+		{"a middleware that returns nil", []youproxy.Option{youproxy.WithMiddleware(func(http.RoundTripper) http.RoundTripper { return nil })}, "nil round tripper"},
 		{"a negative read timeout", []youproxy.Option{youproxy.WithTimeouts(youproxy.Timeouts{Read: -1})}, "timeout is negative"},
 		{"a negative spend timeout", []youproxy.Option{youproxy.WithTimeouts(youproxy.Timeouts{Read: 1, Spend: -1})}, "timeout is negative"},
 		{"negative retries", []youproxy.Option{youproxy.WithReadRetries(-1)}, "retries is negative"},
