@@ -151,8 +151,7 @@ func TestRedactTakesACutKeyOut(t *testing.T) {
 // TestRedactIsFast: whoever answers chooses the text, up to 1 MiB of it, so that
 // no text may take more than its length's worth of time.
 func TestRedactIsFast(t *testing.T) {
-	t.Parallel()
-	const most = 2 * time.Second // with room for the race detector
+	const most = 10 * time.Second // far above what it takes, also under the race detector on a busy machine
 	largest := 1 << 13
 	if long.Run() {
 		largest = 1 << 16
@@ -276,7 +275,7 @@ func FuzzRedact(f *testing.F) {
 		for _, in := range []string{text, text[:cut] + spelled + text[cut:]} {
 			began := time.Now()
 			out := redact(in)
-			if d := time.Since(began); d > 2*time.Second {
+			if d := time.Since(began); d > 30*time.Second {
 				t.Fatalf("took %s: key %q, text %q", d, key, in)
 			}
 			if strings.Contains(asciiLower(out), folded) {
