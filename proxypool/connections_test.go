@@ -83,7 +83,7 @@ func (s *scarce) DialContext(ctx context.Context, network, addr string) (net.Con
 	c, err := s.dial(ctx, network, addr)
 	if err == nil {
 		s.open++
-		c = &closing{Conn: c, closed: sync.OnceFunc(func() {
+		c = &Closing{Conn: c, Closed: sync.OnceFunc(func() {
 			s.mu.Lock()
 			s.open--
 			s.mu.Unlock()
@@ -92,13 +92,15 @@ func (s *scarce) DialContext(ctx context.Context, network, addr string) (net.Con
 	return c, err
 }
 
-type closing struct {
+// Closing is a connection that says when it is closed.
+type Closing struct {
 	net.Conn
-	closed func()
+	Closed func()
 }
 
-func (c *closing) Close() error {
-	c.closed()
+// Close calls Closed, and closes the connection.
+func (c *Closing) Close() error {
+	c.Closed()
 	return c.Conn.Close()
 }
 

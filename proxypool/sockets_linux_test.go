@@ -157,17 +157,7 @@ func (g *gauge) DialContext(ctx context.Context, network, addr string) (net.Conn
 		return nil, err
 	}
 	g.add(1)
-	return &gauged{c, sync.OnceFunc(func() { g.add(-1) })}, nil
-}
-
-type gauged struct {
-	net.Conn
-	closed func()
-}
-
-func (c *gauged) Close() error {
-	defer c.closed()
-	return c.Conn.Close()
+	return &proxypool.Closing{Conn: c, Closed: sync.OnceFunc(func() { g.add(-1) })}, nil
 }
 
 // TestSocketsChild is the child of the other tests here.
